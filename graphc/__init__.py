@@ -1,0 +1,124 @@
+"""graphc: a gate is one formula, and everything else is derived from it.
+
+Declare a static graph of gates, differentiate it symbolically, draw it, check derivations against it, compile
+it and train it: the same object. Everything public is ``graphc.<name>``; gates resolve through the registry.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from graphc import gates as _gates  # fills the registry
+from graphc import layers
+from graphc.errors import (
+    CheckError,
+    CheckpointError,
+    DataError,
+    DerivativeError,
+    DrawingError,
+    FormulaError,
+    GraphcError,
+    InternalError,
+    KernelError,
+    PlanError,
+    ShapeError,
+    did_you_mean,
+)
+from graphc.gradients import Backward, Run, backward
+from graphc.graph import Gate, Node, constant, gate, input, inputs, parameter, registry, state, update, verbs
+from graphc.layers.initialisers import he, normal, uniform, xavier, zeros
+
+__version__ = "0.1.0"
+
+#: Names that load a heavier floor when they are first used: name -> (module, attribute).
+_LAZY = {
+    "Adam": ("graphc.training", "Adam"),
+    "Dataset": ("graphc.datasets", "Dataset"),
+    "SGD": ("graphc.training", "SGD"),
+    "Trainer": ("graphc.training", "Trainer"),
+    "accuracy": ("graphc.training", "accuracy"),
+    "check": ("graphc.checking", "check"),
+    "compile": ("graphc.kernels", "compile"),
+    "count": ("graphc.planning", "count"),
+    "datasets": ("graphc.datasets", ""),
+    "draw": ("graphc.drawing", "draw"),
+    "to_networkx": ("graphc.graph.networks", "to_networkx"),
+}
+
+for _verb, _attribute in {"draw": "draw", "frames": "frames"}.items():
+
+    def _load(attribute: str = _attribute) -> Any:
+        return getattr(importlib.import_module("graphc.drawing"), attribute)
+
+    verbs.register(_verb, _load)
+
+if TYPE_CHECKING:
+    # what a type checker sees of the lazy names
+    from graphc import datasets
+    from graphc.checking import check
+    from graphc.datasets import Dataset
+    from graphc.drawing import draw
+    from graphc.graph.networks import to_networkx
+    from graphc.kernels import compile
+    from graphc.planning import count
+    from graphc.training import SGD, Adam, Trainer, accuracy
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "Backward",
+    "CheckError",
+    "CheckpointError",
+    "DataError",
+    "Dataset",
+    "DerivativeError",
+    "DrawingError",
+    "FormulaError",
+    "Gate",
+    "GraphcError",
+    "InternalError",
+    "KernelError",
+    "Node",
+    "PlanError",
+    "Run",
+    "ShapeError",
+    "Trainer",
+    "accuracy",
+    "backward",
+    "check",
+    "compile",
+    "constant",
+    "count",
+    "datasets",
+    "draw",
+    "gate",
+    "he",
+    "input",
+    "inputs",
+    "layers",
+    "normal",
+    "parameter",
+    "state",
+    "to_networkx",
+    "uniform",
+    "update",
+    "xavier",
+    "zeros",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Resolve gates through the registry, then the names that load a heavier floor."""
+    if name in registry.gates():
+        return registry.function(name)
+    if name in _LAZY:
+        module, attribute = _LAZY[name]
+        found = importlib.import_module(module)
+        return getattr(found, attribute) if attribute else found
+    known = [*registry.names(), *__all__]
+    raise AttributeError(f"graphc has no gate or name {name!r}{did_you_mean(name, known)}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *registry.names()})

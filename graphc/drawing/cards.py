@@ -1,0 +1,433 @@
+"""A network as cards, one box a layer: what it does, the shape it hands on, its parameters.
+
+A layer is read off the parameter names: ``conv1.weight`` and ``conv1.bias`` belong to ``conv1``,
+together with the gates that use them; an elementwise activation right behind joins. Every other gate
+has its own card.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from graphc.drawing.circuit import shape_text
+from graphc.drawing.fonts import number_text, printable, text_label
+from graphc.drawing.layout import Block, Link, Placement, place
+from graphc.drawing.scene import Box, Command, Group, Item, Path, Scene, moved, rounded
+from graphc.drawing.theme import Theme
+from graphc.errors import DrawingError
+from graphc.graph.node import topological
+
+__all__ = ["Card", "Cards", "cards_scene", "read_cards"]
+
+_MARGIN = 14.0
+_TITLE = 12.5
+_LINE = 10.5
+_LEADING = 14.5
+_PADDING = 10.0
+_WIDEST = 900.0  # points; a longer chain goes on in the next row
+_ROW_GAP = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One layer."""
+
+    index: int
+    name: str
+    gates: str
+    shape: str
+    count: int
+    count_text: str
+    extra: str
+    tint: int  # index into the theme's card colours
+    node: str = ""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Lines below the name."""
+        counted = f"{self.count_text} parameters" if self.count_text else ""
+        return tuple(filter(None, (self.gates, self.shape, counted, self.extra)))
+
+
+@dataclass(frozen=True, slots=True)
+class Cards:
+    """Layers in forward order and the links between them."""
+
+    cards: tuple[Card, ...]
+    links: tuple[tuple[int, int], ...]
+    parameters: int
+    title: str
+    description: str
+
+
+@dataclass(slots=True)
+class _Layer:
+    name: str
+    nodes: list[Any]
+    parameters: list[Any]
+    closed: bool = False  # an activation has joined: nothing else may
+
+
+def _prefix(name: str) -> str:
+    return name.rpartition(".")[0] or name
+
+
+def _count(parameter: Any) -> int:
+    total = 1
+    for extent in parameter.shape:
+        if not isinstance(extent, int):
+            raise DrawingError(
+                f"the parameter {parameter.label!r} has the shape ({shape_text(parameter.shape)}); "
+                "its entries cannot be counted before every extent is a number",
+                node=parameter,
+                site=parameter.site,
+            )
+        total *= extent
+    return total
+
+
+def _leaf_only(nodes: Sequence[Any]) -> dict[int, set[Any]]:
+    """Map nodes that depend on parameters and constants alone to the parameters they are made of."""
+    made: dict[int, set[Any]] = {}
+    for node in nodes:
+        if node.kind in ("parameter", "state"):
+            made[node.id] = {node}
+        elif node.kind == "constant":
+            made[node.id] = set()
+        elif node.operands and all(operand.id in made for operand in node.operands):
+            made[node.id] = set().union(*(made[operand.id] for operand in node.operands))
+    return made
+
+
+def _grouped(nodes: Sequence[Any]) -> tuple[list[_Layer], dict[int, int]]:
+    """Put every node on a card; returns the cards and the card of each node id."""
+    made = _leaf_only(nodes)
+    readers: dict[int, int] = {}
+    for node in nodes:
+        for operand in node.operands:
+            readers[operand.id] = readers.get(operand.id, 0) + 1
+    layers: list[_Layer] = []
+    home: dict[int, int] = {}
+
+    def open_layer(name: str, node: Any) -> _Layer:
+        layers.append(_Layer(name, [node], []))
+        home[node.id] = len(layers) - 1
+        return layers[-1]
+
+    for node in nodes:
+        if node.id in made and node is not nodes[-1]:
+            continue  # drawn on the card of the gate that uses it
+        mine = [
+            p for o in node.operands for p in made.get(o.id, ()) if p.kind in ("parameter", "state")
+        ]
+        mine.sort(key=lambda p: p.id)
+        fed = [o for o in node.operands if o.id in home]
+        before = layers[home[fed[0].id]] if len({home[o.id] for o in fed}) == 1 else None
+        alone = (
+            before is not None
+            and len(fed) == 1
+            and readers[fed[0].id] == 1
+            and before.nodes[-1] is fed[0]
+        )
+        if not node.operands:
+            open_layer(node.name or node.label, node)
+            continue
+        if mine:
+            names = {_prefix(p.label) for p in mine}
+            dotted = all("." in p.label for p in mine)
+            joins = alone and before is not None and before.parameters and not before.closed
+            if joins and before is not None and (names == {before.name} or not dotted):
+                before.nodes.append(node)
+                before.parameters += [p for p in mine if p not in before.parameters]
+                home[node.id] = home[fed[0].id]
+                continue
+            layer = open_layer(min(names) if len(names) == 1 else node.name or node.label, node)
+            layer.parameters += list(dict.fromkeys(mine))
+            continue
+        unary = len(fed) == 1 and node.shape == fed[0].shape
+        if alone and unary and before is not None and before.parameters and not before.closed:
+            before.nodes.append(node)
+            before.closed = True
+            home[node.id] = home[fed[0].id]
+            continue
+        open_layer(node.name or node.gate or node.label, node)
+    return layers, home
+
+
+def read_cards(root: Any, run: Any = None, *, digits: int = 4) -> Cards:
+    """Describe the network under ``root``, one card a layer.
+
+    Parameters
+    ----------
+    root : Node
+        Usually the loss or the scores.
+    run : Run, optional
+        Adds the root's value and, on each card, the largest magnitude of the gradient there.
+    """
+    nodes = topological([root])
+    layers, home = _grouped(nodes)
+    cards: list[Card] = []
+    total = sum(_count(p) for p in nodes if p.kind == "parameter")
+    for k, layer in enumerate(layers):
+        last = layer.nodes[-1]
+        weights = [p for p in layer.parameters if p.kind == "parameter"]
+        counted = sum(_count(p) for p in weights)
+        gates = " · ".join(dict.fromkeys(n.gate for n in layer.nodes if n.gate)) or last.kind
+        tint = 0 if not last.operands else 3 if last is root else 1 if weights else 2
+        shape = shape_text(last.shape)
+        cards.append(
+            Card(
+                index=k,
+                name=printable(layer.name, 28),
+                gates=printable(gates, 36) if gates != layer.name else _attributes(last),
+                shape=shape,
+                count=counted,
+                count_text=f"{counted:,}" if weights else "",
+                extra=_measured(last, root, run, digits),
+                tint=tint,
+                node=last.name or "",
+            )
+        )
+    links: dict[tuple[int, int], None] = {}
+    for node in nodes:
+        for operand in node.operands:
+            if node.id in home and operand.id in home and home[node.id] != home[operand.id]:
+                links[home[operand.id], home[node.id]] = None
+    said = [f"Network with {len(cards)} layers and {total:,} parameters."]
+    said += [f"{c.name}: {', '.join(c.lines)}." for c in cards[:80]]
+    return Cards(
+        tuple(cards),
+        tuple(links),
+        total,
+        f"Layers of {printable(root.name or 'the network')}",
+        " ".join(said),
+    )
+
+
+def _attributes(node: Any) -> str:
+    """Whole-number attributes of a gate, as one line."""
+    shown = [
+        f"{name.replace('_', ' ')} {value}"
+        for name, value in sorted(node.attributes.items())
+        if isinstance(value, int) and not isinstance(value, bool)
+    ]
+    return printable(", ".join(shown), 36)
+
+
+def _measured(node: Any, root: Any, run: Any, digits: int) -> str:
+    if run is None:
+        return ""
+    import numpy as np
+
+    if node is root and np.size(run.value(node)) == 1:
+        return f"value {number_text(float(np.reshape(run.value(node), ())), digits)}"
+    if not run.back.has_grad(node):
+        return ""
+    largest = float(np.max(np.abs(run.grad(node)), initial=0.0))
+    return f"largest |gradient| {number_text(largest, 2)}"
+
+
+# ---------------------------------------------------------------- geometry
+
+
+def cards_scene(
+    cards: Cards, theme: Theme, direction: str = "LR", engine: str | None = None
+) -> tuple[Scene, Placement]:
+    """Lay out cards from left to right (long chains go on in the next row) or top to bottom."""
+    sizes = [_card_size(card) for card in cards.cards]
+    tallest = max((h for _, h in sizes), default=0.0)
+    sizes = [(w, tallest) for w, _ in sizes]
+    if direction == "TB":
+        widest = max((w for w, _ in sizes), default=0.0)
+        sizes = [(widest, h) for _, h in sizes]
+        placement = _transposed(cards, sizes, engine)
+    else:
+        placement = _in_rows(cards, sizes, engine)
+    items: list[Item] = []
+    for k, commands in enumerate(placement.wires):
+        items.append(_arrowed(commands, theme, f"link-{k}"))
+    for card, (x, y), (w, h) in zip(cards.cards, placement.corners, sizes, strict=True):
+        items.append(
+            _card(card, Box(x + _MARGIN, y + _MARGIN, x + w + _MARGIN, y + h + _MARGIN), theme)
+        )
+    caption = text_label(f"{cards.parameters:,} parameters", 10.0, theme.quiet)
+    height = placement.height + 2 * _MARGIN + 14
+    items.append(Group(caption.at(_MARGIN, height - _MARGIN + 1), classes="legend"))
+    width = max(placement.width, caption.width) + 2 * _MARGIN
+    return Scene(
+        round(width, 2), round(height, 2), tuple(items), cards.title, cards.description
+    ), placement
+
+
+def _card_size(card: Card) -> tuple[float, float]:
+    name = text_label(card.name, _TITLE, "", bold=True)
+    lines = [text_label(line, _LINE, "") for line in card.lines]
+    width = max([name.width, *(line.width for line in lines)]) + 2 * _PADDING
+    return max(width, 64.0), _TITLE + _LEADING * len(lines) + 2 * _PADDING - 2
+
+
+def _card(card: Card, box: Box, theme: Theme) -> Group:
+    items: list[Item] = [
+        rounded(box, 6, fill=theme.card_fills[card.tint], stroke=theme.wire, width=1.0)
+    ]
+    centre = (box.left + box.right) / 2
+    name = text_label(card.name, _TITLE, theme.ink, bold=True, id=f"card-{card.index}-name")
+    lines = [
+        (card.gates, theme.quiet, "gates"),
+        (card.shape, theme.value, "shape"),
+        (f"{card.count_text} parameters" if card.count_text else "", theme.ink, "parameters"),
+        (card.extra, theme.gradient, "measured"),
+    ]
+    shown = [entry for entry in lines if entry[0]]
+    used = _TITLE + _LEADING * len(shown)
+    baseline = (box.top + box.bottom - used) / 2 + _TITLE - 2
+    items += name.at(centre - name.width / 2, baseline)
+    for text, colour, part in shown:
+        baseline += _LEADING
+        label = text_label(text, _LINE, colour, id=f"card-{card.index}-{part}", classes=part)
+        items += label.at(centre - label.width / 2, baseline)
+    said = f"{card.name}: {', '.join(card.lines)}"
+    return Group(tuple(items), id=f"card-{card.index}", classes="card", title=said, node=card.node)
+
+
+def _arrowed(commands: Sequence[Command], theme: Theme, id: str) -> Group:
+    wire = moved(Path(tuple(commands), stroke=theme.wire, width=1.2), _MARGIN, _MARGIN)
+    assert isinstance(wire, Path)
+    (x0, y0), (x, y) = _last_two(wire.commands)
+    length = ((x - x0) ** 2 + (y - y0) ** 2) ** 0.5 or 1.0
+    ux, uy = (x - x0) / length, (y - y0) / length
+    head = Path(
+        (
+            ("M", x, y),
+            ("L", x - 6.5 * ux - 3.2 * uy, y - 6.5 * uy + 3.2 * ux),
+            ("L", x - 6.5 * ux + 3.2 * uy, y - 6.5 * uy - 3.2 * ux),
+            ("Z",),
+        ),
+        fill=theme.wire,
+    )
+    return Group((wire, head), id=id, classes="link")
+
+
+def _last_two(commands: Sequence[Command]) -> tuple[tuple[float, float], tuple[float, float]]:
+    points = [p for c in commands for p in zip(c[1::2], c[2::2], strict=True)]
+    end = points[-1]
+    before = next((p for p in reversed(points[:-1]) if p != end), end)
+    return before, end
+
+
+def _block(size: tuple[float, float], source: bool) -> Block:
+    return Block(size[0], size[1], (size[1] / 2,), size[1] / 2, source)
+
+
+def _transposed(
+    cards: Cards, sizes: Sequence[tuple[float, float]], engine: str | None
+) -> Placement:
+    blocks = [
+        _block((h, w), not c.count and c.tint == 0)
+        for (w, h), c in zip(sizes, cards.cards, strict=True)
+    ]
+    flat = place(blocks, [Link(a, b, 0) for a, b in cards.links], engine)
+    wires = tuple(
+        tuple(
+            (c[0], *(v for pair in zip(c[2::2], c[1::2], strict=True) for v in pair)) for c in wire
+        )
+        for wire in flat.wires
+    )
+    corners = tuple((y, x) for x, y in flat.corners)
+    return replace(flat, corners=corners, wires=wires, width=flat.height, height=flat.width)
+
+
+def _depths(cards: Cards) -> list[int]:
+    depth = [0] * len(cards.cards)
+    for tail, head in cards.links:  # in forward order, so tails are final
+        depth[head] = max(depth[head], depth[tail] + 1)
+    for k in range(len(depth)):
+        heads = [depth[b] for a, b in cards.links if a == k]
+        if heads and not any(b == k for _, b in cards.links):
+            depth[k] = min(heads) - 1
+    return depth
+
+
+def _in_rows(cards: Cards, sizes: Sequence[tuple[float, float]], engine: str | None) -> Placement:
+    """Place from left to right; a long chain turns to a new row where one link alone goes on."""
+    depth = _depths(cards)
+    deepest = max(depth, default=0)
+    widths = [
+        max((sizes[k][0] for k in range(len(depth)) if depth[k] == d), default=0.0) + 24
+        for d in range(deepest + 1)
+    ]
+    total = sum(widths)
+    rows = max(1, round(total / _WIDEST + 0.35))
+    limit = total / rows * 1.15
+    cuts: list[int] = []
+    used = 0.0
+    for d in range(deepest):
+        used += widths[d]
+        bridge = sum(1 for a, b in cards.links if depth[a] <= d < depth[b]) == 1
+        if rows > 1 and bridge and used + widths[d + 1] > limit:
+            cuts.append(d)
+            used = 0.0
+    row_of = [sum(1 for cut in cuts if d > cut) for d in depth]
+
+    corners: list[tuple[float, float]] = [(0.0, 0.0)] * len(depth)
+    wires: dict[int, tuple[Command, ...]] = {}
+    top, width, engine_used, notes = 0.0, 0.0, "", ()
+    tops: list[float] = []
+    for row in range(len(cuts) + 1):
+        members = [k for k in range(len(depth)) if row_of[k] == row]
+        rank = {k: i for i, k in enumerate(members)}
+        inner = [(n, a, b) for n, (a, b) in enumerate(cards.links) if a in rank and b in rank]
+        fed = {b for _, _, b in inner}
+        blocks = [_block(sizes[k], k not in fed) for k in members]
+        placed = place(blocks, [Link(rank[a], rank[b], 0) for _, a, b in inner], engine)
+        for k, (x, y) in zip(members, placed.corners, strict=True):
+            corners[k] = (x, y + top)
+        for (n, _, _), wire in zip(inner, placed.wires, strict=True):
+            path = moved(Path(wire), 0.0, top)
+            assert isinstance(path, Path)
+            wires[n] = path.commands
+        tops.append(top)
+        top += placed.height + _ROW_GAP
+        width = max(width, placed.width)
+        engine_used, notes = placed.engine, placed.notes
+    for n, (a, b) in enumerate(cards.links):
+        if n not in wires:
+            start = (corners[a][0] + sizes[a][0], corners[a][1] + sizes[a][1] / 2)
+            end = (corners[b][0], corners[b][1] + sizes[b][1] / 2)
+            wires[n] = _turn(start, end, tops[row_of[b]] - _ROW_GAP / 2, width)
+    shift = 18.0 if cuts else 0.0  # room at the left for the turning wires
+    moved_wires: list[tuple[Command, ...]] = []
+    for n in range(len(cards.links)):
+        path = moved(Path(wires[n]), shift, 0.0)
+        assert isinstance(path, Path)
+        moved_wires.append(path.commands)
+    corners = [(x + shift, y) for x, y in corners]
+    return Placement(
+        tuple(corners),
+        tuple(moved_wires),
+        width + 2 * shift,
+        top - _ROW_GAP,
+        engine_used,
+        tuple(notes),
+    )
+
+
+def _turn(
+    start: tuple[float, float], end: tuple[float, float], channel: float, width: float
+) -> tuple[Command, ...]:
+    """Lead a wire from the end of one row to the start of the next."""
+    right, left, r = max(start[0], width) + 12.0, end[0] - 14.0, 8.0
+    return (
+        ("M", *start),
+        ("L", right - r, start[1]),
+        ("C", right, start[1], right, start[1], right, start[1] + r),
+        ("L", right, channel - r),
+        ("C", right, channel, right, channel, right - r, channel),
+        ("L", left + r, channel),
+        ("C", left, channel, left, channel, left, channel + r),
+        ("L", left, end[1] - r),
+        ("C", left, end[1], left, end[1], left + r, end[1]),
+        ("L", *end),
+    )

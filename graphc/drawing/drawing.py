@@ -1,0 +1,368 @@
+"""The verbs ``draw`` and ``frames``, and the `Drawing` they return."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path as FilePath
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from graphc.drawing.cards import Cards, cards_scene, read_cards
+from graphc.drawing.circuit import Circuit, read_circuit
+from graphc.drawing.layout import Placement
+from graphc.drawing.picture import circuit_scene
+from graphc.drawing.scene import Scene
+from graphc.drawing.svg import svg_text
+from graphc.drawing.theme import Theme, theme_named
+from graphc.errors import DrawingError, did_you_mean
+from graphc.graph.node import Node, topological
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["FORMATS", "Drawing", "draw", "frames"]
+
+#: What a file suffix means.
+FORMATS: Mapping[str, str] = MappingProxyType(
+    {
+        ".svg": "vector picture for pages and slides",
+        ".pdf": "vector picture for print and LaTeX",
+        ".png": "raster picture",
+        ".dot": "text for Graphviz",
+        ".txt": "indented text",
+    }
+)
+_LATER = (".tex", ".html")
+_STYLES = ("circuit", "cards")
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A picture, laid out once and written in any format.
+
+    Attributes
+    ----------
+    scene : Scene
+        Outlines and texts in points.
+    content : Circuit or Cards
+        What the picture says.
+    engine : str
+        The layout engine that placed it: ``"pygraphviz"``, ``"dot"`` or ``"layered"``.
+    notes : tuple of str
+        Why engines before it were passed over.
+    """
+
+    content: Circuit | Cards
+    theme: Theme
+    direction: str = "LR"
+    asked_engine: str | None = None
+
+    @cached_property
+    def _laid_out(self) -> tuple[Scene, Placement]:
+        if isinstance(self.content, Circuit):
+            return circuit_scene(self.content, self.theme, self.asked_engine)
+        return cards_scene(self.content, self.theme, self.direction, self.asked_engine)
+
+    @property
+    def scene(self) -> Scene:
+        """Outlines and texts in points."""
+        return self._laid_out[0]
+
+    @property
+    def engine(self) -> str:
+        """Name of the layout engine that served."""
+        return self._laid_out[1].engine
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Why layout engines before it were passed over."""
+        return self._laid_out[1].notes
+
+    def svg(self) -> str:
+        """Return the picture as SVG text."""
+        return svg_text(self.scene)
+
+    def pdf(self) -> bytes:
+        """Return the picture as a PDF of one page."""
+        from graphc.drawing.pdf import pdf_bytes
+
+        return pdf_bytes(self.scene)
+
+    def png(self) -> bytes:
+        """Return the picture as PNG, 200 dots per inch.
+
+        Raises
+        ------
+        DrawingError
+            If matplotlib is not installed.
+        """
+        from graphc.drawing.png import png_bytes
+
+        return png_bytes(self.scene)
+
+    def dot(self) -> str:
+        """Return DOT text for Graphviz."""
+        from graphc.drawing.dot import cards_dot, circuit_dot
+
+        if isinstance(self.content, Circuit):
+            return circuit_dot(self.content, self.theme)
+        return cards_dot(self.content, self.theme)
+
+    def text(self) -> str:
+        """Return the picture as indented text."""
+        from graphc.drawing.text import cards_text, circuit_text
+
+        return (
+            circuit_text(self.content)
+            if isinstance(self.content, Circuit)
+            else cards_text(self.content)
+        )
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def _repr_svg_(self) -> str:
+        # two pictures in one notebook share a page: ids carry a digest of the picture
+        digest = hashlib.sha256(self.svg().encode("utf-8", "replace")).hexdigest()[:8]
+        return svg_text(self.scene, prefix=f"g{digest}-")
+
+    def save(self, path: Any) -> FilePath:
+        """Write the picture; the suffix decides the format (`FORMATS`).
+
+        Parameters
+        ----------
+        path : str or path
+            Ends in ``.svg``, ``.pdf``, ``.png``, ``.dot`` or ``.txt``.
+
+        Returns
+        -------
+        pathlib.Path
+            The file written.
+
+        Raises
+        ------
+        DrawingError
+            If the suffix is unknown or the file cannot be written; no partial file is left.
+        """
+        target = _checked_path(path, tuple(FORMATS))
+        makers: Mapping[str, Callable[[], str | bytes]] = {
+            ".svg": self.svg,
+            ".pdf": self.pdf,
+            ".png": self.png,
+            ".dot": self.dot,
+            ".txt": self.text,
+        }
+        made = makers[target.suffix.lower()]()
+        _write(target, made if isinstance(made, bytes) else made.encode("utf-8", "replace"))
+        return target
+
+
+def draw(
+    subject: Any,
+    path: Any = None,
+    *,
+    style: str | None = None,
+    theme: str = "default",
+    direction: str = "LR",
+    digits: int = 4,
+    marks: Mapping[Any, Any] | None = None,
+    engine: str | None = None,
+) -> Drawing:
+    """Draw a graph: value above each wire, gradient below, local gradient at each gate input.
+
+    Parameters
+    ----------
+    subject : Run, Backward or Node
+        A run gives numbers, a `Backward` closed forms, a node the structure alone.
+    path : str or path, optional
+        Where to write it; the suffix decides (.svg .pdf .png .dot .txt). Without it nothing is
+        written.
+    style : str, optional
+        ``"circuit"``, or ``"cards"``: one box a layer. By default cards for graphs with parameters
+        or with arrays of rank 2 and more.
+    theme : str, default ``"default"``
+        ``"default"`` (dark blue values, dark orange gradients) or ``"classic"`` (green, red).
+    direction : str, default ``"LR"``
+        ``"LR"``; cards may also run ``"TB"``.
+    digits : int, default 4
+        Significant digits of printed numbers.
+    marks : mapping, optional
+        Verdicts of a check: node, its name, or a pair (operand, gate), to verdict; drawn as frames.
+    engine : str, optional
+        Layout engine ``"pygraphviz"``, ``"dot"`` or ``"layered"``; by default the first that works.
+
+    Returns
+    -------
+    Drawing
+
+    Raises
+    ------
+    DrawingError
+        If the subject, an option or the suffix is unknown, or the file cannot be written.
+    """
+    if path is not None:
+        _checked_path(path, tuple(FORMATS))  # before any work
+    root, back, run = _parts(subject)
+    chosen = _checked_style(style) or _natural_style(root)
+    colours = theme_named(theme)
+    if not isinstance(digits, int) or not 1 <= digits <= 15:
+        raise DrawingError(f"digits is the number of significant digits, 1 to 15, found {digits!r}")
+    if direction not in ("LR", "TB"):
+        raise DrawingError(
+            f"unknown direction {direction!r}; known: 'LR' (left to right), 'TB' (top to bottom)"
+        )
+    if chosen == "circuit" and direction != "LR":
+        raise DrawingError(
+            "a circuit runs from left to right, since its wires carry the value above and the "
+            "gradient below; direction='TB' is for style='cards'"
+        )
+    content: Circuit | Cards
+    if chosen == "cards":
+        content = read_cards(root, run, digits=digits)
+    else:
+        content = read_circuit(root, back, run, digits=digits, marks=marks)
+    drawing = Drawing(content, colours, direction, engine)
+    if path is not None:
+        drawing.save(path)
+    return drawing
+
+
+def frames(
+    run: Any,
+    path: Any,
+    *,
+    theme: str = "default",
+    digits: int = 4,
+    engine: str | None = None,
+) -> list[FilePath]:
+    """Draw the forward and then the backward pass, one gate a frame, all on the same page box.
+
+    Parameters
+    ----------
+    run : Run
+        The evaluated graph; a `Backward` or a node works too and shows less.
+    path : str or path
+        ``steps.pdf`` gives one file with a page a frame; ``steps.svg`` and ``steps.png`` give
+        ``steps-01.svg``, ``steps-02.svg``, ...
+
+    Returns
+    -------
+    list of pathlib.Path
+        The files written.
+
+    Raises
+    ------
+    DrawingError
+        If the suffix is not .pdf, .svg or .png, or a file cannot be written.
+    """
+    target = _checked_path(path, (".pdf", ".svg", ".png"))
+    drawing = draw(run, style="circuit", theme=theme, digits=digits, engine=engine)
+    scene, kind = drawing.scene, target.suffix.lower()
+    if kind == ".pdf":
+        from graphc.drawing.pdf import pdf_bytes
+
+        _write(target, pdf_bytes(scene, range(scene.frames)))
+        return [target]
+    places = max(2, len(str(scene.frames)))
+    written: list[FilePath] = []
+    for frame in range(scene.frames):
+        if kind == ".svg":
+            data = svg_text(scene, frame).encode("utf-8", "replace")
+        else:
+            from graphc.drawing.png import png_bytes
+
+            data = png_bytes(scene, frame)
+        file = target.with_name(f"{target.stem}-{frame + 1:0{places}d}{target.suffix}")
+        _write(file, data)
+        written.append(file)
+    return written
+
+
+# ---------------------------------------------------------------- reading what was asked
+
+
+def _parts(subject: Any) -> tuple[Node, Any, Any]:
+    """Root, Backward or None, Run or None."""
+    from graphc.gradients.backward import Backward
+    from graphc.gradients.run import Run
+
+    if isinstance(subject, Node):
+        return subject, None, None
+    if isinstance(subject, Backward):
+        return subject.root, subject, None
+    if isinstance(subject, Run):
+        return subject.back.root, subject.back, subject
+    raise DrawingError(
+        f"draw needs a node, graphc.backward(node) or a run (graphc.backward(node).at(...)), "
+        f"found {type(subject).__name__}"
+    )
+
+
+def _checked_style(style: str | None) -> str | None:
+    if style is not None and style not in _STYLES:
+        raise DrawingError(
+            f"unknown style {style!r}; known: {', '.join(_STYLES)}"
+            f"{did_you_mean(str(style), _STYLES)}"
+        )
+    return style
+
+
+def _natural_style(root: Node) -> str:
+    arrays = any(node.kind == "parameter" or len(node.shape) >= 2 for node in topological([root]))
+    return "cards" if arrays else "circuit"
+
+
+# ---------------------------------------------------------------- writing files
+
+
+def _checked_path(path: Any, known: Sequence[str]) -> FilePath:
+    try:
+        target = FilePath(os.fspath(path))
+    except TypeError:
+        raise DrawingError(
+            f"a path is a text or a pathlib.Path, found {type(path).__name__}"
+        ) from None
+    suffix = target.suffix.lower()
+    if suffix in known:
+        return target
+    shown = ", ".join(f"{s} ({FORMATS[s]})" for s in known)
+    if suffix in _LATER:
+        raise DrawingError(f"{suffix} is not available yet; write one of: {shown}")
+    asked = (
+        f"the suffix {suffix!r} of {str(path)!r}"
+        if suffix
+        else f"{str(path)!r}, which has no suffix"
+    )
+    raise DrawingError(
+        f"cannot write {asked}; the suffix decides the format: {shown}{did_you_mean(suffix, known)}"
+    )
+
+
+def _write(target: FilePath, data: bytes) -> None:
+    """Write beside the target and rename, so that a reader never sees half a file."""
+    temporary: FilePath | None = None
+    try:
+        handle, name = tempfile.mkstemp(prefix=".graphc-", suffix=target.suffix, dir=target.parent)
+        temporary = FilePath(name)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)  # as if it had been opened plainly
+        temporary.replace(target)
+    except (OSError, ValueError) as problem:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        reason = getattr(problem, "strerror", None) or str(problem)
+        folder = str(target.parent)
+        advice = (
+            ""
+            if target.parent.is_dir()
+            else f"; the folder {folder!r} does not exist: create it first"
+        )
+        raise DrawingError(f"cannot write {str(target)!r}: {reason}{advice}") from problem

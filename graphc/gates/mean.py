@@ -1,0 +1,73 @@
+"""mean: ``y[i] = mean(x[i,j], j)`` over any axes.
+
+Averages along axes: the loss of a mini-batch does not grow with its size.
+
+Shapes: the reduced axes disappear, or stay with extent 1 under ``keepdims``.
+Derivative: dy / count, repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from graphc.graph import Gate, Node, Sample
+from graphc.graph.reduction import prepare_axes, reduction_rule
+
+GATE = Gate(
+    "mean",
+    reduction_rule("mean"),
+    ("x",),
+    symbol="mean",
+    attributes={"axes": None, "keepdims": False},
+    prepare=prepare_axes,
+    samples=(
+        Sample(((3,),), values=((([1.0, 2.0, 3.0],)), 2.0)),
+        Sample(((3, 5),)),
+        Sample(((2, 3, 5),), {"axes": (1,)}),
+        Sample(((2, 3, 5),), {"axes": (0, 2), "keepdims": True}),
+        Sample(((1, 1),), {"axes": (-1,)}),
+    ),
+    source="Definition",
+)
+
+
+def mean(x: Any, axes: int | Iterable[int] | None = None, keepdims: bool = False) -> Node:
+    """Mean of the elements along axes.
+
+    Parameters
+    ----------
+    x : Node, any shape
+        Operand.
+    axes : int or iterable of int, optional
+        Axes to reduce, negative ones counted from the end; all by default.
+    keepdims : bool, default False
+        Keep the reduced axes with extent 1.
+
+    Returns
+    -------
+    Node, shape of ``x`` without the reduced axes
+
+    Raises
+    ------
+    ShapeError
+        If an axis does not exist or is named twice.
+
+    Notes
+    -----
+    Cost: 1 read and 1 FLOP per element of ``x``. float32 sums are blocked, so that the error does not grow
+    with the number of elements.
+
+    Source
+    ------
+    Definition.
+
+    Examples
+    --------
+    >>> import graphc
+    >>> x = graphc.input("x", (3,))
+    >>> run = graphc.backward(graphc.mean(x)).at(x=[1, 2, 3])
+    >>> print(run.value(run.back.root), run.grad("x").round(4))
+    2.0 [0.3333 0.3333 0.3333]
+    """
+    return GATE(x, axes=axes, keepdims=keepdims)

@@ -1,0 +1,183 @@
+"""Shapes of a bound formula: extents of every tensor, and the message when letters clash."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from graphc.errors import FormulaError
+from graphc.formula.expression import Expression, evaluate
+from graphc.formula.size import Extent, Size
+from graphc.formula.statement import (
+    Access,
+    Affine,
+    Formula,
+    Gather,
+    Interval,
+    Statement,
+    size_name,
+)
+
+__all__ = ["Clash", "Shape", "extents", "shape_text"]
+
+Shape = tuple[Extent, ...]
+
+_INTEGER: Mapping[str, Callable[..., Any]] = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "floordiv": operator.floordiv,
+    "neg": operator.neg,
+    "max": max,
+    "min": min,
+}
+
+
+class Clash(Exception):
+    """Two tensors disagree about a letter, or a read leaves its tensor; the caller words the message."""
+
+    def __init__(self, reason: str, letter: str = "", first: str = "", second: str = "") -> None:
+        super().__init__(reason)
+        self.letter = letter
+        self.first = first  # tensor that fixed the extent
+        self.second = second  # tensor that disagrees
+
+
+def shape_text(shape: Shape) -> str:
+    """Write a shape as a tuple: ``(N, 784)``."""
+    inner = ", ".join(map(str, shape))
+    return f"({inner},)" if len(shape) == 1 else f"({inner})"
+
+
+def extent_of(expression: Expression, environment: Mapping[str, Extent]) -> Extent:
+    """Evaluate an extent expression over numbers and named sizes."""
+    return evaluate(expression, environment, _INTEGER, int)
+
+
+def affine_extent(form: Affine, environment: Mapping[str, Extent]) -> Extent:
+    """Evaluate an affine form over extents."""
+    total: Extent = form.constant
+    for name, coefficient in form.terms:
+        total = environment[name] * coefficient + total
+    return total
+
+
+def extents(
+    formula: Formula, shapes: Mapping[str, Shape], inherited: Mapping[str, Extent] | None = None
+) -> dict[str, Extent]:
+    """Return the extent of every dimension of every tensor, by size name (``"x.1"``).
+
+    Parameters
+    ----------
+    shapes : mapping
+        Shapes of the inputs.
+    inherited : mapping, optional
+        Sizes of the formula that this one was derived from.
+
+    Raises
+    ------
+    Clash
+        If two tensors disagree about a letter, an output extent is negative, or a read that may not
+        leave its tensor does.
+    """
+    known: dict[str, Extent] = dict(inherited or {})
+    for tensor, shape in shapes.items():
+        count: Extent = 1
+        for d, extent in enumerate(shape):
+            known[size_name(tensor, d)] = extent
+            count = extent * count
+        known[f"{tensor}.size"] = count  # what a flat access runs over
+    for name, expression in formula.extents.items():
+        try:
+            value = extent_of(expression, known)
+        except FormulaError as error:
+            raise Clash(str(error)) from None
+        if isinstance(value, int) and value < 0 or (value == 0 and not _any_zero(shapes)):
+            tensor, _, dimension = name.rpartition(".")
+            raise Clash(f"extent {dimension} of {tensor} would be {value}: the window is larger than the input")
+        known[name] = value
+    for statement in formula.statements:
+        _check(statement, known)
+    return known
+
+
+def _any_zero(shapes: Mapping[str, Shape]) -> bool:
+    return any(extent == 0 for shape in shapes.values() for extent in shape)
+
+
+def _accesses(statement: Statement) -> list[Access]:
+    found: list[Access] = []
+
+    def visit(access: Access) -> None:
+        found.append(access)
+        for item in access.index:
+            if isinstance(item, Gather):
+                visit(item.access)
+
+    visit(statement.write)
+    for _, access in statement.reads:
+        visit(access)
+    return found
+
+
+def _check(statement: Statement, known: Mapping[str, Extent]) -> None:
+    letters = {axis.name: axis.extent for axis in statement.axes}
+    guarded = {guard.index for guard in statement.guards if isinstance(guard, Interval)}
+    for access in _accesses(statement):
+        if access.flat:
+            continue  # the reshape gate compares the numbers of elements itself
+        for d, item in enumerate(access.index):
+            if not isinstance(item, Affine):
+                continue
+            name = item.plain()
+            extent = known[size_name(access.tensor, d)]
+            if name in letters:
+                _same(name or "", letters, known, extent, access.tensor)
+            elif access.outside == "forbidden" and item not in guarded and not statement.lets:
+                _inside(statement, access, item, extent, known)
+
+
+def _same(
+    letter: str, letters: Mapping[str, Affine], known: Mapping[str, Extent], extent: Extent, tensor: str
+) -> None:
+    form = letters[letter]
+    expected = affine_extent(form, known)
+    if expected != extent:
+        first = (form.plain() or "").rpartition(".")[0]
+        raise Clash(
+            f"the letter {letter} has two extents: {expected} in {first or 'the attributes'} "
+            f"and {extent} in {tensor}",
+            letter,
+            first,
+            tensor,
+        )
+
+
+def _inside(
+    statement: Statement, access: Access, item: Affine, extent: Extent, known: Mapping[str, Extent]
+) -> None:
+    low: Extent = item.constant
+    high: Extent = item.constant
+    axes = {axis.name: axis.extent for axis in statement.axes}
+    for name, coefficient in item.terms:
+        if name in axes:
+            span = affine_extent(axes[name], known) + -1
+            if coefficient > 0:
+                high = high + span * coefficient
+            else:
+                low = low + span * coefficient
+        else:
+            low = low + known[name] * coefficient
+            high = high + known[name] * coefficient
+    room = extent + high * -1 + -1
+    if isinstance(low, Size) or isinstance(room, Size):
+        return  # cannot be decided before the size is known; generated loops stay inside their axes
+    empty = any(affine_extent(axes[n], known) == 0 for n, _ in item.terms if n in axes)
+    if (low < 0 or room < 0) and not empty:
+        raise Clash(
+            f"the read {access} reaches index {high if room < 0 else low}, but {access.tensor} has extent {extent}",
+            "",
+            access.tensor,
+            access.tensor,
+        )

@@ -1,0 +1,212 @@
+"""Intrinsics that generated kernels use to reach memory, to call by address and to choose.
+
+Only generated modules import this file, so that Numba stays unloaded until something is compiled. Its text
+is part of every kernel's hash (`graphc.kernels.cpu.cache`).
+
+Tensors are C pointers, not Numba arrays: an index is a plain offset, without the wrap-around of negative
+indices that keeps loops from being vectorised. The tensor that a kernel writes never overlaps one that it
+reads (the plan keeps both alive during the launch), and loads say so to LLVM: no run-time overlap checks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+__all__ = [
+    "call_kernel",
+    "either",
+    "fetch",
+    "gemm",
+    "integer",
+    "load",
+    "pointer_float32",
+    "pointer_float64",
+    "pointer_int32",
+    "pointer_int64",
+    "real32",
+    "real64",
+    "store",
+]
+
+
+def _scope(module: Any) -> Any:
+    """Alias scope of the written tensor: scopes and domains may be named by strings."""
+    domain = module.add_metadata(["graphc"])
+    return module.add_metadata([module.add_metadata(["written", domain])])
+
+
+def _pointer(element: Any) -> Any:
+    @intrinsic
+    def pointer(typingctx: Any, address: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+        return types.CPointer(element)(types.int64), codegen
+
+    return pointer
+
+
+pointer_float32 = _pointer(types.float32)
+pointer_float64 = _pointer(types.float64)
+pointer_int32 = _pointer(types.int32)
+pointer_int64 = _pointer(types.int64)
+
+
+def _reader(metadata: str) -> Any:
+    @intrinsic
+    def read(typingctx: Any, tensor: Any, offset: Any) -> Any:
+        # integers are widened to 64 bits, so that index arithmetic has one type
+        result = types.int64 if isinstance(tensor.dtype, types.Integer) else tensor.dtype
+
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            value = builder.load(builder.gep(arguments[0], [arguments[1]]))
+            value.set_metadata(metadata, _scope(builder.module))
+            if value.type != context.get_value_type(result):
+                return builder.sext(value, context.get_value_type(result))
+            return value
+
+        return result(tensor, types.int64), codegen
+
+    return read
+
+
+load = _reader("noalias")
+fetch = _reader("alias.scope")  # reads the tensor that the kernel writes
+
+
+def _converted(builder: Any, value: Any, target: Any) -> Any:
+    """Convert between the number types of tensors."""
+    source = value.type
+    if source == target:
+        return value
+    if isinstance(source, ir.IntType):
+        if isinstance(target, ir.IntType):
+            if source.width == 1:
+                return builder.zext(value, target)
+            narrow = source.width > target.width
+            return builder.trunc(value, target) if narrow else builder.sext(value, target)
+        return builder.uitofp(value, target) if source.width == 1 else builder.sitofp(value, target)
+    if isinstance(target, ir.IntType):
+        return builder.fptosi(value, target)
+    return builder.fptrunc(value, target) if isinstance(source, ir.DoubleType) else builder.fpext(value, target)
+
+
+@intrinsic
+def store(typingctx: Any, tensor: Any, offset: Any, value: Any) -> Any:
+    """``tensor[offset] = value``, converted to the element type."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = builder.gep(arguments[0], [arguments[1]])
+        written = builder.store(_converted(builder, arguments[2], place.type.pointee), place)
+        written.set_metadata("alias.scope", _scope(builder.module))
+        return context.get_dummy_value()
+
+    return types.none(tensor, types.int64, value), codegen
+
+
+def _conversion(target: Any) -> Any:
+    @intrinsic
+    def convert(typingctx: Any, value: Any) -> Any:
+        value = types.unliteral(value)
+
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return _converted(builder, arguments[0], context.get_value_type(target))
+
+        return target(value), codegen
+
+    return convert
+
+
+real32 = _conversion(types.float32)
+real64 = _conversion(types.float64)
+integer = _conversion(types.int64)
+
+
+@intrinsic
+def either(typingctx: Any, condition: Any, first: Any, second: Any) -> Any:
+    """``first if condition else second``, both computed: no branch, so loops stay vectorisable."""
+    first, second = types.unliteral(first), types.unliteral(second)
+    if first != second or condition != types.boolean:
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.select(*arguments)
+
+    return first(types.boolean, first, second), codegen
+
+
+@intrinsic
+def call_kernel(typingctx: Any, address: Any, arguments_address: Any) -> Any:
+    """Call the kernel at an address with the address of its arguments."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        block = ir.IntType(64).as_pointer()
+        # the calling convention of Numba's own functions: return slot, error slot, arguments
+        slot = ir.IntType(8).as_pointer()
+        function = ir.FunctionType(ir.IntType(32), [slot.as_pointer(), slot.as_pointer(), block])
+        result = cgutils.alloca_once(builder, slot)
+        error = cgutils.alloca_once(builder, slot)
+        builder.call(
+            builder.inttoptr(arguments[0], function.as_pointer()),
+            [result, error, builder.inttoptr(arguments[1], block)],
+        )
+        return context.get_dummy_value()
+
+    return types.none(types.int64, types.int64), codegen
+
+
+@intrinsic
+def gemm(
+    typingctx: Any,
+    address: Any,
+    transpose_a: Any,
+    transpose_b: Any,
+    m: Any,
+    n: Any,
+    k: Any,
+    alpha: Any,
+    a: Any,
+    leading_a: Any,
+    b: Any,
+    leading_b: Any,
+    beta: Any,
+    c: Any,
+    leading_c: Any,
+) -> Any:
+    """Call a Fortran ``?gemm`` by its address: everything goes by reference, integers have 32 bits."""
+    real = types.unliteral(alpha)
+    pointer = types.CPointer(real)
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        integer32 = ir.IntType(32)
+
+        def reference(value: Any) -> Any:
+            slot = cgutils.alloca_once(builder, value.type)
+            builder.store(value, slot)
+            return slot
+
+        def letter(flag: Any) -> Any:
+            byte = ir.IntType(8)
+            return reference(builder.select(flag, ir.Constant(byte, ord("T")), ir.Constant(byte, ord("N"))))
+
+        def count(value: Any) -> Any:
+            return reference(builder.trunc(value, integer32))
+
+        target, ta, tb, m_, n_, k_, alpha_, a_, la, b_, lb, beta_, c_, lc = arguments
+        values = [
+            letter(ta), letter(tb), count(m_), count(n_), count(k_), reference(alpha_), a_, count(la),
+            b_, count(lb), reference(beta_), c_, count(lc),
+        ]  # fmt: skip
+        function = ir.FunctionType(ir.VoidType(), [value.type for value in values])
+        builder.call(builder.inttoptr(target, function.as_pointer()), values)
+        return context.get_dummy_value()
+
+    i, flag = types.int64, types.boolean
+    return (
+        types.none(i, flag, flag, i, i, i, real, pointer, i, pointer, i, real, pointer, i),
+        codegen,
+    )

@@ -1,0 +1,387 @@
+"""From a graph to a launch plan: merge, fold, view, split, recognise, schedule, place.
+
+`plan` reads as its pipeline. Nothing here is compiled: the result is plain data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from graphc.errors import PlanError, Site
+from graphc.formula.expression import Expression, Number, Symbol, fold, number, operation_count, substitute
+from graphc.formula.gather import gather
+from graphc.formula.size import Extent, Size
+from graphc.formula.statement import Affine, Formula, Statement, size_name
+from graphc.graph.node import Node, topological
+from graphc.planning.canonical import canonical
+from graphc.planning.contraction import recognise, split_windows
+from graphc.planning.plan import Buffer, Kernel, Launch, Plan
+
+__all__ = ["plan"]
+
+
+@dataclass
+class _Buffer:
+    """A buffer while it is being planned."""
+
+    name: str
+    shape: tuple[Extent, ...]
+    dtype: str
+    role: str
+    view_of: int | None = None
+    first: int = -1
+    last: int = -1
+
+
+@dataclass
+class _Builder:
+    dtype: str
+    representative: Mapping[Node, Node]
+    buffers: list[_Buffer] = field(default_factory=list)
+    kernels: dict[str, int] = field(default_factory=dict)
+    kernel_list: list[Kernel] = field(default_factory=list)
+    launches: list[Launch] = field(default_factory=list)
+    of_node: dict[Node, int] = field(default_factory=dict)
+    scalars: dict[Node, float] = field(default_factory=dict)  # constants folded into kernels
+    merged: dict[Any, int] = field(default_factory=dict)  # launch key -> buffer it writes
+    leaves: dict[int, Node] = field(default_factory=dict)
+
+    # ---- buffers ---------------------------------------------------------------------------------
+
+    def own_dtype(self, node: Node) -> str:
+        return self.dtype if node.is_float else "int32"
+
+    def buffer(self, name: str, shape: tuple[Extent, ...], dtype: str, role: str, view_of: int | None = None) -> int:
+        self.buffers.append(_Buffer(name, shape, dtype, role, view_of))
+        return len(self.buffers) - 1
+
+    def base(self, number: int) -> int:
+        while True:
+            parent = self.buffers[number].view_of
+            if parent is None:
+                return number
+            number = parent
+
+    def leaf(self, node: Node) -> None:
+        role = {"input": "input", "parameter": "parameter", "state": "state", "constant": "constant"}[node.kind]
+        number = self.buffer(node.label, node.shape, self.own_dtype(node), role)
+        self.of_node[node] = number
+        self.leaves[number] = node
+
+    def materialised(self, node: Node) -> int:
+        """Buffer of a node; a folded scalar constant gets one when somebody needs its memory."""
+        node = self.representative[node]
+        if node not in self.of_node:
+            value = self.scalars[node]
+            constant = Node("constant", (), node.dtype, node.site, name=node.name, value=value)
+            self.leaf(constant)
+            self.of_node[node] = self.of_node[constant]
+        return self.of_node[node]
+
+    # ---- nodes -----------------------------------------------------------------------------------
+
+    def node(self, node: Node) -> None:
+        if node.kind == "constant" and isinstance(node.value, float):
+            self.scalars[node] = node.value
+        elif node.application is None:
+            self.leaf(node)
+        elif node not in self.of_node and node not in self.scalars:
+            self.application(node)
+
+    def application(self, node: Node) -> None:
+        application = node.application
+        assert application is not None
+        formula, sizes = application.formula, application.sizes
+        operands = [self.representative[operand] for operand in application.operands]
+        constants = {t: self.scalars[o] for t, o in zip(formula.inputs, operands, strict=True) if o in self.scalars}
+        tensors = {
+            t: self.of_node[o] for t, o in zip(formula.inputs, operands, strict=True) if o not in self.scalars
+        }
+        statements = [_fold_constants(s, constants) for s in formula.statements]
+        if len(statements) == 1 and isinstance(statements[0].body, Number) and node.shape == () and not statements[0].axes:
+            self.scalars[node] = float(statements[0].body.value)
+            return
+        label = f"{application.gate.name if application.gate else formula.name}"
+        if node.name is not None:
+            label += f" {node.name}"
+        names = _SizedNames(formula, sizes)
+        dtype = self.own_dtype(node) if node.is_float else self.dtype
+        for number, statement in enumerate(statements):
+            self.statement(statement, names, tensors, label, application.site, f"{node.id}.{number}", dtype)
+        for output, tensor in zip(application.outputs, formula.outputs, strict=True):
+            self.of_node[output] = tensors[tensor]
+
+    # ---- statements ------------------------------------------------------------------------------
+
+    def statement(
+        self,
+        statement: Statement,
+        names: _SizedNames,
+        tensors: dict[str, int],
+        label: str,
+        site: Site,
+        prefix: str,
+        dtype: str,
+    ) -> None:
+        view = self.view(statement, names, tensors)
+        if view is not None:
+            tensors[statement.write.tensor] = view
+            return
+        if statement.write.flat or any(a.flat for _, a in statement.reads):
+            raise PlanError(
+                f"{label}: only a plain reshape may use flat accesses in a compiled graph: {statement}\n"
+                f"  declared at {site}",
+                site=site,
+            )
+        split = split_windows(statement, names.sizes, prefix)
+        if split is not None:
+            inner = names.extended(split.tensors)
+            if recognise(split.statements[0 if len(split.statements) == 1 else _product_of(split.statements)], inner.sizes) is not None:
+                for part in split.statements:
+                    self.one(part, inner, tensors, label, site, dtype)
+                return
+        self.one(statement, names, tensors, label, site, dtype)
+
+    def view(self, statement: Statement, names: _SizedNames, tensors: dict[str, int]) -> int | None:
+        """Buffer number of a view, where the statement only renames or reshapes."""
+        if statement.operator not in ("set", "sum") or statement.accumulate or statement.guards or statement.lets:
+            return None
+        if len(statement.reads) != 1 or not isinstance(statement.body, Symbol):
+            return None
+        ((placeholder, access),) = statement.reads
+        if statement.body.name != placeholder or access.outside != "forbidden":
+            return None
+        if (access.index, access.flat) != (statement.write.index, statement.write.flat) or statement.reduced():
+            return None
+        if not statement.write.flat and not statement.race_free():
+            return None
+        target = statement.write.tensor
+        shape = names.shape(target)
+        source = tensors[access.tensor]
+        if not statement.write.flat and self.buffers[source].shape != shape:
+            return None
+        dtype = self.buffers[source].dtype
+        return self.buffer(target, shape, dtype, self.buffers[source].role, source)
+
+    def one(
+        self,
+        statement: Statement,
+        names: _SizedNames,
+        tensors: dict[str, int],
+        label: str,
+        site: Site,
+        dtype: str,
+    ) -> None:
+        """Emit one launch for a statement: a contraction where recognised, else derived loops."""
+        target = statement.write.tensor
+        own = "int32" if target in names.integers else dtype
+        contraction = recognise(statement, names.sizes) if own == dtype else None
+        if contraction is not None:
+            kernel = Kernel("contraction", None, (("A", dtype), ("B", dtype), ("Y", dtype)))
+            read = (tensors[contraction.a], tensors[contraction.b])
+            self.launch(kernel, target, read, contraction.arguments, names, tensors, statement, label, site, own, contraction.work)
+            return
+        form = statement
+        if not statement.race_free():
+            form = gather(statement) or statement
+        result = canonical(form, names.ranks, names.sizes)
+        order = result.tensors
+        dtypes = [(f"t{k}", own if t == target else self.buffers[tensors[t]].dtype) for k, t in enumerate(order)]
+        kernel = Kernel("loops", result.statement, tuple(dtypes))
+        arguments = tuple(names.sizes[size_name(t, d)] for t in order for d in range(names.ranks[t]))
+        read = tuple(tensors[t] for t in order if t != target)
+        work: Extent = max(operation_count(statement.body), 1) + (statement.operator not in ("set",))
+        for axis in statement.axes:
+            work = names.value(axis.extent) * work
+        self.launch(kernel, target, read, arguments, names, tensors, statement, label, site, own, work)
+
+    def launch(
+        self,
+        kernel: Kernel,
+        target: str,
+        read: tuple[int, ...],
+        arguments: tuple[Extent, ...],
+        names: _SizedNames,
+        tensors: dict[str, int],
+        statement: Statement,
+        label: str,
+        site: Site,
+        dtype: str,
+        work: Extent,
+    ) -> None:
+        key = kernel.key()
+        if key not in self.kernels:
+            self.kernels[key] = len(self.kernel_list)
+            self.kernel_list.append(kernel)
+        number = self.kernels[key]
+        same = (number, read, arguments)
+        if not statement.accumulate:
+            if same in self.merged:  # the same kernel on the same data: computed once
+                tensors[target] = self.merged[same]
+                return
+            tensors[target] = self.buffer(target, names.shape(target), dtype, "arena")
+            self.merged[same] = tensors[target]
+        else:
+            # what is added to has one history: forget that an equal launch may reuse it
+            old = tensors[target]
+            self.merged = {k: v for k, v in self.merged.items() if v != old}
+        written = tensors[target]
+        buffers = (written, *read) if kernel.kind == "loops" else (*read, written)
+        self.launches.append(Launch(number, buffers, arguments, label, site, work))
+
+
+def _product_of(statements: Sequence[Statement]) -> int:
+    return max(range(len(statements)), key=lambda k: len(statements[k].reads))
+
+
+class _SizedNames:
+    """Sizes, ranks and extents of the tensors of one application, patches included."""
+
+    def __init__(self, formula: Formula, sizes: Mapping[str, Extent]) -> None:
+        self.sizes = sizes
+        self.ranks: Mapping[str, int] = formula.ranks
+        self.integers = formula.integers
+
+    def extended(self, tensors: Mapping[str, tuple[Extent, ...]]) -> _SizedNames:
+        result = object.__new__(_SizedNames)
+        result.sizes = {
+            **self.sizes,
+            **{size_name(t, d): e for t, shape in tensors.items() for d, e in enumerate(shape)},
+        }
+        result.ranks = {**self.ranks, **{t: len(shape) for t, shape in tensors.items()}}
+        result.integers = self.integers
+        return result
+
+    def shape(self, tensor: str) -> tuple[Extent, ...]:
+        return tuple(self.sizes[size_name(tensor, d)] for d in range(self.ranks[tensor]))
+
+    def value(self, form: Affine) -> Extent:
+        total: Extent = form.constant
+        for name, coefficient in form.terms:
+            total = self.sizes[name] * coefficient + total
+        return total
+
+
+def _fold_constants(statement: Statement, constants: Mapping[str, float]) -> Statement:
+    """Write scalar constants into the body, exactly where they are whole numbers."""
+    if not constants:
+        return statement
+    replacements: dict[str, Expression] = {
+        p: number(constants[a.tensor]) for p, a in statement.reads if a.tensor in constants
+    }
+    if not replacements:
+        return statement
+    body = fold(substitute(statement.body, replacements))
+    reads = tuple((p, a) for p, a in statement.reads if p not in replacements)
+    return replace(statement, body=body, reads=reads)
+
+
+def plan(
+    outputs: Sequence[Node],
+    gradients: Mapping[str, Node] | None = None,
+    updates: Sequence[tuple[Node, Node]] = (),
+    *,
+    dtype: str = "float32",
+    leaves: Iterable[Node] = (),
+) -> tuple[Plan, dict[int, Node]]:
+    """Plan the evaluation of nodes.
+
+    Parameters
+    ----------
+    outputs : sequence of Node
+        What a call returns.
+    gradients : mapping, optional
+        Gradient nodes by name.
+    updates : sequence of (leaf, value), optional
+        Parameters and states with the nodes they become after the launches.
+    dtype : str, default ``"float32"``
+        Dtype of every float.
+    leaves : nodes, optional
+        Leaves that get a buffer even where nothing reads them.
+
+    Returns
+    -------
+    Plan
+    dict
+        Leaf node of each input, parameter, state and constant buffer.
+
+    Raises
+    ------
+    PlanError
+        If a statement cannot be lowered.
+    """
+    gradients = gradients or {}
+    roots = [*outputs, *gradients.values(), *(value for _, value in updates), *(leaf for leaf, _ in updates)]
+    order, representative = _merge([*leaves, *roots])
+    builder = _Builder(dtype, representative)
+    for node in order:
+        builder.node(node)
+    kept = [builder.materialised(node) for node in outputs]
+    kept_gradients = {name: builder.materialised(node) for name, node in gradients.items()}
+    pairs = [(builder.materialised(leaf), builder.materialised(value)) for leaf, value in updates]
+    return _finish(builder, kept, kept_gradients, pairs), builder.leaves
+
+
+def _merge(roots: Iterable[Node]) -> tuple[list[Node], dict[Node, Node]]:
+    """Merge common subexpressions: nodes with equal formulas and equal operands have one representative."""
+    representative: dict[Node, Node] = {}
+    table: dict[Any, Node] = {}
+    order = []
+    for node in topological(roots):
+        application = node.application
+        if application is None:
+            key: Any = ("constant", node.value, node.dtype) if isinstance(node.value, float) else node.id
+        else:
+            operands = tuple(representative[o].id for o in application.operands)
+            key = (application.formula, operands, node.output, node.shape)
+        representative[node] = table.setdefault(key, node)
+        if representative[node] is node:
+            order.append(node)
+    return order, representative
+
+
+def _finish(
+    builder: _Builder, outputs: list[int], gradients: dict[str, int], updates: list[tuple[int, int]]
+) -> Plan:
+    count = len(builder.launches)
+    for position, launch in enumerate(builder.launches):
+        for number in launch.buffers:
+            buffer = builder.buffers[builder.base(number)]
+            if buffer.first < 0:
+                buffer.first = position
+            buffer.last = position
+    for number in [*outputs, *gradients.values(), *(value for _, value in updates)]:
+        buffer = builder.buffers[builder.base(number)]
+        buffer.first = max(buffer.first, 0)
+        buffer.last = count
+    sizes: set[str] = set()
+    final = []
+    for buffer in builder.buffers:
+        base = buffer
+        while base.view_of is not None:
+            base = builder.buffers[base.view_of]
+        final.append(
+            Buffer(
+                buffer.name,
+                buffer.shape,
+                buffer.dtype,
+                base.role,
+                max(base.first, 0),
+                max(base.last, 0),
+                buffer.view_of,
+            )
+        )
+        for extent in buffer.shape:
+            if isinstance(extent, Size):
+                sizes |= extent.names()
+    return Plan(
+        tuple(final),
+        tuple(builder.kernel_list),
+        tuple(builder.launches),
+        tuple(sorted(sizes)),
+        tuple(outputs),
+        gradients,
+        tuple(updates),
+    )

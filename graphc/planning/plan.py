@@ -1,0 +1,158 @@
+"""The launch plan: plain data between planning and execution.
+
+A `Plan` lists buffers, kernels and launches. Extents may contain named sizes (the run-time batch ``N``);
+`Plan.layout` turns them into byte offsets of one arena when the names are known. A larger ``N`` lays the
+arena out again and generates no code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from graphc.errors import Site
+from graphc.formula.size import Extent, extent_value
+from graphc.formula.statement import Statement
+
+__all__ = ["ALIGNMENT", "Buffer", "Kernel", "Launch", "Layout", "Plan", "item_bytes"]
+
+ALIGNMENT = 64  # bytes: one cache line, and the widest vector
+
+
+def item_bytes(dtype: str) -> int:
+    """Bytes of one element of a dtype."""
+    return {"float32": 4, "float64": 8, "int32": 4, "int64": 8}[dtype]
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """One array of the plan, row-major and contiguous.
+
+    ``role`` is ``"input"`` (bound to the caller's array at each call), ``"parameter"``, ``"state"`` and
+    ``"constant"`` (owned by the program, kept between calls) or ``"arena"`` (lives from launch ``first``
+    to launch ``last``, both included). A buffer with ``view_of`` shares the memory of that buffer.
+    """
+
+    name: str
+    shape: tuple[Extent, ...]
+    dtype: str
+    role: str
+    first: int = 0
+    last: int = 0
+    view_of: int | None = None
+
+    def elements(self) -> Extent:
+        """Number of elements."""
+        count: Extent = 1
+        for extent in self.shape:
+            count = extent * count
+        return count
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """What is compiled once and launched many times.
+
+    ``kind`` is ``"loops"``: a canonical statement (tensors ``t0`` = written, ``t1`` ... in order of
+    ``dtypes``), whose arguments are one pointer for each tensor and then every extent ``t0.0, t0.1, ...,
+    t1.0, ...``; or ``"contraction"``: a batched matrix product on strided arrays, see
+    `graphc.planning.contraction` for its arguments.
+    """
+
+    kind: str
+    statement: Statement | None
+    dtypes: tuple[tuple[str, str], ...]
+
+    def key(self) -> str:
+        """Canonical text: equal keys are the same kernel."""
+        text = "" if self.statement is None else "; ".join(map(str, (self.statement, *self.statement.axes)))
+        return f"{self.kind} | {text} | {', '.join(f'{t}: {d}' for t, d in self.dtypes)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One call of a kernel: buffers (pointers) first, then integer arguments."""
+
+    kernel: int
+    buffers: tuple[int, ...]
+    arguments: tuple[Extent, ...]
+    label: str  # gate and node, for reports and errors
+    site: Site | None = None
+    work: Extent = 0  # FLOP, a multiply-add counts 2
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Byte offsets of the arena buffers for known sizes (-1 for buffers outside the arena)."""
+
+    offsets: tuple[int, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Buffers, kernels and launches, in execution order."""
+
+    buffers: tuple[Buffer, ...]
+    kernels: tuple[Kernel, ...]
+    launches: tuple[Launch, ...]
+    sizes: tuple[str, ...]  # named sizes that a call must fix
+    outputs: tuple[int, ...]  # buffers the caller reads
+    gradients: Mapping[str, int]  # name -> buffer
+    updates: tuple[tuple[int, int], ...] = ()  # (parameter or state, buffer with its new value)
+
+    def layout(self, sizes: Mapping[str, int]) -> Layout:
+        """Place every arena buffer: first fit by decreasing size among those that live at the same time."""
+        need = []
+        for number, buffer in enumerate(self.buffers):
+            if buffer.role == "arena" and buffer.view_of is None:
+                count = extent_value(buffer.elements(), sizes) * item_bytes(buffer.dtype)
+                need.append((-(-max(count, 1) // ALIGNMENT) * ALIGNMENT, number))
+        offsets = [-1] * len(self.buffers)
+        placed: list[tuple[int, int, int, int]] = []  # (offset, end, first, last)
+        total = 0
+        for count, number in sorted(need, key=lambda item: (-item[0], item[1])):
+            buffer = self.buffers[number]
+            offset = 0
+            for start, end, first, last in sorted(placed):
+                if buffer.last < first or last < buffer.first:
+                    continue  # never alive together: may share memory
+                if start - offset >= count:
+                    break
+                offset = max(offset, end)
+            offsets[number] = offset
+            placed.append((offset, offset + count, buffer.first, buffer.last))
+            total = max(total, offset + count)
+        for number, buffer in enumerate(self.buffers):
+            if buffer.view_of is not None:
+                offsets[number] = offsets[buffer.view_of]
+        return Layout(tuple(offsets), total)
+
+    def __str__(self) -> str:
+        lines = []
+        for launch in self.launches:
+            kernel = self.kernels[launch.kernel]
+            names = ", ".join(self.buffers[b].name for b in launch.buffers)
+            lines.append(f"{launch.label:<32} {kernel.kind}#{launch.kernel}({names})")
+        return "\n".join(lines)
+
+    def to_json(self) -> str:
+        """Serialise for people and tools; formulas are written as text."""
+        return json.dumps(
+            {
+                "buffers": [
+                    [b.name, [str(e) for e in b.shape], b.dtype, b.role, b.first, b.last, b.view_of]
+                    for b in self.buffers
+                ],
+                "kernels": [kernel.key() for kernel in self.kernels],
+                "launches": [
+                    [k.label, k.kernel, list(k.buffers), [str(a) for a in k.arguments]] for k in self.launches
+                ],
+                "sizes": list(self.sizes),
+                "outputs": list(self.outputs),
+                "gradients": dict(self.gradients),
+                "updates": [list(pair) for pair in self.updates],
+            },
+            indent=1,
+        )

@@ -1,0 +1,127 @@
+"""Blocks keep apart and wires go around them, with every engine on this machine."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+
+import pytest
+
+from graphc.drawing import layout
+from graphc.drawing.layout import ENGINES, Block, Link, engine_available, place
+from graphc.drawing.scene import Box, Path
+from graphc.errors import DrawingError
+from tests.drawing.geometry import flattened
+
+AVAILABLE = [name for name in ENGINES if engine_available(name)]
+
+
+def random_graph(seed: int, count: int) -> tuple[list[Block], list[Link]]:
+    chance = random.Random(seed)
+    blocks, links = [], []
+    for k in range(count):
+        arity = 0 if k < 3 else chance.choice((1, 1, 2, 2, 3))
+        height = max(34.0, 42.0 * arity - 8)
+        entries = tuple(height / 2 + (i - (arity - 1) / 2) * 42.0 for i in range(arity))
+        blocks.append(
+            Block(chance.uniform(50, 160), height, entries, height / 2, source=arity == 0)
+        )
+        for i in range(arity):
+            near = chance.random() < 0.8
+            links.append(Link(chance.randrange(max(0, k - 8) if near else 0, k), k, i))
+    return blocks, links
+
+
+def faults(blocks: list[Block], links: list[Link], placement: layout.Placement) -> list[str]:
+    boxes = [
+        Box(x, y, x + b.width, y + b.height)
+        for (x, y), b in zip(placement.corners, blocks, strict=True)
+    ]
+    found = []
+    for k, box in enumerate(boxes):
+        found += [f"{k} meets {n}" for n in range(k + 1, len(boxes)) if box.overlaps(boxes[n], 0.5)]
+    for link, wire in zip(links, placement.wires, strict=True):
+        points = flattened(Path(wire))
+        start, end = points[0], points[-1]
+        tail, head = boxes[link.tail], boxes[link.head]
+        assert start == pytest.approx((tail.right, tail.top + blocks[link.tail].exit), abs=0.01)
+        assert end == pytest.approx(
+            (head.left, head.top + blocks[link.head].entries[link.entry]), abs=0.01
+        )
+        for n, box in enumerate(boxes):
+            inside = [
+                p for p in points
+                if box.left + 0.5 < p[0] < box.right - 0.5 and box.top + 0.5 < p[1] < box.bottom - 0.5
+            ]  # fmt: skip
+            if inside:
+                found.append(f"wire {link} runs through block {n}")
+    return found
+
+
+@pytest.mark.parametrize("engine", AVAILABLE)
+@pytest.mark.parametrize("seed", range(12))
+def test_blocks_keep_apart_and_wires_go_around_them(engine: str, seed: int) -> None:
+    blocks, links = random_graph(seed, 5 + 6 * seed)
+    assert faults(blocks, links, place(blocks, links, engine)) == []
+
+
+@pytest.mark.parametrize("engine", AVAILABLE)
+def test_three_hundred_blocks_are_placed_without_overlap(engine: str) -> None:
+    blocks, links = random_graph(99, 300)
+    start = time.perf_counter()
+    placement = place(blocks, links, engine)
+    print(f"{engine}: {time.perf_counter() - start:.2f} s for 300 blocks")
+    assert faults(blocks, links, placement) == []
+
+
+def test_a_large_graph_is_laid_out_in_a_child_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    if "pygraphviz" not in AVAILABLE:
+        pytest.skip("needs pygraphviz")
+    started: list[list[str]] = []
+    run = layout._run
+    monkeypatch.setattr(layout, "_run", lambda c, s: started.append(c) or run(c, s))
+    blocks, links = random_graph(5, 320)
+    assert place(blocks, links, "pygraphviz").engine == "pygraphviz"
+    assert len(started) == 1
+
+
+def test_a_late_or_crashing_child_leaves_the_work_to_the_layered_layout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def late(*_: object, **__: object) -> None:
+        raise subprocess.TimeoutExpired("dot", 20)
+
+    monkeypatch.setattr(subprocess, "run", late)
+    monkeypatch.setattr(layout, "_CHILD_ABOVE", 10)
+    blocks, links = random_graph(5, 90)
+    placement = place(blocks, links)
+    assert placement.engine == "layered"
+    assert faults(blocks, links, placement) == []
+    if "pygraphviz" in AVAILABLE:
+        assert any("no layout within" in note for note in placement.notes)
+
+
+def test_without_graphviz_the_layered_layout_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pygraphviz", None)
+    monkeypatch.setenv("PATH", "")
+    blocks, links = random_graph(1, 80)
+    placement = place(blocks, links)
+    assert placement.engine == "layered"
+    assert [note.partition(":")[0] for note in placement.notes] == ["pygraphviz", "dot"]
+
+
+def test_an_engine_asked_for_by_name_must_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pygraphviz", None)
+    with pytest.raises(DrawingError, match="pygraphviz is not installed"):
+        place([Block(10, 10)], [], "pygraphviz")
+    with pytest.raises(DrawingError, match="known: pygraphviz, dot, layered"):
+        place([Block(10, 10)], [], "neato")
+
+
+def test_a_chain_runs_straight() -> None:
+    blocks = [Block(60, 34, (17.0,) if k else (), 17.0, source=not k) for k in range(6)]
+    placement = place(blocks, [Link(k, k + 1, 0) for k in range(5)], "layered")
+    assert len({y for _, y in placement.corners}) == 1
+    assert all(c[0] in "ML" for wire in placement.wires for c in wire)
