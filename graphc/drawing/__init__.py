@@ -1,7 +1,7 @@
 """Drawings in SVG, PDF, PNG, DOT and text, all from one geometry.
 
-The lecture circuit has the value above each wire, the gradient below it and the local gradient at each
-gate input; networks are drawn as one card a layer.
+The lecture circuit has the value above each wire, the gradient below it and the local gradient at
+each gate input; networks are drawn as one card a layer.
 """
 
 from __future__ import annotations

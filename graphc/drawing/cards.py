@@ -1,8 +1,8 @@
 """A network as cards, one box a layer: what it does, the shape it hands on, its parameters.
 
 A layer is read off the parameter names: ``conv1.weight`` and ``conv1.bias`` belong to ``conv1``,
-together with the gates that use them; an elementwise activation right behind joins. Every other gate
-has its own card.
+together with the gates that use them; an elementwise activation right behind joins. Every other
+gate has its own card.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _count(parameter: Any) -> int:
 
 
 def _leaf_only(nodes: Sequence[Any]) -> dict[int, set[Any]]:
-    """Map nodes that depend on parameters and constants alone to the parameters they are made of."""
+    """Map each node made of parameters and constants alone to those parameters."""
     made: dict[int, set[Any]] = {}
     for node in nodes:
         if node.kind in ("parameter", "state"):

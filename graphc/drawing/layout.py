@@ -1,8 +1,8 @@
 """Places blocks and routes the wires between them; what a block looks like is not known here.
 
 Three engines: the layered layout below, which needs nothing and serves graphs of teaching size; for
-larger ones `pygraphviz` (Graphviz inside the process), then a ``dot`` program on PATH, then the layered
-layout again. All of them keep blocks apart and lead wires around them.
+larger ones `pygraphviz` (Graphviz inside the process), then a ``dot`` program on PATH, then the
+layered layout again. All of them keep blocks apart and lead wires around them.
 
 Source: Sugiyama, Tagawa, Toda, "Methods for visual understanding of hierarchical system structures"
 (1981), for the layers and the barycentre order; vertical positions are isotonic regressions
@@ -11,6 +11,7 @@ Source: Sugiyama, Tagawa, Toda, "Methods for visual understanding of hierarchica
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -26,8 +27,8 @@ from graphc.errors import DrawingError
 
 __all__ = ["ENGINES", "GAP", "Block", "Link", "Placement", "engine_available", "place"]
 
-#: Layout engines in the order in which they are tried. Up to `_SMALL` blocks the layered layout comes
-#: first: it draws teaching-size graphs with straighter wires, and alike on every machine.
+#: Layout engines in the order in which they are tried. Up to `_SMALL` blocks the layered layout
+#: comes first: it draws teaching-size graphs with straighter wires, and alike on every machine.
 ENGINES = ("pygraphviz", "dot", "layered")
 _SMALL = 60
 
@@ -39,7 +40,7 @@ _CHANNEL = 18.0  # points between layers, at least
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A box to place: its size, the heights of its entries (left edge) and of its exit (right edge)."""
+    """A box to place: its size, the heights of its entries (left) and of its exit (right)."""
 
     width: float
     height: float
@@ -69,7 +70,7 @@ class Placement:
     notes: tuple[str, ...] = ()  # why earlier engines were passed over
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """An engine cannot serve; the next one is tried."""
 
 
@@ -100,7 +101,7 @@ def place(blocks: Sequence[Block], links: Sequence[Link], engine: str | None = N
     for name in [engine] if engine else order:
         try:
             corners, wires = _PLACERS[name](blocks, links)
-        except _Refused as refusal:
+        except _RefusedError as refusal:
             if engine:
                 raise DrawingError(
                     f"the layout engine {engine!r} cannot serve: {refusal}"
@@ -195,7 +196,7 @@ def _cell_heights(block: Block) -> list[int]:
         return [round(block.height)]
     edges = [0.0] + [(a + b) / 2 for a, b in zip(block.entries, block.entries[1:], strict=False)]
     whole = [round(e) for e in [*edges, block.height]]
-    return [b - a for a, b in zip(whole, whole[1:], strict=False)]
+    return [b - a for a, b in itertools.pairwise(whole)]
 
 
 _CHILD = """
@@ -208,7 +209,7 @@ sys.stdout.buffer.write(graph.draw(format="json0", prog="dot"))
 def _place_pygraphviz(blocks: Sequence[Block], links: Sequence[Link]) -> _Result:
     pygraphviz = _import_pygraphviz()
     if pygraphviz is None:
-        raise _Refused("the package pygraphviz is not installed")
+        raise _RefusedError("the package pygraphviz is not installed")
     source = _dot_source(blocks, links)
     if len(blocks) > _CHILD_ABOVE:
         return _read_json(_run([sys.executable, "-c", _CHILD], source), blocks, links)
@@ -217,14 +218,14 @@ def _place_pygraphviz(blocks: Sequence[Block], links: Sequence[Link]) -> _Result
         text = graph.draw(format="json0", prog="dot")
         graph.close()
     except (OSError, ValueError, RuntimeError) as problem:
-        raise _Refused(f"Graphviz stopped: {problem}") from problem
+        raise _RefusedError(f"Graphviz stopped: {problem}") from problem
     return _read_json(text, blocks, links)
 
 
 def _place_dot(blocks: Sequence[Block], links: Sequence[Link]) -> _Result:
     program = shutil.which("dot")
     if program is None:
-        raise _Refused("there is no program 'dot' on PATH")
+        raise _RefusedError("there is no program 'dot' on PATH")
     return _read_json(_run([program, "-Tjson0"], _dot_source(blocks, links)), blocks, links)
 
 
@@ -235,12 +236,12 @@ def _run(command: list[str], source: str) -> bytes:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )  # fmt: skip
     except subprocess.TimeoutExpired as late:
-        raise _Refused(f"no layout within {_TIME_LIMIT:.0f} s") from late
+        raise _RefusedError(f"no layout within {_TIME_LIMIT:.0f} s") from late
     except OSError as problem:
-        raise _Refused(f"the program did not start: {problem}") from problem
+        raise _RefusedError(f"the program did not start: {problem}") from problem
     if done.returncode != 0:
         reason = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
-        raise _Refused(f"the program ended with status {done.returncode}: {reason[0][:200]}")
+        raise _RefusedError(f"the program ended with status {done.returncode}: {reason[0][:200]}")
     return done.stdout
 
 
@@ -291,8 +292,9 @@ def _snapped(
         (points[-2][0], points[-2][1] + lift[1]), end,
     ]  # fmt: skip
     commands: list[Command] = [("M", *points[0])]
-    for k in range(1, len(points) - 2, 3):
-        commands.append(("C", *points[k], *points[k + 1], *points[k + 2]))
+    commands += [
+        ("C", *points[k], *points[k + 1], *points[k + 2]) for k in range(1, len(points) - 2, 3)
+    ]
     return tuple(commands)
 
 
@@ -331,7 +333,7 @@ class _Cell:
 
 
 def _layers(blocks: Sequence[Block], links: Sequence[Link]) -> list[int]:
-    """Longest path from the inputs; in larger graphs an input stands just before its first reader."""
+    """Longest path from the inputs; in larger graphs inputs stand just before their first reader."""
     heads: list[list[int]] = [[] for _ in blocks]
     waiting = [0] * len(blocks)
     for link in links:
@@ -372,7 +374,7 @@ def _place_layered(blocks: Sequence[Block], links: Sequence[Link]) -> _Result:
             chain.append(len(cells) - 1)
         route = [link.tail, *chain[:needed], link.head]
         routes.append(route)
-        for a, b in zip(route, route[1:], strict=False):
+        for a, b in itertools.pairwise(route):
             exit_ = blocks[a].exit if cells[a].block >= 0 else 5.0
             entry = 5.0
             if cells[b].block >= 0:
@@ -395,7 +397,7 @@ def _list(items: list[Any] | None) -> list[Any]:
 
 
 def _order(cells: list[_Cell], rows: list[list[int]]) -> None:
-    """Order each layer by barycentres of its neighbours, keeping the order with fewest crossings."""
+    """Order each layer by barycentres of its neighbours; keep the order with fewest crossings."""
     position = [0.0] * len(cells)
 
     def spread() -> None:
@@ -550,7 +552,7 @@ def _drawn(
         start, end = _ends(blocks, corners, link)
         here = start
         commands: list[Command] = [("M", *start)]
-        for a, b in zip(route, route[1:], strict=False):
+        for a, b in itertools.pairwise(route):
             edge = lefts[cells[a].layer] + widths[cells[a].layer]
             there = end if b == route[-1] else (lefts[cells[b].layer], cells[b].top + 5.0)
             if edge > here[0] + 0.05:

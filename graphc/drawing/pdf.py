@@ -15,13 +15,13 @@ from graphc.drawing.scene import Group, Item, Path, Scene, Text, visible
 __all__ = ["pdf_bytes"]
 
 _FONTS = {
-    "F1": "Helvetica", "F2": "Helvetica-Oblique", "F3": "Helvetica-Bold", "F4": "Helvetica-BoldOblique",
-    "F5": "Symbol",
+    "F1": "Helvetica", "F2": "Helvetica-Oblique", "F3": "Helvetica-Bold", "F4":
+    "Helvetica-BoldOblique", "F5": "Symbol",
 }  # fmt: skip
 
 
 def pdf_bytes(scene: Scene, frames: Sequence[int | None] = (None,)) -> bytes:
-    """Write a scene, one page for each frame (``None`` is the still). Equal scenes give equal bytes."""
+    """Write a scene, one page a frame (``None`` is the still). Equal scenes give equal bytes."""
     objects: list[bytes] = []
 
     def add(body: bytes) -> int:
@@ -45,7 +45,8 @@ def pdf_bytes(scene: Scene, frames: Sequence[int | None] = (None,)) -> bytes:
         )
         kids.append(
             add(
-                f"<< /Type /Page /Parent {pages} 0 R /MediaBox [0 0 {_n(scene.width)} {_n(scene.height)}] "
+                f"<< /Type /Page /Parent {pages} 0 R "
+                f"/MediaBox [0 0 {_n(scene.width)} {_n(scene.height)}] "
                 f"/Resources {resources} /Contents {stream} 0 R >>".encode()
             )
         )
@@ -53,7 +54,8 @@ def pdf_bytes(scene: Scene, frames: Sequence[int | None] = (None,)) -> bytes:
     listed = " ".join(f"{kid} 0 R" for kid in kids)
     objects[pages - 1] = f"<< /Type /Pages /Kids [{listed}] /Count {len(kids)} >>".encode()
     objects[info - 1] = (
-        f"<< /Title {_unicode(scene.title)} /Subject {_unicode(scene.description)} /Producer (graphc) >>"
+        f"<< /Title {_unicode(scene.title)} /Subject {_unicode(scene.description)} "
+        "/Producer (graphc) >>"
     ).encode()
 
     out = bytearray(b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n")
@@ -126,7 +128,7 @@ def _write_path(path: Path, out: list[str], height: float) -> None:
 
 
 def _runs(text: str) -> list[tuple[str, bytes]]:
-    """Cut a text into pieces of one encoding: WinAnsi, Symbol, or none (an empty box stands for it)."""
+    """Cut a text into pieces of one encoding: WinAnsi, Symbol, or none (drawn as an empty box)."""
     runs: list[tuple[str, bytes]] = []
     for character in text:
         if character in SYMBOL_CODES:

@@ -1,8 +1,8 @@
 """The lecture picture of a circuit: geometry of wires, gates and local gradients.
 
-An element is one block: tags with the local gradients on the left, the gate in the middle, on the right
-its wire with the value above and the gradient below. The rows are part of the block and blocks are kept
-apart, so no text can meet another or a foreign wire.
+An element is one block: tags with the local gradients on the left, the gate in the middle, on the
+right its wire with the value above and the gradient below. The rows are part of the block and
+blocks are kept apart, so no text can meet another or a foreign wire.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def circuit_scene(
         The scene, and the placement that says which layout engine served.
     """
     first = _first_pass(circuit, theme)
-    shapes = [_shape(element, circuit, theme, first) for element in circuit.elements]
+    shapes = [_shape(element, theme, first) for element in circuit.elements]
     links: list[Link] = []
     for element in circuit.elements:
         for entry, port in enumerate(element.ports):
@@ -77,11 +77,11 @@ def circuit_scene(
     placement = place([shape.block for shape in shapes], links, engine)
     steps = _steps(circuit)
     items: list[Item] = []
-    for number, (link, commands) in enumerate(zip(links, placement.wires, strict=True)):
+    for number, (_link, commands) in enumerate(zip(links, placement.wires, strict=True)):
         wire = Path(_shifted(commands), stroke=theme.wire, width=1.2)
         items.append(Group((wire,), id=f"link-{number}", classes="link"))
     for shape, corner in zip(shapes, placement.corners, strict=True):
-        items += _drawn(shape, corner[0] + _MARGIN, corner[1] + _MARGIN, circuit, theme, steps)
+        items += _drawn(shape, corner[0] + _MARGIN, corner[1] + _MARGIN, theme, steps)
     width, height = placement.width + 2 * _MARGIN, placement.height + 2 * _MARGIN
     legend = _legend(circuit, theme)
     if legend is not None:
@@ -176,7 +176,7 @@ def _first_pass(circuit: Circuit, theme: Theme) -> _Columns:
     return _Columns(max(names), max(wires))
 
 
-def _shape(element: Element, circuit: Circuit, theme: Theme, columns: _Columns) -> _Shape:
+def _shape(element: Element, theme: Theme, columns: _Columns) -> _Shape:
     name = _name_label(element, theme)
     value, gradient = _texts(element, theme)
     numbers = max([t.width for t in (value, gradient) if t], default=0.0)
@@ -251,9 +251,7 @@ def _shifted(commands: Sequence[Command]) -> tuple[Command, ...]:
     return moved_path.commands
 
 
-def _drawn(
-    shape: _Shape, x: float, y: float, circuit: Circuit, theme: Theme, steps: _Steps
-) -> list[Item]:
+def _drawn(shape: _Shape, x: float, y: float, theme: Theme, steps: _Steps) -> list[Item]:
     element, k = shape.element, shape.element.index
     middle = y + shape.block.exit
     items: list[Item] = []
@@ -368,9 +366,11 @@ def _gate(
         fill=theme.accent,
     )
     lights: list[Item] = []
-    for when in (steps.forward.get(k), steps.local.get(k)):
-        if when is not None:
-            lights.append(Group((glow,), classes="now", appears=when, vanishes=when + 1))
+    lights += [
+        Group((glow,), classes="now", appears=when, vanishes=when + 1)
+        for when in (steps.forward.get(k), steps.local.get(k))
+        if when is not None
+    ]
     centre = (box.left + box.right) / 2
     # operators are centred on the axis of the line, words on their capital height
     drop = shape.symbol.items[0].size * (

@@ -1,8 +1,8 @@
 """A picture as plain data: outlines, texts and groups in points, the y axis pointing down.
 
-Every writer (SVG, PDF, PNG) reads the same scene, so coordinates agree across formats. A group carries
-the id and class by which programs and tests find a part of the picture again, and the frame at which
-it appears when the picture is stepped through.
+Every writer (SVG, PDF, PNG) reads the same scene, so coordinates agree across formats. A group
+carries the id and class by which programs and tests find a part of the picture again, and the frame
+at which it appears when the picture is stepped through.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ __all__ = [
     "visible",
 ]
 
-#: One path command: ``("M", x, y)``, ``("L", x, y)``, ``("C", x1, y1, x2, y2, x, y)`` or ``("Z",)``.
+#: One path command: ``("M", x, y)``, ``("L", x, y)``, ``("C", x1, y1, x2, y2, x, y)`` or
+#: ``("Z",)``.
 Command = tuple[str, *tuple[float, ...]]
 
 
@@ -63,7 +64,7 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One line of text; ``x`` is the left end and ``y`` the baseline, ``length`` the measured width."""
+    """One line of text: ``x`` its left end, ``y`` its baseline, ``length`` its measured width."""
 
     x: float
     y: float
@@ -79,7 +80,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Items that belong together. ``appears`` and ``vanishes`` count frames; a still shows the end."""
+    """Items that belong together; ``appears`` and ``vanishes`` count frames."""
 
     items: tuple[Item, ...]
     id: str = ""

@@ -1,4 +1,4 @@
-"""Writes a scene as SVG 1.1: real text, stable ids and classes, a title and a description in words."""
+"""Writes a scene as SVG 1.1: real text, stable ids and classes, title and description in words."""
 
 from __future__ import annotations
 
@@ -95,7 +95,8 @@ def _write_text(text: Text, out: list[str], prefix: str) -> None:
     )
     out.append(
         f'<text{named} x="{_number(text.x)}" y="{_number(text.y)}" font-size="{_number(text.size)}"'
-        f'{style} fill="#{text.colour}"{fit} xml:space="preserve">{escape(_clean(text.text))}</text>'
+        f'{style} fill="#{text.colour}"{fit} xml:space="preserve">'
+        f"{escape(_clean(text.text))}</text>"
     )
 
 

@@ -15,7 +15,8 @@ __all__ = ["cards_text", "circuit_text"]
 def circuit_text(circuit: Circuit) -> str:
     """Write a circuit from the root down to its inputs; a shared part is written once.
 
-    Columns: wire, value, gradient, and the local gradient of the gate above with respect to the wire.
+    Columns: wire, value, gradient, and the local gradient of the gate above with respect to the
+    wire.
     """
     rows: list[tuple[str, str, str, str]] = [("wire", "value", "gradient", "local gradient")]
     root = next(e for e in circuit.elements if e.root)

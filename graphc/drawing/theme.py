@@ -1,4 +1,4 @@
-"""Colours. Position (above, below) and italics carry the same message, so colour is never the only cue."""
+"""Colours. Position (above, below) and italics say the same, so colour is never the only cue."""
 
 from __future__ import annotations
 

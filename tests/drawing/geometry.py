@@ -55,10 +55,10 @@ def flattened(path: Path) -> list[tuple[float, float]]:
         elif command[0] == "L":
             x, y = numbers
             steps = max(1, int(max(abs(x - here[0]), abs(y - here[1])) / 2))
-            for k in range(1, steps + 1):
-                points.append(
-                    (here[0] + (x - here[0]) * k / steps, here[1] + (y - here[1]) * k / steps)
-                )
+            points += [
+                (here[0] + (x - here[0]) * k / steps, here[1] + (y - here[1]) * k / steps)
+                for k in range(1, steps + 1)
+            ]
         elif command[0] == "C":
             x1, y1, x2, y2, x, y = numbers
             size = abs(x - here[0]) + abs(y - here[1])

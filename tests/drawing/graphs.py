@@ -74,7 +74,8 @@ def random_circuit(seed: int, gates: int) -> Any:
     nodes = list(graphc.inputs("a b c d"))
     values = {name: round(chance.uniform(-2, 2), 3) for name in "abcd"}
     unary: list[Callable[[Any], Any]] = [
-        graphc.exp, graphc.tanh, graphc.sigmoid, graphc.neg, graphc.relu, lambda n: n + 1, lambda n: 0.5 * n,
+        graphc.exp, graphc.tanh, graphc.sigmoid, graphc.neg, graphc.relu, lambda n: n + 1, lambda
+        n: 0.5 * n,
     ]  # fmt: skip
     binary = [graphc.add, graphc.mul, graphc.sub, graphc.max, graphc.min]
     unused = list(nodes)

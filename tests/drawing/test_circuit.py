@@ -90,8 +90,11 @@ def test_the_two_gate_circuit_prints_the_lecture_numbers() -> None:
         for e in circuit_of(drawing).elements for p in e.ports
     }  # fmt: skip
     assert locals_ == {
-        ("x", "q"): ("1", "1"), ("y", "q"): ("1", "1"), ("q", "f"): ("z", "−4"), ("z", "f"): ("q", "3"),
-    }  # fmt: skip
+        ("x", "q"): ("1", "1"),
+        ("y", "q"): ("1", "1"),
+        ("q", "f"): ("z", "−4"),
+        ("z", "f"): ("q", "3"),
+    }
 
 
 def test_the_neuron_has_eight_gates_with_constants_inside_and_nine_gradients_going_back() -> None:
@@ -174,13 +177,24 @@ def test_unnamed_wires_in_a_formula_get_a_letter_that_nobody_uses() -> None:
 @pytest.mark.parametrize(
     ("build", "symbol"),
     [
-        (lambda x: x + 1, "+1"), (lambda x: 1 + x, "+1"), (lambda x: x - 1, "−1"), (lambda x: 1 - x, "1−x"),
-        (lambda x: x * -2, "×−2"), (lambda x: x / 4, "÷4"), (lambda x: 1 / x, "1/x"), (lambda x: 3 / x, "3/x"),
-        (lambda x: x**2, "x²"), (lambda x: x**5, "x^5"), (lambda x: -x, "×−1"), (lambda x: x + -3, "−3"),
-        (lambda x: graphc.exp(x), "exp"), (lambda x: graphc.sigmoid(x), "σ"), (lambda x: abs(x), "|x|"),
+        (lambda x: x + 1, "+1"),
+        (lambda x: 1 + x, "+1"),
+        (lambda x: x - 1, "−1"),
+        (lambda x: 1 - x, "1−x"),
+        (lambda x: x * -2, "×−2"),
+        (lambda x: x / 4, "÷4"),
+        (lambda x: 1 / x, "1/x"),
+        (lambda x: 3 / x, "3/x"),
+        (lambda x: x**2, "x²"),
+        (lambda x: x**5, "x^5"),
+        (lambda x: -x, "×−1"),
+        (lambda x: x + -3, "−3"),
+        (graphc.exp, "exp"),
+        (graphc.sigmoid, "σ"),
+        (abs, "|x|"),
         (lambda x: graphc.max(x, 0), "max(x, 0)"),
     ],
-)  # fmt: skip
+)
 def test_constants_are_written_inside_the_gate(build: Any, symbol: str) -> None:
     assert gate_symbol(build(graphc.inputs("x"))) == symbol
 

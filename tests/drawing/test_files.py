@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import subprocess
@@ -67,7 +68,9 @@ def test_hostile_names_survive_every_other_format(tmp_path: Path) -> None:
 
 def test_the_same_graph_gives_the_same_bytes_whatever_the_hash_seed(tmp_path: Path) -> None:
     script = (
-        "import sys\nfrom tests.drawing.graphs import neuron, scalar_lstm\nfrom graphc.drawing import draw\n"
+        "import sys\n"
+        "from tests.drawing.graphs import neuron, scalar_lstm\n"
+        "from graphc.drawing import draw\n"
         "for build in (neuron, scalar_lstm):\n"
         "    drawing = draw(build())\n"
         "    for suffix in ('.svg', '.pdf', '.dot', '.txt'):\n"
@@ -232,7 +235,7 @@ def test_frames_share_the_page_and_end_in_the_still(tmp_path: Path) -> None:
     assert len({re.search(r'viewBox="([^"]*)"', p).group(1) for p in pages}) == 1  # type: ignore[union-attr]
     assert pages[-1] == draw(run).svg()
     texts = [set(re.findall(r"<text[^>]*>[^<]*</text>", p)) for p in pages]
-    assert all(a <= b for a, b in zip(texts, texts[1:], strict=False)), "a text moved or vanished"
+    assert all(a <= b for a, b in itertools.pairwise(texts)), "a text moved or vanished"
     assert "0.7311" not in pages[1]
     assert len(pages) == 1 + 8 + 1 + 8 + 1
 

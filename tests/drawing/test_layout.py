@@ -53,7 +53,8 @@ def faults(blocks: list[Block], links: list[Link], placement: layout.Placement) 
         for n, box in enumerate(boxes):
             inside = [
                 p for p in points
-                if box.left + 0.5 < p[0] < box.right - 0.5 and box.top + 0.5 < p[1] < box.bottom - 0.5
+                if box.left + 0.5 < p[0] < box.right - 0.5 and box.top + 0.5 < p[1] < box.bottom -
+                0.5
             ]  # fmt: skip
             if inside:
                 found.append(f"wire {link} runs through block {n}")
