@@ -9,8 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from graphc import gates as _gates  # fills the registry
-from graphc import layers
+from graphc import gates, layers  # importing gates fills the registry
 from graphc.errors import (
     CheckError,
     CheckpointError,
@@ -26,7 +25,19 @@ from graphc.errors import (
     did_you_mean,
 )
 from graphc.gradients import Backward, Run, backward
-from graphc.graph import Gate, Node, constant, gate, input, inputs, parameter, registry, state, update, verbs
+from graphc.graph import (
+    Gate,
+    Node,
+    constant,
+    gate,
+    input,
+    inputs,
+    parameter,
+    registry,
+    state,
+    update,
+    verbs,
+)
 from graphc.layers.initialisers import he, normal, uniform, xavier, zeros
 
 __version__ = "0.1.0"
@@ -93,6 +104,7 @@ __all__ = [
     "datasets",
     "draw",
     "gate",
+    "gates",
     "he",
     "input",
     "inputs",

@@ -14,6 +14,7 @@ from typing import Any
 from graphc.drawing.circuit import shape_text
 from graphc.drawing.fonts import number_text, printable, text_label
 from graphc.drawing.layout import Block, Link, Placement, place
+from graphc.drawing.rows import CHANNEL, place_in_rows
 from graphc.drawing.scene import Box, Command, Group, Item, Path, Scene, moved, rounded
 from graphc.drawing.theme import Theme
 from graphc.errors import DrawingError
@@ -26,8 +27,6 @@ _TITLE = 12.5
 _LINE = 10.5
 _LEADING = 14.5
 _PADDING = 10.0
-_WIDEST = 900.0  # points; a longer chain goes on in the next row
-_ROW_GAP = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,18 +118,11 @@ def _grouped(nodes: Sequence[Any]) -> tuple[list[_Layer], dict[int, int]]:
     for node in nodes:
         if node.id in made and node is not nodes[-1]:
             continue  # drawn on the card of the gate that uses it
-        mine = [
-            p for o in node.operands for p in made.get(o.id, ()) if p.kind in ("parameter", "state")
-        ]
+        mine = [p for o in node.operands for p in made.get(o.id, ()) if p.kind in ("parameter", "state")]
         mine.sort(key=lambda p: p.id)
         fed = [o for o in node.operands if o.id in home]
         before = layers[home[fed[0].id]] if len({home[o.id] for o in fed}) == 1 else None
-        alone = (
-            before is not None
-            and len(fed) == 1
-            and readers[fed[0].id] == 1
-            and before.nodes[-1] is fed[0]
-        )
+        alone = before is not None and len(fed) == 1 and readers[fed[0].id] == 1 and before.nodes[-1] is fed[0]
         if not node.operands:
             open_layer(node.name or node.label, node)
             continue
@@ -147,7 +139,8 @@ def _grouped(nodes: Sequence[Any]) -> tuple[list[_Layer], dict[int, int]]:
             layer.parameters += list(dict.fromkeys(mine))
             continue
         unary = len(fed) == 1 and node.shape == fed[0].shape
-        if alone and unary and before is not None and before.parameters and not before.closed:
+        worked = before is not None and (before.parameters or len(before.nodes[-1].operands) > 1)
+        if alone and unary and before is not None and worked and not before.closed:
             before.nodes.append(node)
             before.closed = True
             home[node.id] = home[fed[0].id]
@@ -244,21 +237,17 @@ def cards_scene(
         sizes = [(widest, h) for _, h in sizes]
         placement = _transposed(cards, sizes, engine)
     else:
-        placement = _in_rows(cards, sizes, engine)
+        placement = place_in_rows(sizes, cards.links, engine)
     items: list[Item] = []
     for k, commands in enumerate(placement.wires):
         items.append(_arrowed(commands, theme, f"link-{k}"))
     for card, (x, y), (w, h) in zip(cards.cards, placement.corners, sizes, strict=True):
-        items.append(
-            _card(card, Box(x + _MARGIN, y + _MARGIN, x + w + _MARGIN, y + h + _MARGIN), theme)
-        )
-    caption = text_label(f"{cards.parameters:,} parameters", 10.0, theme.quiet)
+        items.append(_card(card, Box(x + _MARGIN, y + _MARGIN, x + w + _MARGIN, y + h + _MARGIN), theme))
+    caption = text_label(f"{cards.parameters:,} parameters in all", 10.0, theme.quiet)
     height = placement.height + 2 * _MARGIN + 14
     items.append(Group(caption.at(_MARGIN, height - _MARGIN + 1), classes="legend"))
     width = max(placement.width, caption.width) + 2 * _MARGIN
-    return Scene(
-        round(width, 2), round(height, 2), tuple(items), cards.title, cards.description
-    ), placement
+    return Scene(round(width, 2), round(height, 2), tuple(items), cards.title, cards.description), placement
 
 
 def _card_size(card: Card) -> tuple[float, float]:
@@ -269,9 +258,7 @@ def _card_size(card: Card) -> tuple[float, float]:
 
 
 def _card(card: Card, box: Box, theme: Theme) -> Group:
-    items: list[Item] = [
-        rounded(box, 6, fill=theme.card_fills[card.tint], stroke=theme.wire, width=1.0)
-    ]
+    items: list[Item] = [rounded(box, 6, fill=theme.card_fills[card.tint], stroke=theme.wire, width=1.0)]
     centre = (box.left + box.right) / 2
     name = text_label(card.name, _TITLE, theme.ink, bold=True, id=f"card-{card.index}-name")
     lines = [
@@ -317,117 +304,16 @@ def _last_two(commands: Sequence[Command]) -> tuple[tuple[float, float], tuple[f
     return before, end
 
 
-def _block(size: tuple[float, float], source: bool) -> Block:
-    return Block(size[0], size[1], (size[1] / 2,), size[1] / 2, source)
+def _block(size: tuple[float, float]) -> Block:
+    return Block(size[0], size[1], (size[1] / 2,), size[1] / 2)
 
 
-def _transposed(
-    cards: Cards, sizes: Sequence[tuple[float, float]], engine: str | None
-) -> Placement:
-    blocks = [
-        _block((h, w), not c.count and c.tint == 0)
-        for (w, h), c in zip(sizes, cards.cards, strict=True)
-    ]
-    flat = place(blocks, [Link(a, b, 0) for a, b in cards.links], engine)
+def _transposed(cards: Cards, sizes: Sequence[tuple[float, float]], engine: str | None) -> Placement:
+    blocks = [_block((h, w)) for w, h in sizes]
+    flat = place(blocks, [Link(a, b, 0) for a, b in cards.links], engine, CHANNEL)
     wires = tuple(
-        tuple(
-            (c[0], *(v for pair in zip(c[2::2], c[1::2], strict=True) for v in pair)) for c in wire
-        )
+        tuple((c[0], *(v for pair in zip(c[2::2], c[1::2], strict=True) for v in pair)) for c in wire)
         for wire in flat.wires
     )
     corners = tuple((y, x) for x, y in flat.corners)
     return replace(flat, corners=corners, wires=wires, width=flat.height, height=flat.width)
-
-
-def _depths(cards: Cards) -> list[int]:
-    depth = [0] * len(cards.cards)
-    for tail, head in cards.links:  # in forward order, so tails are final
-        depth[head] = max(depth[head], depth[tail] + 1)
-    for k in range(len(depth)):
-        heads = [depth[b] for a, b in cards.links if a == k]
-        if heads and not any(b == k for _, b in cards.links):
-            depth[k] = min(heads) - 1
-    return depth
-
-
-def _in_rows(cards: Cards, sizes: Sequence[tuple[float, float]], engine: str | None) -> Placement:
-    """Place from left to right; a long chain turns to a new row where one link alone goes on."""
-    depth = _depths(cards)
-    deepest = max(depth, default=0)
-    widths = [
-        max((sizes[k][0] for k in range(len(depth)) if depth[k] == d), default=0.0) + 24
-        for d in range(deepest + 1)
-    ]
-    total = sum(widths)
-    rows = max(1, round(total / _WIDEST + 0.35))
-    limit = total / rows * 1.15
-    cuts: list[int] = []
-    used = 0.0
-    for d in range(deepest):
-        used += widths[d]
-        bridge = sum(1 for a, b in cards.links if depth[a] <= d < depth[b]) == 1
-        if rows > 1 and bridge and used + widths[d + 1] > limit:
-            cuts.append(d)
-            used = 0.0
-    row_of = [sum(1 for cut in cuts if d > cut) for d in depth]
-
-    corners: list[tuple[float, float]] = [(0.0, 0.0)] * len(depth)
-    wires: dict[int, tuple[Command, ...]] = {}
-    top, width, engine_used, notes = 0.0, 0.0, "", ()
-    tops: list[float] = []
-    for row in range(len(cuts) + 1):
-        members = [k for k in range(len(depth)) if row_of[k] == row]
-        rank = {k: i for i, k in enumerate(members)}
-        inner = [(n, a, b) for n, (a, b) in enumerate(cards.links) if a in rank and b in rank]
-        fed = {b for _, _, b in inner}
-        blocks = [_block(sizes[k], k not in fed) for k in members]
-        placed = place(blocks, [Link(rank[a], rank[b], 0) for _, a, b in inner], engine)
-        for k, (x, y) in zip(members, placed.corners, strict=True):
-            corners[k] = (x, y + top)
-        for (n, _, _), wire in zip(inner, placed.wires, strict=True):
-            path = moved(Path(wire), 0.0, top)
-            assert isinstance(path, Path)
-            wires[n] = path.commands
-        tops.append(top)
-        top += placed.height + _ROW_GAP
-        width = max(width, placed.width)
-        engine_used, notes = placed.engine, placed.notes
-    for n, (a, b) in enumerate(cards.links):
-        if n not in wires:
-            start = (corners[a][0] + sizes[a][0], corners[a][1] + sizes[a][1] / 2)
-            end = (corners[b][0], corners[b][1] + sizes[b][1] / 2)
-            wires[n] = _turn(start, end, tops[row_of[b]] - _ROW_GAP / 2, width)
-    shift = 18.0 if cuts else 0.0  # room at the left for the turning wires
-    moved_wires: list[tuple[Command, ...]] = []
-    for n in range(len(cards.links)):
-        path = moved(Path(wires[n]), shift, 0.0)
-        assert isinstance(path, Path)
-        moved_wires.append(path.commands)
-    corners = [(x + shift, y) for x, y in corners]
-    return Placement(
-        tuple(corners),
-        tuple(moved_wires),
-        width + 2 * shift,
-        top - _ROW_GAP,
-        engine_used,
-        tuple(notes),
-    )
-
-
-def _turn(
-    start: tuple[float, float], end: tuple[float, float], channel: float, width: float
-) -> tuple[Command, ...]:
-    """Lead a wire from the end of one row to the start of the next."""
-    right, left, r = max(start[0], width) + 12.0, end[0] - 14.0, 8.0
-    return (
-        ("M", *start),
-        ("L", right - r, start[1]),
-        ("C", right, start[1], right, start[1], right, start[1] + r),
-        ("L", right, channel - r),
-        ("C", right, channel, right, channel, right - r, channel),
-        ("L", left + r, channel),
-        ("C", left, channel, left, channel, left, channel + r),
-        ("L", left, end[1] - r),
-        ("C", left, end[1], left, end[1], left + r, end[1]),
-        ("L", *end),
-    )

@@ -216,9 +216,7 @@ def read_circuit(
 
     # names: the user's own, and a letter for each unnamed wire that a formula mentions
     needed = {name for e in shown.values() for name in symbols(e)}
-    taken = {node.name for node in drawn if node.name} | {
-        node.label for node in drawn if not node.gate
-    }
+    taken = {node.name for node in drawn if node.name} | {node.label for node in drawn if not node.gate}
     letters = _letters(taken)
     names: dict[str, str] = {}
     for node in drawn:
@@ -298,9 +296,7 @@ def _written(expression: Expression | None, names: Mapping[str, str]) -> tuple[s
     mentioned = {name: names.get(name, name) for name in symbols(expression)}
     if not all(_SIMPLE.match(name) for name in mentioned.values()):
         return plain, ""
-    return plain, to_latex(
-        expression, {name: to_latex(Symbol(shown)) for name, shown in mentioned.items()}
-    )
+    return plain, to_latex(expression, {name: to_latex(Symbol(shown)) for name, shown in mentioned.items()})
 
 
 def _sign_first(expression: Expression) -> Expression:

@@ -58,9 +58,7 @@ def circuit_dot(circuit: Circuit, theme: Theme) -> str:
     )
     for element in circuit.elements:
         k = element.index
-        graph.node(
-            f"wire{k}", _wire_table(element, theme), tooltip=_plain(element.name or f"wire {k}")
-        )
+        graph.node(f"wire{k}", _wire_table(element, theme), tooltip=_plain(element.name or f"wire {k}"))
         if not element.symbol:
             graph.node(f"name{k}", _plain(element.name), shape="plaintext", fontsize="14")
             graph.edge(f"name{k}:e", f"wire{k}:w")

@@ -117,11 +117,7 @@ class Drawing:
         """Return the picture as indented text."""
         from graphc.drawing.text import cards_text, circuit_text
 
-        return (
-            circuit_text(self.content)
-            if isinstance(self.content, Circuit)
-            else cards_text(self.content)
-        )
+        return circuit_text(self.content) if isinstance(self.content, Circuit) else cards_text(self.content)
 
     def __str__(self) -> str:
         return self.text()
@@ -213,9 +209,7 @@ def draw(
     if not isinstance(digits, int) or not 1 <= digits <= 15:
         raise DrawingError(f"digits is the number of significant digits, 1 to 15, found {digits!r}")
     if direction not in ("LR", "TB"):
-        raise DrawingError(
-            f"unknown direction {direction!r}; known: 'LR' (left to right), 'TB' (top to bottom)"
-        )
+        raise DrawingError(f"unknown direction {direction!r}; known: 'LR' (left to right), 'TB' (top to bottom)")
     if chosen == "circuit" and direction != "LR":
         raise DrawingError(
             "a circuit runs from left to right, since its wires carry the value above and the "
@@ -305,10 +299,7 @@ def _parts(subject: Any) -> tuple[Node, Any, Any]:
 
 def _checked_style(style: str | None) -> str | None:
     if style is not None and style not in _STYLES:
-        raise DrawingError(
-            f"unknown style {style!r}; known: {', '.join(_STYLES)}"
-            f"{did_you_mean(str(style), _STYLES)}"
-        )
+        raise DrawingError(f"unknown style {style!r}; known: {', '.join(_STYLES)}{did_you_mean(str(style), _STYLES)}")
     return style
 
 
@@ -324,23 +315,15 @@ def _checked_path(path: Any, known: Sequence[str]) -> FilePath:
     try:
         target = FilePath(os.fspath(path))
     except TypeError:
-        raise DrawingError(
-            f"a path is a text or a pathlib.Path, found {type(path).__name__}"
-        ) from None
+        raise DrawingError(f"a path is a text or a pathlib.Path, found {type(path).__name__}") from None
     suffix = target.suffix.lower()
     if suffix in known:
         return target
     shown = ", ".join(f"{s} ({FORMATS[s]})" for s in known)
     if suffix in _LATER:
         raise DrawingError(f"{suffix} is not available yet; write one of: {shown}")
-    asked = (
-        f"the suffix {suffix!r} of {str(path)!r}"
-        if suffix
-        else f"{str(path)!r}, which has no suffix"
-    )
-    raise DrawingError(
-        f"cannot write {asked}; the suffix decides the format: {shown}{did_you_mean(suffix, known)}"
-    )
+    asked = f"the suffix {suffix!r} of {str(path)!r}" if suffix else f"{str(path)!r}, which has no suffix"
+    raise DrawingError(f"cannot write {asked}; the suffix decides the format: {shown}{did_you_mean(suffix, known)}")
 
 
 def _write(target: FilePath, data: bytes) -> None:
@@ -360,9 +343,5 @@ def _write(target: FilePath, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
         reason = getattr(problem, "strerror", None) or str(problem)
         folder = str(target.parent)
-        advice = (
-            ""
-            if target.parent.is_dir()
-            else f"; the folder {folder!r} does not exist: create it first"
-        )
+        advice = "" if target.parent.is_dir() else f"; the folder {folder!r} does not exist: create it first"
         raise DrawingError(f"cannot write {str(target)!r}: {reason}{advice}") from problem

@@ -94,13 +94,13 @@ def text_width(text: str, size: float, bold: bool = False) -> float:
 
 
 def printable(text: str, limit: int = 40) -> str:
-    """Return a name on one line: control characters escaped as Python writes them, long names cut."""
+    """Return a name on one line: control characters escaped as in Python, long names cut."""
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 def number_text(value: float, digits: int = 4) -> str:
-    """Print a number to significant digits, with a true minus sign, never ``-0`` and never a false ``0``.
+    """Print a number to significant digits: true minus sign, never ``-0``, never a false ``0``.
 
     >>> number_text(-0.19661193), number_text(-0.0), number_text(3e-7), number_text(-12.0)
     ('−0.1966', '0', '3e−7', '−12')
@@ -201,8 +201,7 @@ def _outline(latex: str, size: float) -> tuple[tuple[Command, ...], float, float
     ys = [v for c in commands for v in c[2::2]]
     left = min(xs)
     shifted = tuple(
-        (c[0], *(round(v - left, 3) if k % 2 == 0 else round(v, 3) for k, v in enumerate(c[1:])))
-        for c in commands
+        (c[0], *(round(v - left, 3) if k % 2 == 0 else round(v, 3) for k, v in enumerate(c[1:]))) for c in commands
     )
     return shifted, max(xs) - left, -min(ys), max(ys)
 
@@ -226,17 +225,13 @@ def _path_commands(data: str) -> list[Command]:
         here = (values[-2], values[-1])
         commands.append((letter, *values))
     # ziafont opens each contour with a line to where it already is
-    return [
-        c
-        for before, c in pairwise([("Z",), *commands])
-        if not (before[0] == "M" and c == ("L", *before[1:]))
-    ]
+    return [c for before, c in pairwise([("Z",), *commands]) if not (before[0] == "M" and c == ("L", *before[1:]))]
 
 
 def formula_label(
     latex: str, plain: str, size: float, colour: str, *, italic: bool = False, classes: str = ""
 ) -> Label:
-    """Lay out a formula: outlines from ``latex`` where ziamath is installed, else the ``plain`` text."""
+    """Lay out a formula: outlines of ``latex`` where ziamath is installed, else ``plain`` text."""
     if not has_outlines():
         return text_label(plain, size * 0.92, colour, italic=italic, classes=classes)
     commands, width, ascent, descent = _outline(latex, size)
@@ -250,22 +245,14 @@ def formula_text(expression: Expression, names: Mapping[str, str] | None = None)
         return names.get(expression.name, expression.name)
     if isinstance(expression, Number):
         if isinstance(expression.value, Fraction | float):
-            text = (
-                to_text(expression)
-                if isinstance(expression.value, Fraction)
-                else f"{expression.value:g}"
-            )
+            text = to_text(expression) if isinstance(expression.value, Fraction) else f"{expression.value:g}"
             return text.replace("-", "−")
         return str(expression.value).replace("-", "−")
 
     def inside(operand: Expression, loose: frozenset[str]) -> str:
         text = formula_text(operand, names)
         negative = isinstance(operand, Number) and operand.value < 0
-        return (
-            f"({text})"
-            if negative or (isinstance(operand, Call) and operand.function in loose)
-            else text
-        )
+        return f"({text})" if negative or (isinstance(operand, Call) and operand.function in loose) else text
 
     sums = frozenset(("add", "sub", "neg", "select"))
     products = sums | {"mul", "div", "floordiv"}

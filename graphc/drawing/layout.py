@@ -35,7 +35,6 @@ _SMALL = 60
 _CHILD_ABOVE = 300  # blocks; a crash of the C library must not take the user's Python along
 _TIME_LIMIT = 20.0  # seconds
 GAP = 8.0  # points between blocks of one layer
-_CHANNEL = 18.0  # points between layers, at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class Block:
     height: float
     entries: tuple[float, ...] = ()
     exit: float = 0.0
-    source: bool = False  # belongs in the first layer
+    first: bool = False  # stands in the first layer, not just before its first reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +80,20 @@ def engine_available(engine: str) -> bool:
     return engine == "layered" or (engine == "dot" and shutil.which("dot") is not None)
 
 
-def place(blocks: Sequence[Block], links: Sequence[Link], engine: str | None = None) -> Placement:
+def place(
+    blocks: Sequence[Block],
+    links: Sequence[Link],
+    engine: str | None = None,
+    channel: float = 18.0,
+) -> Placement:
     """Place blocks from left to right along the links.
 
     Parameters
     ----------
     engine : str, optional
         One of `ENGINES`; without it, the first that works.
+    channel : float
+        Least distance between two layers, in points.
 
     Raises
     ------
@@ -98,14 +104,14 @@ def place(blocks: Sequence[Block], links: Sequence[Link], engine: str | None = N
         raise DrawingError(f"no layout engine is called {engine!r}; known: {', '.join(ENGINES)}")
     notes: list[str] = []
     order = ENGINES if len(blocks) > _SMALL else ("layered",)
+    if not blocks:
+        return Placement((), (), 0.0, 0.0, engine or "layered")
     for name in [engine] if engine else order:
         try:
-            corners, wires = _PLACERS[name](blocks, links)
+            corners, wires = _PLACERS[name](blocks, links, channel)
         except _RefusedError as refusal:
             if engine:
-                raise DrawingError(
-                    f"the layout engine {engine!r} cannot serve: {refusal}"
-                ) from refusal
+                raise DrawingError(f"the layout engine {engine!r} cannot serve: {refusal}") from refusal
             notes.append(f"{name}: {refusal}")
             continue
         return _framed(blocks, corners, wires, name, tuple(notes))
@@ -124,13 +130,10 @@ def _framed(
     ys = [y for _, y in corners] + [v for w in wires for c in w for v in c[2::2]]
     left, top = min(xs, default=0.0), min(ys, default=0.0)
     right = max([x + b.width for (x, _), b in zip(corners, blocks, strict=True)] + xs, default=0.0)
-    bottom = max(
-        [y + b.height for (_, y), b in zip(corners, blocks, strict=True)] + ys, default=0.0
-    )
+    bottom = max([y + b.height for (_, y), b in zip(corners, blocks, strict=True)] + ys, default=0.0)
     shift = (left, top, left, top, left, top)
     moved = tuple(
-        tuple((c[0], *(round(v - s, 3) for v, s in zip(c[1:], shift, strict=False))) for c in wire)
-        for wire in wires
+        tuple((c[0], *(round(v - s, 3) for v, s in zip(c[1:], shift, strict=False))) for c in wire) for wire in wires
     )
     placed = tuple((round(x - left, 3), round(y - top, 3)) for x, y in corners)
     return Placement(placed, moved, right - left, bottom - top, engine, notes)
@@ -150,7 +153,7 @@ def _import_pygraphviz() -> Any:
     return pygraphviz
 
 
-def _dot_source(blocks: Sequence[Block], links: Sequence[Link]) -> str:
+def _dot_source(blocks: Sequence[Block], links: Sequence[Link], channel: float) -> str:
     """Write the blocks as fixed tables whose left cells are the entries."""
     from graphviz import Digraph
 
@@ -159,7 +162,7 @@ def _dot_source(blocks: Sequence[Block], links: Sequence[Link]) -> str:
         graph_attr={
             "rankdir": "LR",
             "nodesep": f"{GAP / 72:.4f}",
-            "ranksep": f"{_CHANNEL / 72:.4f}",
+            "ranksep": f"{channel / 72:.4f}",
         },
         node_attr={"shape": "plain", "margin": "0"},
         edge_attr={"arrowhead": "none"},
@@ -168,21 +171,20 @@ def _dot_source(blocks: Sequence[Block], links: Sequence[Link]) -> str:
     for k, block in enumerate(blocks):
         # cells from edge to edge: entry i is the middle of cell i
         rows = _cell_heights(block)
-        width, height = round(block.width), round(block.height)
+        width, height = max(round(block.width), 1), max(round(block.height), 1)
         cells = "".join(
-            f'<TR><TD PORT="e{i}" WIDTH="{width}" HEIGHT="{h}" FIXEDSIZE="TRUE"></TD></TR>'
-            for i, h in enumerate(rows)
+            f'<TR><TD PORT="e{i}" WIDTH="{width}" HEIGHT="{h}" FIXEDSIZE="TRUE"></TD></TR>' for i, h in enumerate(rows)
         )
         table = (
             f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0" '
             f'FIXEDSIZE="TRUE" WIDTH="{width}" HEIGHT="{height}">{cells}</TABLE>>'
         )
         graph.node(f"b{k}", table)
-        if block.source:
+        if block.first:
             sources.append(f"b{k}")
     if sources:
         with graph.subgraph() as first:
-            first.attr(rank="same" if len(blocks) <= _SOURCES_TOGETHER else "")
+            first.attr(rank="same")
             for name in sources:
                 first.node(name)
     for link in links:
@@ -206,11 +208,11 @@ sys.stdout.buffer.write(graph.draw(format="json0", prog="dot"))
 """
 
 
-def _place_pygraphviz(blocks: Sequence[Block], links: Sequence[Link]) -> _Result:
+def _place_pygraphviz(blocks: Sequence[Block], links: Sequence[Link], channel: float) -> _Result:
     pygraphviz = _import_pygraphviz()
     if pygraphviz is None:
         raise _RefusedError("the package pygraphviz is not installed")
-    source = _dot_source(blocks, links)
+    source = _dot_source(blocks, links, channel)
     if len(blocks) > _CHILD_ABOVE:
         return _read_json(_run([sys.executable, "-c", _CHILD], source), blocks, links)
     try:
@@ -222,11 +224,11 @@ def _place_pygraphviz(blocks: Sequence[Block], links: Sequence[Link]) -> _Result
     return _read_json(text, blocks, links)
 
 
-def _place_dot(blocks: Sequence[Block], links: Sequence[Link]) -> _Result:
+def _place_dot(blocks: Sequence[Block], links: Sequence[Link], channel: float) -> _Result:
     program = shutil.which("dot")
     if program is None:
         raise _RefusedError("there is no program 'dot' on PATH")
-    return _read_json(_run([program, "-Tjson0"], _dot_source(blocks, links)), blocks, links)
+    return _read_json(_run([program, "-Tjson0"], _dot_source(blocks, links, channel)), blocks, links)
 
 
 def _run(command: list[str], source: str) -> bytes:
@@ -262,11 +264,7 @@ def _read_json(text: bytes | str, blocks: Sequence[Block], links: Sequence[Link]
     for link in links:
         port = f"e{link.entry}:w" if blocks[link.head].entries else "w"
         spline = splines[f"b{link.tail}", f"b{link.head}", port].pop(0)
-        points = [
-            tuple(float(v) for v in pair.split(","))
-            for pair in spline.split(" ")
-            if pair[0] not in "es"
-        ]
+        points = [tuple(float(v) for v in pair.split(",")) for pair in spline.split(" ") if pair[0] not in "es"]
         wires.append(_snapped([(x, -y) for x, y in points], blocks, corners, link))
     return corners, wires
 
@@ -281,20 +279,14 @@ def _snapped(
     start, end = _ends(blocks, corners, link)
     if max(abs(y - start[1]) for _, y in [*points, end]) < 1.5:
         middle = (start[0] + end[0]) / 2
-        return (
-            _joined(start, end)
-            if start[1] != end[1]
-            else (("M", *start), ("L", middle, end[1]), ("L", *end))
-        )
+        return _joined(start, end) if start[1] != end[1] else (("M", *start), ("L", middle, end[1]), ("L", *end))
     lift = (start[1] - points[0][1], end[1] - points[-1][1])
     points = [
         start, (points[1][0], points[1][1] + lift[0]), *points[2:-2],
         (points[-2][0], points[-2][1] + lift[1]), end,
     ]  # fmt: skip
     commands: list[Command] = [("M", *points[0])]
-    commands += [
-        ("C", *points[k], *points[k + 1], *points[k + 2]) for k in range(1, len(points) - 2, 3)
-    ]
+    commands += [("C", *points[k], *points[k + 1], *points[k + 2]) for k in range(1, len(points) - 2, 3)]
     return tuple(commands)
 
 
@@ -317,8 +309,6 @@ def _joined(start: tuple[float, float], end: tuple[float, float]) -> tuple[Comma
 
 # ---------------------------------------------------------------- the layered layout
 
-_SOURCES_TOGETHER = 40  # up to this many blocks, every input stands in the first layer
-
 
 @dataclass(slots=True)
 class _Cell:
@@ -333,7 +323,7 @@ class _Cell:
 
 
 def _layers(blocks: Sequence[Block], links: Sequence[Link]) -> list[int]:
-    """Longest path from the inputs; in larger graphs inputs stand just before their first reader."""
+    """Longest path from the inputs; an input not bound to the first layer stands by its reader."""
     heads: list[list[int]] = [[] for _ in blocks]
     waiting = [0] * len(blocks)
     for link in links:
@@ -348,20 +338,18 @@ def _layers(blocks: Sequence[Block], links: Sequence[Link]) -> list[int]:
             waiting[head] -= 1
             if waiting[head] == 0:
                 ready.append(head)
-    if len(blocks) > _SOURCES_TOGETHER:
-        for k, block in enumerate(blocks):
-            if block.source and heads[k]:
-                layer[k] = min(layer[head] for head in heads[k]) - 1
+    fed = {link.head for link in links}
+    for k, block in enumerate(blocks):
+        if not block.first and k not in fed and heads[k]:
+            layer[k] = min(layer[head] for head in heads[k]) - 1
     return layer
 
 
-def _place_layered(blocks: Sequence[Block], links: Sequence[Link]) -> _Result:
+def _place_layered(blocks: Sequence[Block], links: Sequence[Link], channel: float) -> _Result:
     if not blocks:
         return [], []
     layer = _layers(blocks, links)
-    cells = [
-        _Cell(k, layer[k], block.height, before=[], after=[]) for k, block in enumerate(blocks)
-    ]
+    cells = [_Cell(k, layer[k], block.height, before=[], after=[]) for k, block in enumerate(blocks)]
     # one chain of passing places per tail: the wires of a fan-out share their way
     routes: list[list[int]] = []
     chains: dict[int, list[int]] = {}
@@ -389,7 +377,7 @@ def _place_layered(blocks: Sequence[Block], links: Sequence[Link]) -> _Result:
         rows[cell.layer].append(k)
     _order(cells, rows)
     _level(cells, rows)
-    return _drawn(blocks, links, cells, rows, routes)
+    return _drawn(blocks, links, cells, rows, routes, channel)
 
 
 def _list(items: list[Any] | None) -> list[Any]:
@@ -430,11 +418,7 @@ def _order(cells: list[_Cell], rows: list[list[int]]) -> None:
 def _crossings(cells: list[_Cell], rows: list[list[int]], position: list[float]) -> int:
     total = 0
     for row in rows:
-        pairs = sorted(
-            (position[k], position[n] + entry / 1e4)
-            for k in row
-            for n, entry, _ in _list(cells[k].after)
-        )
+        pairs = sorted((position[k], position[n] + entry / 1e4) for k in row for n, entry, _ in _list(cells[k].after))
         ends = [end for _, end in pairs]
         if len(ends) > 400:  # the count is only a guide; on wide layers a sample will do
             ends = ends[:: len(ends) // 400 + 1]
@@ -463,21 +447,22 @@ def _level(cells: list[_Cell], rows: list[list[int]]) -> None:
                     near = _list(cell.before if down else cell.after) or (
                         _list(cell.after if down else cell.before) if sweep > 1 else []
                     )
-                wishes = [
-                    (
-                        cells[n].top + height - own,
-                        8.0 if cell.block < 0 and cells[n].block < 0 else 1.0,
-                    )
-                    for n, height, own in near
-                ]
+                wishes = sorted((cells[n].top + height - own, _pull(cell, cells[n])) for n, height, own in near)
                 weight = sum(w for _, w in wishes)
-                wanted.append(sum(t * w for t, w in wishes) / weight if wishes else cell.top)
+                wanted.append(_median(wishes) if wishes else cell.top)
                 weights.append(weight or 0.01)
-            for k, top in zip(
-                row, _spaced(wanted, weights, [cells[k].height for k in row]), strict=True
-            ):
+            for k, top in zip(row, _spaced(wanted, weights, [cells[k].height for k in row]), strict=True):
                 cells[k].top = top
     _straighten(cells, rows)
+
+
+def _pull(cell: _Cell, other: _Cell) -> float:
+    """How much two neighbours want to be level: the main line most, inputs and by-passes less."""
+    if cell.block < 0 and other.block < 0:
+        return 4.0
+    if cell.block < 0 or other.block < 0:
+        return 0.6
+    return 1.0 if cell.before and other.before else 0.4
 
 
 def _spaced(wanted: list[float], weights: list[float], heights: list[float]) -> list[float]:
@@ -512,19 +497,58 @@ def _median(wishes: list[tuple[float, float]]) -> float:
 
 
 def _straighten(cells: list[_Cell], rows: list[list[int]]) -> None:
-    """Where a cell nearly lines up with its only neighbour before it, line it up exactly."""
-    for row in rows:
-        for rank, k in enumerate(row):
+    """Move cells and whole passing wires, within their room, to where fewer wires bend."""
+    rank = {k: (row, number) for row in rows for number, k in enumerate(row)}
+
+    def bends(group: list[int], top: float | None) -> float:
+        """Cost of the wires at a group of cells; the wires inside the group are level by themselves."""
+        total = 0.0
+        for k in group:
             cell = cells[k]
-            near = _list(cell.before)
-            if len(near) != 1:
-                continue
-            n, height, own = near[0]
-            top = cells[n].top + height - own
-            low = cells[row[rank - 1]].top + cells[row[rank - 1]].height + GAP if rank else -1e9
-            high = cells[row[rank + 1]].top - cell.height - GAP if rank + 1 < len(row) else 1e9
-            if low <= top <= high and abs(top - cell.top) < 30:
-                cell.top = top
+            own_top = cell.top if top is None else top
+            for n, height, own in _list(cell.before) + _list(cell.after):
+                if top is None or n not in group:
+                    drop = abs(cells[n].top + height - own - own_top)
+                    total += _pull(cell, cells[n]) * (drop + 12.0 * (drop > 0.05))
+        return total
+
+    def fits(k: int, top: float) -> bool:
+        row, number = rank[k]
+        if number and cells[row[number - 1]].top + cells[row[number - 1]].height + GAP > top + 1e-6:
+            return False
+        last = number + 1 == len(row)
+        return last or top + cells[k].height + GAP <= cells[row[number + 1]].top + 1e-6
+
+    groups = [[k] for row in rows for k in row] + _passing(cells)
+    for _ in range(3):
+        for group in groups:
+            best = bends(group, None)
+            # an equal cost moves a bend onwards, to a place where it may vanish
+            wishes = [cells[n].top + height - own for n, height, own in _list(cells[group[0]].before)]
+            if len(group) > 1:
+                wishes += [cells[n].top + h - own for n, h, own in _list(cells[group[-1]].after)]
+            for top in wishes:
+                if all(fits(k, top) for k in group) and bends(group, top) <= best + 1e-6:
+                    best = bends(group, top)
+                    for k in group:
+                        cells[k].top = top
+
+
+def _passing(cells: list[_Cell]) -> list[list[int]]:
+    """Chains of two and more places where one wire passes through layers."""
+    chains: list[list[int]] = []
+    for k, cell in enumerate(cells):
+        if cell.block >= 0 or any(cells[n].block < 0 for n, _, _ in _list(cell.before)):
+            continue
+        chain = [k]
+        while True:
+            following = [n for n, _, _ in _list(cells[chain[-1]].after) if cells[n].block < 0]
+            if not following:
+                break
+            chain.append(following[0])
+        if len(chain) > 1:
+            chains.append(chain)
+    return chains
 
 
 def _drawn(
@@ -533,19 +557,14 @@ def _drawn(
     cells: list[_Cell],
     rows: list[list[int]],
     routes: list[list[int]],
+    channel: float,
 ) -> _Result:
-    widths = [
-        max((blocks[k].width for k in row if cells[k].block >= 0), default=10.0) for row in rows
-    ]
+    widths = [max((blocks[k].width for k in row if cells[k].block >= 0), default=10.0) for row in rows]
     lefts = [0.0]
     for number, row in enumerate(rows[:-1]):
-        drops = [
-            abs(cells[k].top + own - cells[n].top - entry)
-            for k in row
-            for n, entry, own in _list(cells[k].after)
-        ]
+        drops = [abs(cells[k].top + own - cells[n].top - entry) for k in row for n, entry, own in _list(cells[k].after)]
         steep = 0.22 * max(drops, default=0.0)
-        lefts.append(lefts[-1] + widths[number] + min(max(_CHANNEL, steep), 90.0))
+        lefts.append(lefts[-1] + widths[number] + min(max(channel, steep), 90.0))
     corners = [(lefts[cells[k].layer], cells[k].top) for k in range(len(blocks))]
     wires: list[tuple[Command, ...]] = []
     for link, route in zip(links, routes, strict=True):
@@ -564,7 +583,7 @@ def _drawn(
     return corners, wires
 
 
-_Placer = Callable[[Sequence[Block], Sequence[Link]], _Result]
+_Placer = Callable[[Sequence[Block], Sequence[Link], float], _Result]
 _PLACERS: Mapping[str, _Placer] = MappingProxyType(
     {"pygraphviz": _place_pygraphviz, "dot": _place_dot, "layered": _place_layered}
 )

@@ -38,11 +38,7 @@ def pdf_bytes(scene: Scene, frames: Sequence[int | None] = (None,)) -> bytes:
     kids: list[int] = []
     for frame in frames:
         content = zlib.compress(_content(scene, frame).encode("latin-1"), 9)
-        stream = add(
-            f"<< /Length {len(content)} /Filter /FlateDecode >>\nstream\n".encode()
-            + content
-            + b"\nendstream"
-        )
+        stream = add(f"<< /Length {len(content)} /Filter /FlateDecode >>\nstream\n".encode() + content + b"\nendstream")
         kids.append(
             add(
                 f"<< /Type /Page /Parent {pages} 0 R "
@@ -54,8 +50,7 @@ def pdf_bytes(scene: Scene, frames: Sequence[int | None] = (None,)) -> bytes:
     listed = " ".join(f"{kid} 0 R" for kid in kids)
     objects[pages - 1] = f"<< /Type /Pages /Kids [{listed}] /Count {len(kids)} >>".encode()
     objects[info - 1] = (
-        f"<< /Title {_unicode(scene.title)} /Subject {_unicode(scene.description)} "
-        "/Producer (graphc) >>"
+        f"<< /Title {_unicode(scene.title)} /Subject {_unicode(scene.description)} /Producer (graphc) >>"
     ).encode()
 
     out = bytearray(b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n")
@@ -67,9 +62,7 @@ def pdf_bytes(scene: Scene, frames: Sequence[int | None] = (None,)) -> bytes:
     out += f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n".encode()
     for offset in offsets:
         out += f"{offset:010d} 00000 n \n".encode()
-    out += (
-        f"trailer\n<< /Size {len(objects) + 1} /Root {catalog} 0 R /Info {info} 0 R >>\n".encode()
-    )
+    out += f"trailer\n<< /Size {len(objects) + 1} /Root {catalog} 0 R /Info {info} 0 R >>\n".encode()
     out += f"startxref\n{start}\n%%EOF\n".encode()
     return bytes(out)
 
@@ -120,9 +113,7 @@ def _write_path(path: Path, out: list[str], height: float) -> None:
         numbers = [_n(v if k % 2 == 0 else height - v) for k, v in enumerate(command[1:])]
         parts.append(f"{' '.join(numbers)} {letters[command[0]]}")
     parts.append(
-        {(True, True): "B", (True, False): "f", (False, True): "S"}.get(
-            (bool(path.fill), bool(path.stroke)), "n"
-        )
+        {(True, True): "B", (True, False): "f", (False, True): "S"}.get((bool(path.fill), bool(path.stroke)), "n")
     )
     out.append("\n".join(parts))
 
@@ -152,9 +143,7 @@ def _escaped(code: bytes) -> str:
 
 
 def _write_text(text: Text, out: list[str], height: float) -> None:
-    font = {(False, False): "F1", (False, True): "F2", (True, False): "F3", (True, True): "F4"}[
-        text.bold, text.italic
-    ]
+    font = {(False, False): "F1", (False, True): "F2", (True, False): "F3", (True, True): "F4"}[text.bold, text.italic]
     runs = _runs(text.text)
     at, base = text.x, height - text.y
     pieces: list[str] = []
@@ -169,14 +158,10 @@ def _write_text(text: Text, out: list[str], height: float) -> None:
                 )
         elif kind == "symbol":
             width = text_width("".join(_SYMBOLS[c] for c in code), text.size, text.bold)
-            pieces.append(
-                f"/F5 {_n(text.size)} Tf 1 0 0 1 {_n(at)} {_n(base)} Tm ({_escaped(code)}) Tj"
-            )
+            pieces.append(f"/F5 {_n(text.size)} Tf 1 0 0 1 {_n(at)} {_n(base)} Tm ({_escaped(code)}) Tj")
         else:
             width = text_width(code.decode("cp1252"), text.size, text.bold)
-            pieces.append(
-                f"/{font} {_n(text.size)} Tf 1 0 0 1 {_n(at)} {_n(base)} Tm ({_escaped(code)}) Tj"
-            )
+            pieces.append(f"/{font} {_n(text.size)} Tf 1 0 0 1 {_n(at)} {_n(base)} Tm ({_escaped(code)}) Tj")
         at += width
     spoken = f"/Span << /ActualText {_unicode(text.text)} >> BDC"
     shown = f"BT {_colour(text.colour)} rg {' '.join(pieces)} ET" if pieces else ""

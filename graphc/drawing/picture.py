@@ -39,6 +39,7 @@ _SYMBOL = 13.0
 _RADIUS = 14.0
 _LEAD = 15.0  # from a tag to its gate
 _LEGEND = 10.0
+_INPUTS_TOGETHER = 40  # elements; in larger circuits an input stands just before its first reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,7 @@ class _Shape:
     block: Block
 
 
-def circuit_scene(
-    circuit: Circuit, theme: Theme, engine: str | None = None
-) -> tuple[Scene, Placement]:
+def circuit_scene(circuit: Circuit, theme: Theme, engine: str | None = None) -> tuple[Scene, Placement]:
     """Lay out a circuit.
 
     Returns
@@ -68,8 +67,9 @@ def circuit_scene(
     tuple
         The scene, and the placement that says which layout engine served.
     """
-    first = _first_pass(circuit, theme)
-    shapes = [_shape(element, theme, first) for element in circuit.elements]
+    columns = _first_pass(circuit, theme)
+    together = len(circuit.elements) <= _INPUTS_TOGETHER
+    shapes = [_shape(element, theme, columns, together) for element in circuit.elements]
     links: list[Link] = []
     for element in circuit.elements:
         for entry, port in enumerate(element.ports):
@@ -151,9 +151,7 @@ def _texts(element: Element, theme: Theme) -> tuple[Label | None, Label | None]:
     k = element.index
     value = gradient = None
     if element.value:
-        value = text_label(
-            element.value, _NUMBER, theme.value, id=f"wire-{k}-value", classes="value"
-        )
+        value = text_label(element.value, _NUMBER, theme.value, id=f"wire-{k}-value", classes="value")
     if element.gradient:
         gradient = text_label(
             element.gradient,
@@ -176,7 +174,7 @@ def _first_pass(circuit: Circuit, theme: Theme) -> _Columns:
     return _Columns(max(names), max(wires))
 
 
-def _shape(element: Element, theme: Theme, columns: _Columns) -> _Shape:
+def _shape(element: Element, theme: Theme, columns: _Columns, together: bool) -> _Shape:
     name = _name_label(element, theme)
     value, gradient = _texts(element, theme)
     numbers = max([t.width for t in (value, gradient) if t], default=0.0)
@@ -184,7 +182,7 @@ def _shape(element: Element, theme: Theme, columns: _Columns) -> _Shape:
         wire = max(numbers, columns.wire, 22.0) + 12
         name_width = columns.name + 7
         extra = name.width + 7 if element.root and name else 0.0
-        block = Block(name_width + wire + extra, _WIRE, (), _WIRE / 2, source=True)
+        block = Block(name_width + wire + extra, _WIRE, (), _WIRE / 2, first=together)
         return _Shape(element, name, value, gradient, (), None, 0.0, 0.0, wire, name_width, block)
     symbol = text_label(element.symbol, _symbol_size(element.symbol), theme.ink)
     gate_width = max(2 * _RADIUS, symbol.width + 12)
@@ -197,9 +195,7 @@ def _shape(element: Element, theme: Theme, columns: _Columns) -> _Shape:
     if name is not None and not element.root:
         equals = text_width(" =", _NUMBER) + 3 if value else 0.0
         aside = name.width + equals
-    wire = (
-        max(aside + (value.width if value else 0.0), gradient.width if gradient else 0.0, 18.0) + 12
-    )
+    wire = max(aside + (value.width if value else 0.0), gradient.width if gradient else 0.0, 18.0) + 12
     name_width = name.width + 7 if element.root and name is not None else 0.0
     count = max(len(element.ports), 1)
     pitch = _ROW if tags and tag_width else 20.0
@@ -208,9 +204,7 @@ def _shape(element: Element, theme: Theme, columns: _Columns) -> _Shape:
     lead_in = 12.0 if not tag_width and len(element.ports) > 1 else 0.0
     width = tag_width + lead + lead_in + gate_width + wire + name_width
     block = Block(width, height, entries, height / 2)
-    return _Shape(
-        element, name, value, gradient, tags, symbol, tag_width, gate_width, wire, name_width, block
-    )
+    return _Shape(element, name, value, gradient, tags, symbol, tag_width, gate_width, wire, name_width, block)
 
 
 def _symbol_size(symbol: str) -> float:
@@ -287,9 +281,7 @@ def _drawn(shape: _Shape, x: float, y: float, theme: Theme, steps: _Steps) -> li
     return items
 
 
-def _values(
-    shape: _Shape, start: float, end: float, middle: float, theme: Theme, steps: _Steps
-) -> list[Item]:
+def _values(shape: _Shape, start: float, end: float, middle: float, theme: Theme, steps: _Steps) -> list[Item]:
     element, k = shape.element, shape.element.index
     centre = (start + end) / 2
     above, below = middle - 5, middle + 13.5
@@ -298,11 +290,7 @@ def _values(
     aside = shape.name if element.symbol and not element.root else None
     if aside is not None:
         equals = text_label(" =", _NUMBER, theme.quiet) if shape.value else None
-        total = (
-            aside.width
-            + (equals.width + 3 if equals else 0)
-            + (shape.value.width if shape.value else 0)
-        )
+        total = aside.width + (equals.width + 3 if equals else 0) + (shape.value.width if shape.value else 0)
         at = centre - total / 2
         items += aside.at(at, above)
         if equals is not None and shape.value is not None:
@@ -319,9 +307,7 @@ def _values(
     return items
 
 
-def _gate(
-    shape: _Shape, x: float, y: float, left: float, middle: float, theme: Theme, steps: _Steps
-) -> list[Item]:
+def _gate(shape: _Shape, x: float, y: float, left: float, middle: float, theme: Theme, steps: _Steps) -> list[Item]:
     element, k = shape.element, shape.element.index
     box = Box(left, middle - _RADIUS, left + shape.gate_width, middle + _RADIUS)
     items: list[Item] = []
@@ -373,9 +359,7 @@ def _gate(
     ]
     centre = (box.left + box.right) / 2
     # operators are centred on the axis of the line, words on their capital height
-    drop = shape.symbol.items[0].size * (
-        0.33 if element.symbol in ("+", "−", "×", "÷", "=") else 0.36
-    )  # type: ignore[union-attr]
+    drop = shape.symbol.items[0].size * (0.33 if element.symbol in ("+", "−", "×", "÷", "=") else 0.36)  # type: ignore[union-attr]
     symbol = shape.symbol.at(centre - shape.symbol.width / 2, middle + drop)
     items.append(
         Group(
@@ -397,15 +381,11 @@ def _lead(x: float, row: float, box: Box, middle: float, theme: Theme) -> Path:
 
 
 def _arrow(x: float, y: float, colour: str) -> Path:
-    return Path(
-        (("M", x + 2, y), ("L", x - 6, y - 3.2), ("L", x - 6, y + 3.2), ("Z",)), fill=colour
-    )
+    return Path((("M", x + 2, y), ("L", x - 6, y - 3.2), ("L", x - 6, y + 3.2), ("Z",)), fill=colour)
 
 
 def _mark(mark: str, box: Box, theme: Theme) -> Path:
-    colour = {"proved": theme.right, "agrees": theme.right, "differs": theme.wrong}.get(
-        mark, theme.accent
-    )
+    colour = {"proved": theme.right, "agrees": theme.right, "differs": theme.wrong}.get(mark, theme.accent)
     dash = (4.0, 2.5) if mark == "differs" else ()
     grown = Box(box.left - 2, box.top - 2, box.right + 2, box.bottom + 2)
     return rounded(grown, 6, stroke=colour, width=1.8, dash=dash)
@@ -437,6 +417,4 @@ def _legend(circuit: Circuit, theme: Theme) -> Label | None:
     for part in parts:
         items += part.at(at, 0.0)
         at += part.width + 16
-    return Label(
-        tuple(items), at - 16, 0.72 * _LEGEND, 0.21 * _LEGEND, " · ".join(p.text for p in parts)
-    )
+    return Label(tuple(items), at - 16, 0.72 * _LEGEND, 0.21 * _LEGEND, " · ".join(p.text for p in parts))

@@ -38,9 +38,7 @@ def png_bytes(scene: Scene, frame: int | None = None, dots_per_inch: float = 200
     for item in visible(scene.items, frame):
         order = _add(item, figure, scene.height, order)
     out = BytesIO()
-    figure.savefig(
-        out, format="png", dpi=dots, metadata={"Software": None, "Title": scene.title[:70]}
-    )
+    figure.savefig(out, format="png", dpi=dots, metadata={"Software": None, "Title": scene.title[:70]})
     return out.getvalue()
 
 
@@ -56,9 +54,7 @@ def _add(item: Item, figure: Any, height: float, order: int) -> int:
     to_pixels = Affine2D().scale(1, -1).translate(0, height).scale(1 / 72) + figure.dpi_scale_trans
     if isinstance(item, Text):
         outline = _text_outline(item)
-        patch = PathPatch(
-            outline, facecolor=f"#{item.colour}", edgecolor="none", transform=to_pixels
-        )
+        patch = PathPatch(outline, facecolor=f"#{item.colour}", edgecolor="none", transform=to_pixels)
     else:
         patch = PathPatch(
             _outline(item),
@@ -105,9 +101,7 @@ def _text_outline(text: Text) -> Any:
         weight="bold" if text.bold else "normal",
         style="italic" if text.italic else "normal",
     )
-    outline = TextPath(
-        (0, 0), text.text.replace("$", r"\$"), size=text.size, prop=font, usetex=False
-    )
+    outline = TextPath((0, 0), text.text.replace("$", r"\$"), size=text.size, prop=font, usetex=False)
     if len(outline.vertices) == 0:
         return outline
     box = outline.get_extents()

@@ -143,9 +143,7 @@ def rounded(
     return Path(commands, fill, stroke, width, dash)
 
 
-def circle(
-    x: float, y: float, radius: float, fill: str = "", stroke: str = "", width: float = 1.0
-) -> Path:
+def circle(x: float, y: float, radius: float, fill: str = "", stroke: str = "", width: float = 1.0) -> Path:
     """Return a circle."""
     return rounded(Box(x - radius, y - radius, x + radius, y + radius), radius, fill, stroke, width)
 
@@ -157,9 +155,7 @@ def moved(item: Item, dx: float, dy: float) -> Item:
     if isinstance(item, Group):
         return replace(item, items=tuple(moved(child, dx, dy) for child in item.items))
     shift = (dx, dy, dx, dy, dx, dy)
-    commands = tuple(
-        (c[0], *(v + s for v, s in zip(c[1:], shift, strict=False))) for c in item.commands
-    )
+    commands = tuple((c[0], *(v + s for v, s in zip(c[1:], shift, strict=False))) for c in item.commands)
     return replace(item, commands=commands)
 
 

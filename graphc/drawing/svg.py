@@ -84,15 +84,9 @@ def _write_text(text: Text, out: list[str], prefix: str) -> None:
     named = f' id="{prefix}{text.id}"' if text.id else ""
     if text.classes:
         named += f' class="{text.classes}"'
-    style = (' font-weight="bold"' if text.bold else "") + (
-        ' font-style="italic"' if text.italic else ""
-    )
+    style = (' font-weight="bold"' if text.bold else "") + (' font-style="italic"' if text.italic else "")
     # textLength holds the measured width even where the reader's font is another one
-    fit = (
-        f' textLength="{_number(text.length)}" lengthAdjust="spacingAndGlyphs"'
-        if len(text.text) > 1
-        else ""
-    )
+    fit = f' textLength="{_number(text.length)}" lengthAdjust="spacingAndGlyphs"' if len(text.text) > 1 else ""
     out.append(
         f'<text{named} x="{_number(text.x)}" y="{_number(text.y)}" font-size="{_number(text.size)}"'
         f'{style} fill="#{text.colour}"{fit} xml:space="preserve">'

@@ -16,9 +16,7 @@ class Theme:
     """Colours as six hexadecimal digits."""
 
     value: str = "005A9C"  # 7.1 : 1 on white
-    gradient: str = (
-        "B34700"  # 5.5 : 1 on white; told apart from the values by every kind of colour vision
-    )
+    gradient: str = "B34700"  # 5.5 : 1 on white; told apart from the values by every kind of colour vision
     local: str = "4A4A4A"
     local_fill: str = "F1F1EE"
     ink: str = "1A1A1A"

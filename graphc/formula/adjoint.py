@@ -33,8 +33,11 @@ __all__ = ["Adjoint", "Operand", "adjoint"]
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """What an input of an adjoint formula is: an ``"input"``, an ``"output"`` or the ``"upstream"``
-    gradient of the output ``tensor`` of the original formula."""
+    """What an input of an adjoint formula is bound to.
+
+    ``role`` is ``"input"``, ``"output"`` or ``"upstream"`` (the gradient that arrives) of ``tensor`` of the original
+    formula.
+    """
 
     role: str
     tensor: str
@@ -166,9 +169,7 @@ class _Sweep:
             self.integers.add(name)
             write = Access(name, s.write.index, s.write.outside, s.write.flat)
             operator = {"max": "argmax", "min": "argmin"}[s.operator]
-            self.statements.append(
-                Statement(write, operator, s.axes, s.reads, s.body, s.guards, s.lets)
-            )
+            self.statements.append(Statement(write, operator, s.axes, s.reads, s.body, s.guards, s.lets))
         axes = tuple((Affine(((a, 1),)), s.extent(a)) for a in s.reduced())
         return Wins(Access(self.winners[number], s.write.index), axes)
 

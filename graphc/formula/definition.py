@@ -202,7 +202,7 @@ class _Binder:
     def index(self, node: ast.expr) -> Index:
         """Read one index: affine in axes with integer coefficients, or a gather."""
         if isinstance(node, ast.Subscript):
-            access = self.access(node, gather=True)
+            access = self.access(node)
             self.integers.add(access.tensor)
             return Gather(access)
         if isinstance(node, ast.Name) and node.id in self.tensors and self.ranks.get(node.id) == 0:
@@ -251,7 +251,7 @@ class _Binder:
                     return left * right.constant
         return None
 
-    def access(self, node: ast.Subscript, *, gather: bool = False) -> Access:
+    def access(self, node: ast.Subscript) -> Access:
         """Read ``x[...]`` or ``flat(x)[e]``."""
         flat = isinstance(node.value, ast.Call)
         if isinstance(node.value, ast.Call):
@@ -323,8 +323,7 @@ class _Binder:
 
     def axes_only(self, arguments: list[ast.expr]) -> bool:
         return all(
-            isinstance(a, ast.Name) and a.id not in self.tensors and a.id not in self.attributes
-            for a in arguments
+            isinstance(a, ast.Name) and a.id not in self.tensors and a.id not in self.attributes for a in arguments
         )
 
     def finish(
@@ -362,9 +361,7 @@ class _Binder:
         for placeholder, access in reads.items():
             policy = self.definition.outside.get(access.tensor)
             composite = [
-                (d, i)
-                for d, i in enumerate(access.index)
-                if isinstance(i, Affine) and i.plain() is None and i.names()
+                (d, i) for d, i in enumerate(access.index) if isinstance(i, Affine) and i.plain() is None and i.names()
             ]
             if policy is not None and composite:
                 if policy == "skip" or (policy == 0 and operator == "sum" and vanishes(body, placeholder)):
@@ -379,9 +376,7 @@ class _Binder:
             final.append((placeholder, access))
         if operator in ("argmax", "argmin"):
             self.integers.add(write.tensor)
-        self.statements.append(
-            Statement(write, operator, axes, tuple(final), body, tuple(guards))
-        )
+        self.statements.append(Statement(write, operator, axes, tuple(final), body, tuple(guards)))
 
     # ---- extents -------------------------------------------------------------------------------
 
@@ -418,8 +413,7 @@ class _Binder:
                     self.extents.setdefault(size_name(write.tensor, dimension), expression)
                     return affine(size_name(write.tensor, dimension))
         raise self.fail(
-            f"the extent of the axis {axis!r} does not follow from {text!r}; "
-            f"declare it: extents={{{axis!r}: '...'}}"
+            f"the extent of the axis {axis!r} does not follow from {text!r}; declare it: extents={{{axis!r}: '...'}}"
         )
 
     def gathers(self, reads: list[Access]) -> list[Access]:
@@ -442,11 +436,7 @@ class _Binder:
 
     def size_text(self, text: str) -> Expression:
         expression = parse_expression(text)
-        values = {
-            name: number(value)
-            for name, value in self.attributes.items()
-            if isinstance(value, int | float)
-        }
+        values = {name: number(value) for name, value in self.attributes.items() if isinstance(value, int | float)}
         expression = _fold(substitute(expression, values))
         for name in symbols(expression):
             tensor, dot, dimension = name.rpartition(".")

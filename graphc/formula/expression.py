@@ -125,7 +125,7 @@ Expression = Number | Symbol | Call
 ZERO, ONE = Number(0), Number(1)
 
 
-def number(value: int | Fraction | float) -> Number:
+def number(value: Fraction | float) -> Number:
     """Return a ``Number``; a float or fraction that is a whole number of modest size becomes an integer."""
     if isinstance(value, Fraction) and value.denominator == 1:
         return Number(int(value))
@@ -165,9 +165,7 @@ def call(function: str, *operands: Expression) -> Expression:
             return a
         if a == ZERO:
             return call("neg", b)
-    elif function == "div" and operands[1] == ONE:
-        return operands[0]
-    elif function == "pow" and operands[1] == ONE:
+    elif (function == "div" and operands[1] == ONE) or (function == "pow" and operands[1] == ONE):
         return operands[0]
     elif function == "neg":
         (a,) = operands
@@ -252,7 +250,7 @@ def evaluate(
     return functions[expression.function](*values)
 
 
-def _literal(value: int | Fraction | float) -> str:
+def _literal(value: Fraction | float) -> str:
     if isinstance(value, Fraction):
         return f"{value.numerator}/{value.denominator}"
     if isinstance(value, float) and math.isinf(value):
@@ -280,9 +278,7 @@ def to_text(expression: Expression) -> str:
     row, operands = FUNCTIONS[expression.function], expression.operands
     if row.infix:
         left, right = operands
-        wrap_left = _precedence(left) < row.precedence or (
-            row.name == "pow" and _precedence(left) <= row.precedence
-        )
+        wrap_left = _precedence(left) < row.precedence or (row.name == "pow" and _precedence(left) <= row.precedence)
         # a right operand of equal precedence keeps its brackets: operand order is meaning here
         wrap_right = _precedence(right) <= row.precedence
         a = f"({to_text(left)})" if wrap_left or row.precedence == 7 == _precedence(left) else to_text(left)
@@ -343,8 +339,12 @@ def to_latex(expression: Expression, names: Mapping[str, str] | None = None) -> 
     if row.name == "mul" and isinstance(operands[1], Number):
         return rf"{texts[0]} \cdot {texts[1]}"
     if row.name == "select":
-        otherwise = "" if operands[2] == ZERO else rf" + {texts[2]} \, \left[\neg\,{texts[0]}\right]"
-        if operands[1] == ZERO and otherwise:
-            return otherwise[3:]
-        return rf"{texts[1]} \, \left[{texts[0]}\right]{otherwise}"
+        # Iverson brackets: [condition] is 1 where it holds and 0 elsewhere; a factor 1 is not written
+        holds, fails = rf"\left[{texts[0]}\right]", rf"\left[\neg\left({texts[0]}\right)\right]"
+        terms = [
+            bracket if value == ONE else rf"{text} \, {bracket}"
+            for value, text, bracket in zip(operands[1:], texts[1:], (holds, fails), strict=True)
+            if value != ZERO
+        ]
+        return " + ".join(terms) or "0"
     return row.latex.format(*texts)

@@ -120,7 +120,8 @@ def gather_or_reason(statement: Statement) -> tuple[Statement | None, str]:
             guards.append(Zero(form - affine(axis)))
             continue
         rank = {n: k for k, n in enumerate(_by_expected_extent(statement))}
-        variable = min(own, key=lambda n: (abs(item.coefficient(n)) != 1, rank[n]))
+        steps = dict(item.terms)
+        variable = min(own, key=lambda n: (abs(steps[n]) != 1, rank[n]))
         coefficient = item.coefficient(variable)
         # coefficient*variable + rest == axis
         rest = form - affine({variable: coefficient})

@@ -2,7 +2,7 @@
 
 ``parse_expression`` reads scalar expressions. ``parse_formula`` reads the statement language::
 
-    y[n,k,i,j] = sum(x[n,c,stride*i+r-padding,stride*j+s-padding] * w[k,c,r,s], c, r, s)
+    y[n, k, i, j] = sum(x[n, c, stride * i + r - padding, stride * j + s - padding] * w[k, c, r, s], c, r, s)
 
 one statement a line; several lines make a composite. What it returns is a `Definition`: names resolved,
 not yet bound to attributes and ranks (`graphc.formula.definition` does that).
@@ -41,7 +41,19 @@ _COMPARE: dict[type[ast.cmpop], str] = {
     ast.Eq: "equal",
     ast.NotEq: "not_equal",
 }
-_INFIX = {"add", "sub", "mul", "div", "floordiv", "pow", "neg", "not", "and", "or", *_COMPARE.values()}
+_INFIX = {
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "floordiv",
+    "pow",
+    "neg",
+    "not",
+    "and",
+    "or",
+    *_COMPARE.values(),
+}
 _CALLABLE = sorted(set(FUNCTIONS) - _INFIX)
 
 
@@ -53,9 +65,7 @@ def node_text(node: ast.AST) -> str:
 
 def _syntax(text: str, mode: str) -> ast.AST:
     if len(text) > MAXIMUM_LENGTH:
-        raise FormulaError(
-            f"the text has {len(text)} characters; at most {MAXIMUM_LENGTH} are read as a formula"
-        )
+        raise FormulaError(f"the text has {len(text)} characters; at most {MAXIMUM_LENGTH} are read as a formula")
     depth = 0
     for character in text:
         depth += (character in "([{") - (character in ")]}")
@@ -237,13 +247,12 @@ def parse_lines(text: str) -> list[tuple[str, list[ast.expr] | None, ast.expr, s
         if len(tree.body) != 1 or not isinstance(tree.body[0], ast.Assign) or len(tree.body[0].targets) != 1:
             raise FormulaError(f"a formula line is 'y = ...' or 'y[i, j] = ...'; found {line!r}")
         target, value = tree.body[0].targets[0], tree.body[0].value
-        flat = isinstance(target, ast.Subscript) and isinstance(target.value, ast.Call)
         if isinstance(target, ast.Name):
             result.append((target.id, None, value, line))
         elif isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name):
             result.append((target.value.id, index_elements(target), value, line))
-        elif flat and isinstance(target.value, ast.Call):  # pyright: ignore[reportAttributeAccessIssue]
-            result.append((flat_name(target.value), index_elements(target), value, line))  # pyright: ignore
+        elif isinstance(target, ast.Subscript) and isinstance(target.value, ast.Call):
+            result.append((flat_name(target.value), index_elements(target), value, line))
         else:
             raise FormulaError(f"the left-hand side {node_text(target)!r} is not a name or name[index]")
     if not result:

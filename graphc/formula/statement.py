@@ -150,9 +150,7 @@ class Access:
     def substitute(self, replacements: Mapping[str, Affine]) -> Access:
         """Replace axes in every index."""
         index = tuple(
-            item.substitute(replacements)
-            if isinstance(item, Affine)
-            else Gather(item.access.substitute(replacements))
+            item.substitute(replacements) if isinstance(item, Affine) else Gather(item.access.substitute(replacements))
             for item in self.index
         )
         return Access(self.tensor, index, self.outside, self.flat)

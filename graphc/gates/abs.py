@@ -24,7 +24,7 @@ GATE = Gate(
 )
 
 
-def abs(x: Node) -> Node:  # noqa: A001 - the field's word
+def abs(x: Node) -> Node:
     """Absolute value ``|x|``, elementwise.
 
     Parameters

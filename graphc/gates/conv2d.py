@@ -28,7 +28,10 @@ def _prepare(shapes: tuple[Shape, ...], attributes: dict[str, Any]) -> Mapping[s
         raise ShapeError(
             f"conv2d needs images (N, C, H, W) and filters (K, C, R, S), found {shape_text(x)} and {shape_text(w)}"
         )
-    stride, dilation = pair(attributes["stride"], "stride", 1), pair(attributes["dilation"], "dilation", 1)
+    stride, dilation = (
+        pair(attributes["stride"], "stride", 1),
+        pair(attributes["dilation"], "dilation", 1),
+    )
     groups = attributes["groups"]
     if isinstance(groups, bool) or not isinstance(groups, int) or groups < 1:
         raise ShapeError(f"groups={groups!r} must be a whole number of at least 1")
@@ -57,9 +60,7 @@ def _definition(shapes: tuple[Shape, ...], attributes: Mapping[str, Any]) -> Def
         text = f"y[n,k,i,j] = sum(x[n,c,{rows},{columns}] * w[k,c,r,s], c, r, s)"
     else:
         outputs, inputs = int(str(shapes[1][0])) // groups, int(str(shapes[1][1]))
-        text = (
-            f"y[n,{outputs}*g+k,i,j] = sum(x[n,{inputs}*g+c,{rows},{columns}] * w[{outputs}*g+k,c,r,s], c, r, s)"
-        )
+        text = f"y[n,{outputs}*g+k,i,j] = sum(x[n,{inputs}*g+c,{rows},{columns}] * w[{outputs}*g+k,c,r,s], c, r, s)"
         extents |= {"g": str(groups), "k": str(outputs), "y.1": str(outputs * groups)}
     padded = attributes["pad_h"] or attributes["pad_w"]
     return Definition(text, {"x": 0} if padded else {}, extents)
@@ -85,9 +86,7 @@ GATE = Gate(
 )
 
 
-def conv2d(
-    x: Any, w: Any, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
-) -> Node:
+def conv2d(x: Any, w: Any, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Node:
     """Two-dimensional convolution (cross-correlation) of images with filters.
 
     Parameters

@@ -27,7 +27,7 @@ GATE = Gate(
 )
 
 
-def max(a: Any, b: Any) -> Node:  # noqa: A001 - the field's word
+def max(a: Any, b: Any) -> Node:
     """Larger of two values.
 
     Parameters

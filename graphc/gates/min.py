@@ -27,7 +27,7 @@ GATE = Gate(
 )
 
 
-def min(a: Any, b: Any) -> Node:  # noqa: A001 - the field's word
+def min(a: Any, b: Any) -> Node:
     """Smaller of two values.
 
     Parameters

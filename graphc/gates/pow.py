@@ -26,7 +26,7 @@ GATE = Gate(
 )
 
 
-def pow(a: Any, b: Any) -> Node:  # noqa: A001 - the field's word
+def pow(a: Any, b: Any) -> Node:
     """Power ``a ** b``.
 
     Parameters

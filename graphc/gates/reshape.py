@@ -37,9 +37,11 @@ def _prepare(shapes: tuple[Shape, ...], attributes: dict[str, Any]) -> Mapping[s
     count = element_count(shapes[0])
     if unknown:
         try:
-            parsed[unknown[0]] = count // element_count(tuple(parsed)) if element_count(tuple(parsed)) else 0
+            known = element_count(tuple(parsed))
+            whole = count if isinstance(count, Size) else Size({(): count})
+            parsed[unknown[0]] = whole // known if known else 0
         except FormulaError:
-            parsed[unknown[0]] = 0
+            parsed[unknown[0]] = 0  # does not divide: refused below with both counts
     if element_count(tuple(parsed)) != count:
         raise ShapeError(
             f"cannot reshape {shape_text(shapes[0])} ({count} elements) to {items} "

@@ -32,7 +32,7 @@ GATE = Gate(
 )
 
 
-def sum(x: Any, axes: int | Iterable[int] | None = None, keepdims: bool = False) -> Node:  # noqa: A001 - the field's word
+def sum(x: Any, axes: int | Iterable[int] | None = None, keepdims: bool = False) -> Node:
     """Sum of the elements along axes.
 
     Parameters

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from graphc.errors import DerivativeError, GraphcError, did_you_mean
 from graphc.formula.adjoint import adjoint
 from graphc.formula.expression import Expression, to_text
+from graphc.gradients.local import elementwise, local_expression
 from graphc.graph import registry
 from graphc.graph.gate import derived
 from graphc.graph.node import Application, Node, as_node, topological
 from graphc.graph.shapes import shape_text
-from graphc.gradients.local import elementwise, local_expression
 
 if TYPE_CHECKING:
     from graphc.gradients.closed_form import IndexFormula, LetForm
@@ -76,7 +76,9 @@ class Backward:
             for node in self.wrt:
                 if not node.is_float:
                     raise DerivativeError(
-                        f"{node.label!r} has dtype {node.dtype}; only floats have gradients", node=node, site=node.site
+                        f"{node.label!r} has dtype {node.dtype}; only floats have gradients",
+                        node=node,
+                        site=node.site,
                     )
         self.seed = self._seed(upstream)
         self._gradients: dict[Node, Node] = {}
@@ -151,7 +153,10 @@ class Backward:
                 template = adjoint(formula, tensor, tuple(by_output))
             except DerivativeError as error:
                 raise DerivativeError(
-                    f"{error}\n  declared at {application.site}", node=node, gate=error.gate, site=application.site
+                    f"{error}\n  declared at {application.site}",
+                    node=node,
+                    gate=error.gate,
+                    site=application.site,
                 ) from None
             if template is None:
                 continue
@@ -181,7 +186,8 @@ class Backward:
         if isinstance(node, Node):
             if node not in self.nodes:
                 raise DerivativeError(
-                    f"{node.label!r} (declared at {node.site}) is not below {self.root.label!r}", node=node
+                    f"{node.label!r} (declared at {node.site}) is not below {self.root.label!r}",
+                    node=node,
                 )
             return node
         found = self._names.get(node)
@@ -207,11 +213,11 @@ class Backward:
             return gradient
         if not target.is_float:
             raise DerivativeError(
-                f"{target.label!r} has dtype {target.dtype}; only floats have gradients", node=target, site=target.site
+                f"{target.label!r} has dtype {target.dtype}; only floats have gradients",
+                node=target,
+                site=target.site,
             )
-        reachable = target in self.wrt or any(
-            o in self._gradients or o in self.wrt for o in topological([target])
-        )
+        reachable = target in self.wrt or any(o in self._gradients or o in self.wrt for o in topological([target]))
         if not reachable:
             raise DerivativeError(
                 f"{target.label!r} lies on no path from wrt={[n.label for n in self.wrt]} to {self.root.label!r}; "
@@ -220,10 +226,7 @@ class Backward:
                 site=target.site,
             )
         zero = as_node(0.0, target.dtype, target.site)
-        if target.shape == ():
-            gradient = zero
-        else:
-            gradient = registry.call("mul", target, zero)
+        gradient = zero if target.shape == () else registry.call("mul", target, zero)
         self._gradients[target] = gradient
         return gradient
 
@@ -310,7 +313,14 @@ class Backward:
 
     # ---- evaluating and printing --------------------------------------------------------------------
 
-    def at(self, values: Mapping[Any, Any] | None = None, /, *, parameters: Mapping[str, Any] | None = None, **named: Any) -> Run:
+    def at(
+        self,
+        values: Mapping[Any, Any] | None = None,
+        /,
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        **named: Any,
+    ) -> Run:
         """Evaluate values and gradients in float64.
 
         Parameters
@@ -354,7 +364,13 @@ class Backward:
                 )
                 root = self.root.label
                 rows.append(
-                    (node.label, operand.label, local, f"d{root}/d{node.label}", f"d{root}/d{operand.label}")
+                    (
+                        node.label,
+                        operand.label,
+                        local,
+                        f"d{root}/d{node.label}",
+                        f"d{root}/d{operand.label}",
+                    )
                 )
         return format_table(rows)
 

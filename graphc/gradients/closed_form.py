@@ -15,8 +15,8 @@ from graphc.formula.expression import (
     to_latex,
     to_text,
 )
-from graphc.graph.node import Node, topological
 from graphc.gradients.local import elementwise
+from graphc.graph.node import Node, topological
 
 if TYPE_CHECKING:
     from graphc.gradients.backward import Backward
@@ -36,7 +36,7 @@ class LetForm:
         return sum(operation_count(e) for _, e in self.lines) + operation_count(self.result)
 
     def latex(self) -> str:
-        """Lines as LaTeX, separated by ``\\\\``."""
+        r"""Lines as LaTeX, separated by ``\\``."""
         rows = [f"{to_latex(Symbol(name))} = {to_latex(e)}" for name, e in self.lines]
         return r" \\ ".join([*rows, to_latex(self.result)])
 
@@ -79,7 +79,7 @@ def closed_form(gradient: Node, back: Backward, operations: int) -> Any:
         expressions: dict[int, Expression] = {}
         for node in order:
             expressions[node.id] = _expand(node, expressions)
-        from graphc.formula.symbolic import tidy
+        from graphc.formula.symbolic import closed_form as tidy
 
         return tidy(expressions[gradient.id])
     uses: dict[int, int] = {}
@@ -90,8 +90,10 @@ def closed_form(gradient: Node, back: Backward, operations: int) -> Any:
     lines: list[tuple[str, Expression]] = []
     for node in order:
         expression = _expand(node, expressions)
-        if node is not gradient and node.application is not None and (
-            uses[node.id] > 1 or operation_count(expression) > 8
+        if (
+            node is not gradient
+            and node.application is not None
+            and (uses[node.id] > 1 or operation_count(expression) > 8)
         ):
             name = node.name if node.name is not None and id(node) in own else f"t{len(lines) + 1}"
             lines.append((name, expression))

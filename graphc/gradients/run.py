@@ -13,10 +13,10 @@ from graphc.formula.adjoint import adjoint
 from graphc.formula.expression import evaluate as evaluate_expression
 from graphc.formula.numeric import NUMPY
 from graphc.formula.size import extent_value
+from graphc.gradients.local import elementwise, local_body
 from graphc.graph import verbs
 from graphc.graph.node import Node
 from graphc.graph.reference import bind_sizes, evaluate_all, run_formula
-from graphc.gradients.local import elementwise, local_body
 
 if TYPE_CHECKING:
     from graphc.gradients.backward import Backward
@@ -71,7 +71,9 @@ def gather_values(
             raise DataError(f"the value of {node.label!r} is not an array: {error}", node=node) from None
         if array.dtype.kind not in "fiub":
             raise DataError(
-                f"the value of {node.label!r} has dtype {array.dtype}; expected numbers", node=node, site=node.site
+                f"the value of {node.label!r} has dtype {array.dtype}; expected numbers",
+                node=node,
+                site=node.site,
             )
         if not node.is_float and array.dtype.kind == "f":
             raise DataError(
@@ -90,7 +92,11 @@ class Run:
     def __init__(self, back: Backward, leaves: dict[Node, Any]) -> None:
         self.back = back
         self.leaves = leaves
-        roots = [back.root, *(back.grad(n) for n in back.nodes if back.has_grad(n)), *back.edges.values()]
+        roots = [
+            back.root,
+            *(back.grad(n) for n in back.nodes if back.has_grad(n)),
+            *back.edges.values(),
+        ]
         seed = back.seed
         values = dict(leaves)
         if seed.kind == "constant":

@@ -16,11 +16,14 @@ def _dtype(dtype: Any, site: Site) -> str:
     if isinstance(dtype, type):
         text = dtype.__name__
     if text not in DTYPES:
-        raise ShapeError(f"unknown dtype {text!r}; expected one of {', '.join(DTYPES)}\n  declared at {site}", site=site)
+        raise ShapeError(
+            f"unknown dtype {text!r}; expected one of {', '.join(DTYPES)}\n  declared at {site}",
+            site=site,
+        )
     return text
 
 
-def input(name: str, shape: Any = (), dtype: Any = "float32") -> Node:  # noqa: A001 - the API's word
+def input(name: str, shape: Any = (), dtype: Any = "float32") -> Node:
     """Declare an input; names in the shape (``"N"``) are sizes known at run time.
 
     Parameters
@@ -42,8 +45,12 @@ def input(name: str, shape: Any = (), dtype: Any = "float32") -> Node:  # noqa: 
     return Node("input", parse_shape(shape, site), _dtype(dtype, site), site, name=check_name(name, site))
 
 
-def inputs(names: str, dtype: Any = "float32") -> tuple[Node, ...] | Node:
+def inputs(names: str, dtype: Any = "float32") -> Any:
     """Declare scalar inputs by names separated by spaces or commas.
+
+    Returns
+    -------
+    tuple of Node, or Node for a single name
 
     Examples
     --------
@@ -52,9 +59,8 @@ def inputs(names: str, dtype: Any = "float32") -> tuple[Node, ...] | Node:
     """
     if not isinstance(names, str) or not names.replace(",", " ").split():
         raise GraphcError(f"expected names separated by spaces, found {names!r}", site=call_site())
-    words = names.replace(",", " ").split()
-    nodes = tuple(input(word, (), dtype) for word in words)
-    return nodes if len(nodes) > 1 else nodes[0]
+    nodes = [input(word, (), dtype) for word in names.replace(",", " ").split()]
+    return nodes[0] if len(nodes) == 1 else tuple(nodes)
 
 
 def _leaf(kind: str, name: str, shape: Any, initial: Any, dtype: Any, trainable: bool) -> Node:
@@ -91,7 +97,12 @@ def _leaf(kind: str, name: str, shape: Any, initial: Any, dtype: Any, trainable:
 
 
 def parameter(
-    name: str, shape: Any = (), *, initial: Any = None, trainable: bool = True, dtype: Any = "float32"
+    name: str,
+    shape: Any = (),
+    *,
+    initial: Any = None,
+    trainable: bool = True,
+    dtype: Any = "float32",
 ) -> Node:
     """Declare a parameter.
 

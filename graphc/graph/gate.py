@@ -212,23 +212,29 @@ class Gate:
             raise self.clash(clash, nodes, merged, site) from None
         except FormulaError as error:
             raise ShapeError(
-                self.message(str(error), nodes, merged, site), gate=self.name, shapes=shapes, site=site
+                self.message(str(error), nodes, merged, site),
+                gate=self.name,
+                shapes=shapes,
+                site=site,
             ) from None
         return _outputs(self, formula, nodes, merged, sizes, site, self.output_dtype(nodes))
 
     def nodes(self, operands: tuple[Any, ...], site: Site) -> list[Node]:
+        """Operands as nodes; numbers take the dtype of the others."""
         known = [o for o in operands if isinstance(o, Node)]
         floats = [n.dtype for n in known if n.is_float]
         dtype = "float64" if "float64" in floats else ("float32" if floats or not known else known[0].dtype)
         return [as_node(o, dtype, site) for o in operands]
 
     def output_dtype(self, nodes: list[Node]) -> str:
+        """Dtype of the outputs."""
         if self.dtype is not None:
             return self.dtype
         floats = [n.dtype for n in nodes if n.is_float and n.kind != "constant"]
         return "float64" if "float64" in floats else "float32"
 
     def check_dtypes(self, nodes: list[Node], formula: Formula, site: Site) -> None:
+        """Refuse floats where the formula uses a tensor as an index."""
         for name, node in zip(self.operands, nodes, strict=True):
             if name in formula.integers and node.is_float:
                 raise ShapeError(
@@ -241,8 +247,14 @@ class Gate:
                 )
 
     def message(
-        self, reason: str, nodes: list[Node], attributes: Mapping[str, Any], site: Site, repair: str = ""
+        self,
+        reason: str,
+        nodes: list[Node],
+        attributes: Mapping[str, Any],
+        site: Site,
+        repair: str = "",
     ) -> str:
+        """Word a message: formula, operands with shapes and sites, attributes, repair."""
         lines = [f"{self.name}: {reason}"]
         try:
             text = self.define(tuple(n.shape for n in nodes), attributes).text
@@ -261,6 +273,7 @@ class Gate:
         return "\n".join(lines)
 
     def clash(self, clash: Clash, nodes: list[Node], attributes: Mapping[str, Any], site: Site) -> ShapeError:
+        """Turn a clash of letters into the error the user sees."""
         repair = self.repair(clash, nodes, attributes)
         return ShapeError(
             self.message(str(clash), nodes, attributes, site, repair),
@@ -276,17 +289,14 @@ class Gate:
         for name, node in by_name.items():
             if len(node.shape) < 2:
                 continue
-            flipped = node.shape[:-2] + (node.shape[-1], node.shape[-2])
+            flipped = (*node.shape[:-2], node.shape[-1], node.shape[-2])
             shapes = tuple(flipped if n == name else by_name[n].shape for n in self.operands)
             try:
                 extents(self.bind(shapes, attributes), dict(zip(self.operands, shapes, strict=True)))
             except (Clash, GraphcError):
                 continue
             if flipped != node.shape:
-                return (
-                    f"transpose {node.label!r} (its shape would be {shape_text(flipped)}), "
-                    f"declared at {node.site}"
-                )
+                return f"transpose {node.label!r} (its shape would be {shape_text(flipped)}), declared at {node.site}"
         if second is not None and clash.first in by_name:
             first = by_name[clash.first]
             return (
@@ -349,7 +359,7 @@ def gate(
     outside: Mapping[str, int | str] | None = None,
     extents: Mapping[str, str] | None = None,
     symbol: str = "",
-    **attributes: int | float,
+    **attributes: float,
 ) -> Gate:
     """Declare a gate from its formula; it reaches every backend, drawing and check.
 

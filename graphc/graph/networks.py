@@ -31,7 +31,12 @@ def to_networkx(roots: Node | Iterable[Node]) -> networkx.MultiDiGraph:
     graph = networkx.MultiDiGraph()
     for node in topological([roots] if isinstance(roots, Node) else roots):
         graph.add_node(
-            node.id, label=node.label, kind=node.kind, gate=node.gate, shape=node.shape, dtype=node.dtype
+            node.id,
+            label=node.label,
+            kind=node.kind,
+            gate=node.gate,
+            shape=node.shape,
+            dtype=node.dtype,
         )
         for position, operand in enumerate(node.operands):
             graph.add_edge(operand.id, node.id, operand=position)

@@ -11,10 +11,11 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graphc.errors import GraphcError, ShapeError, Site
-from graphc.formula.size import Extent, named
+from graphc.formula.size import Extent, Size, named
 from graphc.formula.statement import Formula
 from graphc.graph import registry, verbs
 from graphc.graph.shapes import Shape
@@ -24,9 +25,17 @@ if TYPE_CHECKING:
 
     from graphc.graph.gate import Gate
 
-__all__ = ["Application", "Node", "as_node", "call_site", "check_name", "parse_shape", "topological"]
+__all__ = [
+    "Application",
+    "Node",
+    "as_node",
+    "call_site",
+    "check_name",
+    "parse_shape",
+    "topological",
+]
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_PACKAGE = str(Path(__file__).resolve().parents[1]) + os.sep
 _counter = itertools.count()
 
 DTYPES = ("float32", "float64", "int32", "int64")
@@ -63,10 +72,9 @@ def parse_shape(shape: Any, site: Site | None = None) -> Shape:
     for extent in shape:
         if isinstance(extent, str) and extent.isidentifier():
             result.append(named(extent))
+        elif isinstance(extent, Size):
+            result.append(extent)
         elif isinstance(extent, bool) or not hasattr(extent, "__index__"):
-            if hasattr(extent, "terms"):
-                result.append(extent)
-                continue
             raise ShapeError(
                 f"{extent!r} is not an extent: use a whole number, or a name such as 'N' for a size known at run time",
                 site=site,
@@ -275,11 +283,10 @@ def as_node(value: Any, dtype: str = "float32", site: Site | None = None) -> Nod
     import numpy
 
     site = site or call_site()
-    if isinstance(value, bool) or not isinstance(
-        value, int | float | numpy.ndarray | numpy.generic | list | tuple
-    ):
+    if isinstance(value, bool) or not isinstance(value, int | float | numpy.ndarray | numpy.generic | list | tuple):
         raise ShapeError(
-            f"expected a node, a number or an array, found {type(value).__name__}: {value!r:.60}", site=site
+            f"expected a node, a number or an array, found {type(value).__name__}: {value!r:.60}",
+            site=site,
         )
     try:
         array = numpy.asarray(value)
@@ -289,10 +296,8 @@ def as_node(value: Any, dtype: str = "float32", site: Site | None = None) -> Nod
         raise ShapeError(f"a constant holds numbers, found dtype {array.dtype}", site=site)
     if array.ndim == 0:
         return Node("constant", (), dtype, site, value=float(array))
-    if array.dtype.kind == "f" or dtype.startswith("float"):
-        array = array.astype("float64")
-    else:
-        array = array.astype("int64")
+    whole = array.dtype.kind != "f" and not dtype.startswith("float")
+    array = array.astype("int64" if whole else "float64")
     return Node("constant", array.shape, dtype, site, value=array)
 
 

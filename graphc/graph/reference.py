@@ -123,7 +123,7 @@ def evaluate(roots: Iterable[Node], values: Mapping[Node, Any]) -> list[Array]:
 def evaluate_all(roots: Iterable[Node], values: Mapping[Node, Any]) -> dict[Node, Array]:
     """Evaluate nodes and return the value of every node below them; see `evaluate`."""
     order = topological(roots)
-    sizes = bind_sizes({n: v for n, v in values.items()})
+    sizes = bind_sizes(values)
     found: dict[Node, Array] = {}
     for node in order:
         if node in values:
@@ -218,7 +218,10 @@ def _blocks(extents: list[int], splittable: list[int]) -> Iterator[list[tuple[in
 
 
 def _block(
-    statement: Statement, tensors: dict[str, Array], sizes: Mapping[str, int], ranges: list[tuple[int, int]]
+    statement: Statement,
+    tensors: dict[str, Array],
+    sizes: Mapping[str, int],
+    ranges: list[tuple[int, int]],
 ) -> None:
     rank = len(ranges)
     environment: dict[str, Any] = dict(sizes)
@@ -310,7 +313,7 @@ def _store(
         free = [i.plain() for i in statement.write.index if isinstance(i, Affine) and i.plain() in names]
         reduced = tuple(k for k, name in enumerate(names) if name not in free)
         kept = [name for name in names if name in free]
-        value = _reduce(operator, body, reduced, statement)
+        value = _reduce(operator, body, reduced)
         value = numpy.transpose(value, [kept.index(name or "") for name in free])
         where = tuple(
             slice(*ranges[names.index(i.plain() or "")])
@@ -320,7 +323,12 @@ def _store(
             if isinstance(i, Affine)
         )
         if operator in ("sum", "prod", "max", "min"):
-            combine = {"sum": numpy.add, "prod": numpy.multiply, "max": numpy.maximum, "min": numpy.minimum}
+            combine = {
+                "sum": numpy.add,
+                "prod": numpy.multiply,
+                "max": numpy.maximum,
+                "min": numpy.minimum,
+            }
             target[where] = combine[operator](target[where], value)
         elif operator == "set" and statement.accumulate:
             target[where] += value
@@ -352,7 +360,7 @@ def _store(
         raise DataError(f"a {operator} cannot be written at {statement.write}")
 
 
-def _reduce(operator: str, body: Array, axes: tuple[int, ...], statement: Statement) -> Array:
+def _reduce(operator: str, body: Array, axes: tuple[int, ...]) -> Array:
     if operator in ("set", "sum"):
         return body.sum(axis=axes) if axes else body
     if operator == "prod":
@@ -366,5 +374,5 @@ def _reduce(operator: str, body: Array, axes: tuple[int, ...], statement: Statem
         top = numpy.where(numpy.isfinite(top), top, 0.0)
         return numpy.squeeze(top, axes) + numpy.log(numpy.exp(body - top).sum(axis=axes))
     moved = numpy.moveaxis(body, axes, tuple(range(body.ndim - len(axes), body.ndim)))
-    flat = moved.reshape(moved.shape[: body.ndim - len(axes)] + (-1,))
+    flat = moved.reshape((*moved.shape[: body.ndim - len(axes)], -1))
     return flat.argmax(axis=-1) if operator == "argmax" else flat.argmin(axis=-1)

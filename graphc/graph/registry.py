@@ -60,7 +60,8 @@ def gate(name: str) -> Gate:
     """
     if name not in _gates:
         raise GraphcError(
-            f"there is no gate {name!r}{did_you_mean(name, _gates)}; gates: {', '.join(names())}", gate=name
+            f"there is no gate {name!r}{did_you_mean(name, _gates)}; gates: {', '.join(names())}",
+            gate=name,
         )
     return _gates[name]
 

@@ -34,7 +34,7 @@ _INTEGER: Mapping[str, Callable[..., Any]] = {
 }
 
 
-class Clash(Exception):
+class Clash(Exception):  # noqa: N818 - never seen by the user: the caller words the error
     """Two tensors disagree about a letter, or a read leaves its tensor; the caller words the message."""
 
     def __init__(self, reason: str, letter: str = "", first: str = "", second: str = "") -> None:
@@ -93,7 +93,7 @@ def extents(
             value = extent_of(expression, known)
         except FormulaError as error:
             raise Clash(str(error)) from None
-        if isinstance(value, int) and value < 0 or (value == 0 and not _any_zero(shapes)):
+        if (isinstance(value, int) and value < 0) or (value == 0 and not _any_zero(shapes)):
             tensor, _, dimension = name.rpartition(".")
             raise Clash(f"extent {dimension} of {tensor} would be {value}: the window is larger than the input")
         known[name] = value
@@ -139,24 +139,25 @@ def _check(statement: Statement, known: Mapping[str, Extent]) -> None:
 
 
 def _same(
-    letter: str, letters: Mapping[str, Affine], known: Mapping[str, Extent], extent: Extent, tensor: str
+    letter: str,
+    letters: Mapping[str, Affine],
+    known: Mapping[str, Extent],
+    extent: Extent,
+    tensor: str,
 ) -> None:
     form = letters[letter]
     expected = affine_extent(form, known)
     if expected != extent:
         first = (form.plain() or "").rpartition(".")[0]
         raise Clash(
-            f"the letter {letter} has two extents: {expected} in {first or 'the attributes'} "
-            f"and {extent} in {tensor}",
+            f"the letter {letter} has two extents: {expected} in {first or 'the attributes'} and {extent} in {tensor}",
             letter,
             first,
             tensor,
         )
 
 
-def _inside(
-    statement: Statement, access: Access, item: Affine, extent: Extent, known: Mapping[str, Extent]
-) -> None:
+def _inside(statement: Statement, access: Access, item: Affine, extent: Extent, known: Mapping[str, Extent]) -> None:
     low: Extent = item.constant
     high: Extent = item.constant
     axes = {axis.name: axis.extent for axis in statement.axes}

@@ -78,9 +78,7 @@ def conv2d(
     if weight is None:
         shape = (maps, x.shape[1] // max(groups, 1), *window)
         weight = parameter(f"{name}.weight", shape, initial=he() if initial is None else initial)
-    y = registry.function("conv2d")(
-        x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups
-    )
+    y = registry.function("conv2d")(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
     if not bias:
         return y.named(name)
     return _ADD_BIAS(y, parameter(f"{name}.bias", (maps,), initial=zeros())).named(name)

@@ -14,7 +14,11 @@ __all__ = ["dense"]
 
 # the weight is (units, features), so the product is with its transpose: a formula says that without a copy
 _PRODUCT = Gate(
-    "dense", "y[n,u] = sum(x[n,f] * weight[u,f], f)", ("x", "weight"), symbol="dense", source="Definition"
+    "dense",
+    "y[n,u] = sum(x[n,f] * weight[u,f], f)",
+    ("x", "weight"),
+    symbol="dense",
+    source="Definition",
 )
 
 

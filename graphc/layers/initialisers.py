@@ -25,7 +25,7 @@ def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 def zeros() -> Initialiser:
     """All zeros: right for biases. Weights would stay equal for ever, because their gradients are equal."""
-    return lambda shape, generator: numpy.zeros(shape)
+    return lambda shape, _: numpy.zeros(shape)
 
 
 def normal(deviation: float = 0.01, mean: float = 0.0) -> Initialiser:

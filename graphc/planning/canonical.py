@@ -42,16 +42,17 @@ class Canonical:
 def rename_access(access: Access, tensors: Mapping[str, str], names: Mapping[str, Affine]) -> Access:
     """Rename the tensor and substitute axes and sizes."""
     index = tuple(
-        item.substitute(names)
-        if isinstance(item, Affine)
-        else Gather(rename_access(item.access, tensors, names))
+        item.substitute(names) if isinstance(item, Affine) else Gather(rename_access(item.access, tensors, names))
         for item in access.index
     )
     return Access(tensors[access.tensor], index, access.outside, access.flat)
 
 
 def _size_forms(
-    statement: Statement, tensors: Mapping[str, str], ranks: Mapping[str, int], sizes: Mapping[str, Extent]
+    statement: Statement,
+    tensors: Mapping[str, str],
+    ranks: Mapping[str, int],
+    sizes: Mapping[str, Extent],
 ) -> dict[str, Affine]:
     """Express every size name in the statement through the extents of its own tensors."""
     needed = _sizes_used(statement)
@@ -121,9 +122,7 @@ def _sizes_used(statement: Statement) -> list[str]:
     return list(names)
 
 
-def canonical(
-    statement: Statement, ranks: Mapping[str, int], sizes: Mapping[str, Extent]
-) -> Canonical:
+def canonical(statement: Statement, ranks: Mapping[str, int], sizes: Mapping[str, Extent]) -> Canonical:
     """Rename everything in a statement.
 
     Parameters

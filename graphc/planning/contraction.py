@@ -120,7 +120,9 @@ def split_windows(statement: Statement, sizes: Mapping[str, Extent], prefix: str
     tensors: dict[str, tuple[Extent, ...]] = {}
     guards: list[Guard] = list(statement.guards)
     reads: list[tuple[str, Access]] = []
-    for (placeholder, access), sliding in zip(statement.reads, _in_read_order(statement, accesses, slides), strict=True):
+    for (placeholder, access), sliding in zip(
+        statement.reads, _in_read_order(statement, accesses, slides), strict=True
+    ):
         if not sliding:
             reads.append((placeholder, access))
             continue
@@ -163,9 +165,7 @@ def split_windows(statement: Statement, sizes: Mapping[str, Extent], prefix: str
     if guards:
         return None
     accumulate = statement.accumulate and after is None
-    statements.append(
-        replace(statement, write=write, reads=tuple(reads), guards=(), accumulate=accumulate)
-    )
+    statements.append(replace(statement, write=write, reads=tuple(reads), guards=(), accumulate=accumulate))
     if after is not None:
         statements.append(after)
     return Split(tuple(statements), tensors)
@@ -195,7 +195,8 @@ def _patch_axes(access: Access, extents: Mapping[str, Extent]) -> list[str]:
             continue
         axes = [name for name in item.names() if name in extents]
         if item.plain() is not None or _radix(item, extents):
-            ordered = sorted(axes, key=lambda n: -item.coefficient(n))
+            steps = dict(item.terms)
+            ordered = sorted(axes, key=lambda n: -steps[n])
             plain |= dict.fromkeys(ordered)
         elif len(axes) < 2:
             places |= dict.fromkeys(axes)
@@ -210,7 +211,9 @@ def _order(extent: Extent) -> float:
     return float("inf") if isinstance(extent, Size) else float(extent)
 
 
-def _strides(access: Access, sizes: Mapping[str, Extent], axes: Mapping[str, Extent]) -> tuple[dict[str, Extent], Extent]:
+def _strides(
+    access: Access, sizes: Mapping[str, Extent], axes: Mapping[str, Extent]
+) -> tuple[dict[str, Extent], Extent]:
     """Elements that each axis steps over, and the constant offset."""
     strides: dict[str, Extent] = {}
     offset: Extent = 0
@@ -234,7 +237,12 @@ class _Group:
     strides: tuple[Extent, Extent, Extent]  # in A, B, Y
 
 
-def _merge(names: list[str], extents: Mapping[str, Extent], strides: list[dict[str, Extent]], used: tuple[int, ...]) -> list[_Group]:
+def _merge(
+    names: list[str],
+    extents: Mapping[str, Extent],
+    strides: list[dict[str, Extent]],
+    used: tuple[int, ...],
+) -> list[_Group]:
     """Join axes that step through memory as one in every tensor that has them; outermost first."""
     order = sorted(
         names,
@@ -291,7 +299,11 @@ def recognise(statement: Statement, sizes: Mapping[str, Extent]) -> Contraction 
 
 
 def _recognise(
-    statement: Statement, a: Access, b: Access, sizes: Mapping[str, Extent], extents: Mapping[str, Extent]
+    statement: Statement,
+    a: Access,
+    b: Access,
+    sizes: Mapping[str, Extent],
+    extents: Mapping[str, Extent],
 ) -> Contraction | None:
     parts = [_strides(access, sizes, extents) for access in (a, b, statement.write)]
     strides, offsets = [s for s, _ in parts], [o for _, o in parts]
@@ -299,7 +311,12 @@ def _recognise(
     for name in extents:
         inside = (name in strides[0], name in strides[1], name in strides[2])
         kinds.setdefault(inside, []).append(name)
-    if set(kinds) - {(True, True, True), (True, False, True), (False, True, True), (True, True, False)}:
+    if set(kinds) - {
+        (True, True, True),
+        (True, False, True),
+        (False, True, True),
+        (True, True, False),
+    }:
         return None
     batch = _merge(kinds.get((True, True, True), []), extents, strides, (0, 1, 2))
     rows = _merge(kinds.get((True, False, True), []), extents, strides, (0, 2))

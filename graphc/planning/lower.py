@@ -10,10 +10,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from graphc.errors import PlanError, Site
-from graphc.formula.expression import Expression, Number, Symbol, fold, number, operation_count, substitute
+from graphc.formula.expression import (
+    Expression,
+    Number,
+    Symbol,
+    fold,
+    number,
+    operation_count,
+    substitute,
+)
 from graphc.formula.gather import gather
 from graphc.formula.size import Extent, Size
-from graphc.formula.statement import Affine, Formula, Statement, size_name
+from graphc.formula.statement import Access, Affine, Axis, Formula, Statement, affine, size_name
 from graphc.graph.node import Node, topological
 from graphc.planning.canonical import canonical
 from graphc.planning.contraction import recognise, split_windows
@@ -53,7 +61,14 @@ class _Builder:
     def own_dtype(self, node: Node) -> str:
         return self.dtype if node.is_float else "int32"
 
-    def buffer(self, name: str, shape: tuple[Extent, ...], dtype: str, role: str, view_of: int | None = None) -> int:
+    def buffer(
+        self,
+        name: str,
+        shape: tuple[Extent, ...],
+        dtype: str,
+        role: str,
+        view_of: int | None = None,
+    ) -> int:
         self.buffers.append(_Buffer(name, shape, dtype, role, view_of))
         return len(self.buffers) - 1
 
@@ -65,7 +80,12 @@ class _Builder:
             number = parent
 
     def leaf(self, node: Node) -> None:
-        role = {"input": "input", "parameter": "parameter", "state": "state", "constant": "constant"}[node.kind]
+        role = {
+            "input": "input",
+            "parameter": "parameter",
+            "state": "state",
+            "constant": "constant",
+        }[node.kind]
         number = self.buffer(node.label, node.shape, self.own_dtype(node), role)
         self.of_node[node] = number
         self.leaves[number] = node
@@ -96,20 +116,25 @@ class _Builder:
         formula, sizes = application.formula, application.sizes
         operands = [self.representative[operand] for operand in application.operands]
         constants = {t: self.scalars[o] for t, o in zip(formula.inputs, operands, strict=True) if o in self.scalars}
-        tensors = {
-            t: self.of_node[o] for t, o in zip(formula.inputs, operands, strict=True) if o not in self.scalars
-        }
+        tensors = {t: self.of_node[o] for t, o in zip(formula.inputs, operands, strict=True) if o not in self.scalars}
         statements = [_fold_constants(s, constants) for s in formula.statements]
-        if len(statements) == 1 and isinstance(statements[0].body, Number) and node.shape == () and not statements[0].axes:
+        if (
+            len(statements) == 1
+            and isinstance(statements[0].body, Number)
+            and node.shape == ()
+            and not statements[0].axes
+        ):
             self.scalars[node] = float(statements[0].body.value)
             return
         label = f"{application.gate.name if application.gate else formula.name}"
         if node.name is not None:
             label += f" {node.name}"
         names = _SizedNames(formula, sizes)
+        # what is added to later must own its memory: a view would change what it looks at
+        names.added_to = frozenset(s.write.tensor for s in statements if s.accumulate)
         dtype = self.own_dtype(node) if node.is_float else self.dtype
-        for number, statement in enumerate(statements):
-            self.statement(statement, names, tensors, label, application.site, f"{node.id}.{number}", dtype)
+        for position, statement in enumerate(statements):
+            self.statement(statement, names, tensors, label, application.site, f"{node.id}.{position}", dtype)
         for output, tensor in zip(application.outputs, formula.outputs, strict=True):
             self.of_node[output] = tensors[tensor]
 
@@ -138,7 +163,13 @@ class _Builder:
         split = split_windows(statement, names.sizes, prefix)
         if split is not None:
             inner = names.extended(split.tensors)
-            if recognise(split.statements[0 if len(split.statements) == 1 else _product_of(split.statements)], inner.sizes) is not None:
+            if (
+                recognise(
+                    split.statements[0 if len(split.statements) == 1 else _product_of(split.statements)],
+                    inner.sizes,
+                )
+                is not None
+            ):
                 for part in split.statements:
                     self.one(part, inner, tensors, label, site, dtype)
                 return
@@ -150,10 +181,15 @@ class _Builder:
             return None
         if len(statement.reads) != 1 or not isinstance(statement.body, Symbol):
             return None
+        if statement.write.tensor in names.added_to:
+            return None
         ((placeholder, access),) = statement.reads
         if statement.body.name != placeholder or access.outside != "forbidden":
             return None
-        if (access.index, access.flat) != (statement.write.index, statement.write.flat) or statement.reduced():
+        if (access.index, access.flat) != (
+            statement.write.index,
+            statement.write.flat,
+        ) or statement.reduced():
             return None
         if not statement.write.flat and not statement.race_free():
             return None
@@ -181,7 +217,19 @@ class _Builder:
         if contraction is not None:
             kernel = Kernel("contraction", None, (("A", dtype), ("B", dtype), ("Y", dtype)))
             read = (tensors[contraction.a], tensors[contraction.b])
-            self.launch(kernel, target, read, contraction.arguments, names, tensors, statement, label, site, own, contraction.work)
+            self.launch(
+                kernel,
+                target,
+                read,
+                contraction.arguments,
+                names,
+                tensors,
+                statement,
+                label,
+                site,
+                own,
+                contraction.work,
+            )
             return
         form = statement
         if not statement.race_free():
@@ -192,7 +240,7 @@ class _Builder:
         kernel = Kernel("loops", result.statement, tuple(dtypes))
         arguments = tuple(names.sizes[size_name(t, d)] for t in order for d in range(names.ranks[t]))
         read = tuple(tensors[t] for t in order if t != target)
-        work: Extent = max(operation_count(statement.body), 1) + (statement.operator not in ("set",))
+        work: Extent = max(operation_count(statement.body), 1) + (statement.operator != "set")
         for axis in statement.axes:
             work = names.value(axis.extent) * work
         self.launch(kernel, target, read, arguments, names, tensors, statement, label, site, own, work)
@@ -232,6 +280,24 @@ class _Builder:
         self.launches.append(Launch(number, buffers, arguments, label, site, work))
 
 
+    def copied(self, number: int, label: str) -> int:
+        """Buffer with a copy, so that the order in which new values are stored cannot matter."""
+        source = self.buffers[number]
+        if self.buffers[self.base(number)].role == "arena":
+            return number
+        axes = tuple(Axis(f"a{d}", affine(f"t0.{d}")) for d in range(len(source.shape)))
+        index = tuple(affine(axis.name) for axis in axes)
+        statement = Statement(Access("t0", index), "set", axes, (("v0", Access("t1", index)),), Symbol("v0"))
+        kernel = Kernel("loops", statement, (("t0", source.dtype), ("t1", source.dtype)))
+        key = kernel.key()
+        if key not in self.kernels:
+            self.kernels[key] = len(self.kernel_list)
+            self.kernel_list.append(kernel)
+        copy = self.buffer(source.name, source.shape, source.dtype, "arena")
+        self.launches.append(Launch(self.kernels[key], (copy, number), (*source.shape, *source.shape), label))
+        return copy
+
+
 def _product_of(statements: Sequence[Statement]) -> int:
     return max(range(len(statements)), key=lambda k: len(statements[k].reads))
 
@@ -243,6 +309,7 @@ class _SizedNames:
         self.sizes = sizes
         self.ranks: Mapping[str, int] = formula.ranks
         self.integers = formula.integers
+        self.added_to: frozenset[str] = frozenset()
 
     def extended(self, tensors: Mapping[str, tuple[Extent, ...]]) -> _SizedNames:
         result = object.__new__(_SizedNames)
@@ -252,6 +319,7 @@ class _SizedNames:
         }
         result.ranks = {**self.ranks, **{t: len(shape) for t, shape in tensors.items()}}
         result.integers = self.integers
+        result.added_to = self.added_to
         return result
 
     def shape(self, tensor: str) -> tuple[Extent, ...]:
@@ -313,14 +381,22 @@ def plan(
         If a statement cannot be lowered.
     """
     gradients = gradients or {}
-    roots = [*outputs, *gradients.values(), *(value for _, value in updates), *(leaf for leaf, _ in updates)]
+    roots = [
+        *outputs,
+        *gradients.values(),
+        *(value for _, value in updates),
+        *(leaf for leaf, _ in updates),
+    ]
     order, representative = _merge([*leaves, *roots])
     builder = _Builder(dtype, representative)
     for node in order:
         builder.node(node)
     kept = [builder.materialised(node) for node in outputs]
     kept_gradients = {name: builder.materialised(node) for name, node in gradients.items()}
-    pairs = [(builder.materialised(leaf), builder.materialised(value)) for leaf, value in updates]
+    pairs = [
+        (builder.materialised(leaf), builder.copied(builder.materialised(value), f"update {leaf.label}"))
+        for leaf, value in updates
+    ]
     return _finish(builder, kept, kept_gradients, pairs), builder.leaves
 
 
@@ -342,18 +418,16 @@ def _merge(roots: Iterable[Node]) -> tuple[list[Node], dict[Node, Node]]:
     return order, representative
 
 
-def _finish(
-    builder: _Builder, outputs: list[int], gradients: dict[str, int], updates: list[tuple[int, int]]
-) -> Plan:
+def _finish(builder: _Builder, outputs: list[int], gradients: dict[str, int], updates: list[tuple[int, int]]) -> Plan:
     count = len(builder.launches)
     for position, launch in enumerate(builder.launches):
-        for number in launch.buffers:
-            buffer = builder.buffers[builder.base(number)]
+        for written in launch.buffers:
+            buffer = builder.buffers[builder.base(written)]
             if buffer.first < 0:
                 buffer.first = position
             buffer.last = position
-    for number in [*outputs, *gradients.values(), *(value for _, value in updates)]:
-        buffer = builder.buffers[builder.base(number)]
+    for kept in [*outputs, *gradients.values(), *(value for _, value in updates)]:
+        buffer = builder.buffers[builder.base(kept)]
         buffer.first = max(buffer.first, 0)
         buffer.last = count
     sizes: set[str] = set()

@@ -21,9 +21,7 @@ def label_boxes(scene: Scene) -> list[tuple[str, Box]]:
     boxes = []
     for _, item in walk(scene.items):
         if isinstance(item, Text):
-            box = Box(
-                item.x, item.y - 0.72 * item.size, item.x + item.length, item.y + 0.21 * item.size
-            )
+            box = Box(item.x, item.y - 0.72 * item.size, item.x + item.length, item.y + 0.21 * item.size)
             boxes.append((item.text, box))
         elif isinstance(item, Path) and item.label:
             boxes.append((item.label, outline_box(item)))
@@ -56,8 +54,7 @@ def flattened(path: Path) -> list[tuple[float, float]]:
             x, y = numbers
             steps = max(1, int(max(abs(x - here[0]), abs(y - here[1])) / 2))
             points += [
-                (here[0] + (x - here[0]) * k / steps, here[1] + (y - here[1]) * k / steps)
-                for k in range(1, steps + 1)
+                (here[0] + (x - here[0]) * k / steps, here[1] + (y - here[1]) * k / steps) for k in range(1, steps + 1)
             ]
         elif command[0] == "C":
             x1, y1, x2, y2, x, y = numbers
@@ -66,9 +63,7 @@ def flattened(path: Path) -> list[tuple[float, float]]:
             for k in range(1, steps + 1):
                 t = k / steps
                 a, b, c, d = (1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3
-                points.append(
-                    (a * here[0] + b * x1 + c * x2 + d * x, a * here[1] + b * y1 + c * y2 + d * y)
-                )
+                points.append((a * here[0] + b * x1 + c * x2 + d * x, a * here[1] + b * y1 + c * y2 + d * y))
         if numbers:
             here = (numbers[-2], numbers[-1])
     return points
@@ -91,9 +86,6 @@ def overlaps(scene: Scene) -> list[str]:
     ]
     for name, points in link_points(scene):
         for what, box in solid:
-            if any(
-                box.left + 0.3 < x < box.right - 0.3 and box.top + 0.3 < y < box.bottom - 0.3
-                for x, y in points
-            ):
+            if any(box.left + 0.3 < x < box.right - 0.3 and box.top + 0.3 < y < box.bottom - 0.3 for x, y in points):
                 found.append(f"{name} runs over {what!r} at {box}")
     return found

@@ -52,13 +52,9 @@ def test_numbers_in_the_svg_are_those_of_the_run_to_the_printed_digits(name: str
     for node, element in zip(circuit.nodes, circuit.elements, strict=True):
         k = element.index
         assert parts[f"wire-{k}-value"].text == number_text(float(run.value(node)), 6)
-        assert read(parts[f"wire-{k}-value"].text) == pytest.approx(
-            float(run.value(node)), rel=1e-5
-        )
+        assert read(parts[f"wire-{k}-value"].text) == pytest.approx(float(run.value(node)), rel=1e-5)
         assert parts[f"wire-{k}-gradient"].text == number_text(float(run.grad(node)), 6)
-        assert read(parts[f"wire-{k}-gradient"].text) == pytest.approx(
-            float(run.grad(node)), rel=1e-5
-        )
+        assert read(parts[f"wire-{k}-gradient"].text) == pytest.approx(float(run.grad(node)), rel=1e-5)
         for port in element.ports:
             operand = circuit.nodes[port.operand]
             local = float(run.local(operand, node, operand=port.position))
@@ -81,9 +77,7 @@ def test_local_times_upstream_adds_up_to_the_gradient_of_each_wire(name: str) ->
 
 def test_the_two_gate_circuit_prints_the_lecture_numbers() -> None:
     drawing = draw(simple())
-    shown = {
-        n: (number_of(drawing, n, "value"), number_of(drawing, n, "gradient")) for n in "xyzqf"
-    }
+    shown = {n: (number_of(drawing, n, "value"), number_of(drawing, n, "gradient")) for n in "xyzqf"}
     assert shown == {"x": (-2, -4), "y": (5, -4), "z": (-4, 3), "q": (3, -4), "f": (-12, 1)}
     locals_ = {
         (circuit_of(drawing).elements[p.operand].name, e.name): (p.formula, p.number)
@@ -124,9 +118,7 @@ def test_no_label_meets_another_or_a_foreign_wire(name: str, engine: str) -> Non
 
 
 @pytest.mark.parametrize("name", LECTURE)
-def test_no_label_overlaps_without_formula_outlines(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_label_overlaps_without_formula_outlines(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("graphc.drawing.fonts._ziamath", lambda: None)
     assert overlaps(draw(LECTURE[name]()).scene) == []
 
@@ -200,10 +192,7 @@ def test_constants_are_written_inside_the_gate(build: Any, symbol: str) -> None:
 
 
 def test_numbers_have_a_true_minus_no_negative_zero_and_never_a_false_zero() -> None:
-    shown = [
-        number_text(v)
-        for v in (-0.19661193, -0.0, 3e-7, -12.0, 1e9, float("nan"), -np.inf, 0.39322387)
-    ]
+    shown = [number_text(v) for v in (-0.19661193, -0.0, 3e-7, -12.0, 1e9, float("nan"), -np.inf, 0.39322387)]
     assert shown == ["−0.1966", "0", "3e−7", "−12", "1e9", "nan", "−∞", "0.3932"]
 
 

@@ -122,9 +122,7 @@ def test_svg_and_pdf_share_coordinates() -> None:
     placed = {(float(x), float(y)) for x, y in re.findall(r"1 0 0 1 ([\d.]+) ([\d.]+) Tm", content)}
     height = drawing.scene.height
     for x, y in re.findall(r'<text[^>]* x="([\d.]+)" y="([\d.]+)"', drawing.svg()):
-        assert any(
-            abs(float(x) - a) < 0.02 and abs(height - float(y) - b) < 0.02 for a, b in placed
-        )
+        assert any(abs(float(x) - a) < 0.02 and abs(height - float(y) - b) < 0.02 for a, b in placed)
 
 
 def test_the_png_is_a_picture_of_the_page(tmp_path: Path) -> None:
@@ -136,9 +134,7 @@ def test_the_png_is_a_picture_of_the_page(tmp_path: Path) -> None:
     assert width == pytest.approx(drawing.scene.width / 72 * 200, abs=1.5)
 
 
-def test_without_the_extra_everything_but_png_works(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_without_the_extra_everything_but_png_works(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for package in ("pygraphviz", "ziamath", "matplotlib"):
         for loaded in [m for m in sys.modules if m == package or m.startswith(package + ".")]:
             monkeypatch.setitem(sys.modules, loaded, None)
@@ -162,9 +158,7 @@ def test_without_the_extra_everything_but_png_works(
         ("f.tex", "not available yet"), ("f.html", "not available yet"),
     ],
 )  # fmt: skip
-def test_an_unknown_suffix_is_refused_with_the_known_ones(
-    tmp_path: Path, name: str, message: str
-) -> None:
+def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(DrawingError, match=message):
         draw(simple(), tmp_path / name)
     assert list(tmp_path.iterdir()) == []
@@ -189,9 +183,7 @@ def test_a_path_that_cannot_be_written_leaves_no_partial_file(tmp_path: Path) ->
         draw(simple(), "/proc/f.svg")
 
 
-def test_a_failed_rename_keeps_the_old_file_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_rename_keeps_the_old_file_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "f.svg"
     target.write_text("old")
 

@@ -25,9 +25,7 @@ def random_graph(seed: int, count: int) -> tuple[list[Block], list[Link]]:
         arity = 0 if k < 3 else chance.choice((1, 1, 2, 2, 3))
         height = max(34.0, 42.0 * arity - 8)
         entries = tuple(height / 2 + (i - (arity - 1) / 2) * 42.0 for i in range(arity))
-        blocks.append(
-            Block(chance.uniform(50, 160), height, entries, height / 2, source=arity == 0)
-        )
+        blocks.append(Block(chance.uniform(50, 160), height, entries, height / 2, first=arity == 0))
         for i in range(arity):
             near = chance.random() < 0.8
             links.append(Link(chance.randrange(max(0, k - 8) if near else 0, k), k, i))
@@ -35,10 +33,7 @@ def random_graph(seed: int, count: int) -> tuple[list[Block], list[Link]]:
 
 
 def faults(blocks: list[Block], links: list[Link], placement: layout.Placement) -> list[str]:
-    boxes = [
-        Box(x, y, x + b.width, y + b.height)
-        for (x, y), b in zip(placement.corners, blocks, strict=True)
-    ]
+    boxes = [Box(x, y, x + b.width, y + b.height) for (x, y), b in zip(placement.corners, blocks, strict=True)]
     found = []
     for k, box in enumerate(boxes):
         found += [f"{k} meets {n}" for n in range(k + 1, len(boxes)) if box.overlaps(boxes[n], 0.5)]
@@ -47,9 +42,7 @@ def faults(blocks: list[Block], links: list[Link], placement: layout.Placement) 
         start, end = points[0], points[-1]
         tail, head = boxes[link.tail], boxes[link.head]
         assert start == pytest.approx((tail.right, tail.top + blocks[link.tail].exit), abs=0.01)
-        assert end == pytest.approx(
-            (head.left, head.top + blocks[link.head].entries[link.entry]), abs=0.01
-        )
+        assert end == pytest.approx((head.left, head.top + blocks[link.head].entries[link.entry]), abs=0.01)
         for n, box in enumerate(boxes):
             inside = [
                 p for p in points
@@ -122,7 +115,7 @@ def test_an_engine_asked_for_by_name_must_serve(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_chain_runs_straight() -> None:
-    blocks = [Block(60, 34, (17.0,) if k else (), 17.0, source=not k) for k in range(6)]
+    blocks = [Block(60, 34, (17.0,) if k else (), 17.0, first=not k) for k in range(6)]
     placement = place(blocks, [Link(k, k + 1, 0) for k in range(5)], "layered")
     assert len({y for _, y in placement.corners}) == 1
     assert all(c[0] in "ML" for wire in placement.wires for c in wire)

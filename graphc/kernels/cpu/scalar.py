@@ -21,25 +21,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-__all__ = ["INFIX", "NAMES", "power", "rounding_error", "sum_step"]
-
-#: Python spelling of functions that Numba lowers itself.
-INFIX: Mapping[str, str] = {
-    "add": "({0} + {1})",
-    "sub": "({0} - {1})",
-    "mul": "({0} * {1})",
-    "div": "({0} / {1})",
-    "neg": "(-{0})",
-    "less": "({0} < {1})",
-    "less_equal": "({0} <= {1})",
-    "greater": "({0} > {1})",
-    "greater_equal": "({0} >= {1})",
-    "equal": "({0} == {1})",
-    "not_equal": "({0} != {1})",
-    "and": "({0} & {1})",
-    "or": "({0} | {1})",
-    "not": "(not {0})",
-}
+__all__ = ["NAMES", "power", "product_step", "rounding_error", "sum_step"]
 
 #: Constants that differ between the types: (float32, float64).
 _LN2_HIGH = (0.693359375, 6.93147180369123816490e-01)

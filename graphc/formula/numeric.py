@@ -1,0 +1,98 @@
+"""Scalar functions over NumPy: the arithmetic of the float64 reference.
+
+Every function of `graphc.formula.expression.FUNCTIONS` has one row. Rows are relatively accurate in both
+tails, propagate NaN, and never warn: overflow is an infinity and underflow a zero, as in a kernel.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy
+
+__all__ = ["NUMPY"]
+
+
+def _quiet(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let IEEE arithmetic speak through its values only."""
+
+    @functools.wraps(function)
+    def wrapped(*operands: Any) -> Any:
+        with numpy.errstate(all="ignore"):
+            return function(*operands)
+
+    return wrapped
+
+
+def _sigmoid(x: Any) -> Any:
+    # exp only of what is not positive: no overflow, and sigmoid(-800) underflows like exp(-800)
+    e = numpy.exp(-numpy.abs(x))
+    return numpy.where(numpy.less(x, 0), e, 1.0) / (1.0 + e)
+
+
+def _softplus(x: Any) -> Any:
+    # maximum keeps NaN; for x << 0 this is log1p(exp(x)), which keeps its digits
+    return numpy.maximum(x, 0.0) + numpy.log1p(numpy.exp(-numpy.abs(x)))
+
+
+def _sech2(x: Any) -> Any:
+    e = numpy.exp(-2.0 * numpy.abs(x))
+    return 4.0 * e / ((1.0 + e) * (1.0 + e))
+
+
+def _max(a: Any, b: Any) -> Any:
+    # the first operand wins a tie, which matters for the sign of a zero
+    return numpy.where(numpy.greater_equal(a, b) | numpy.isnan(a), a, b)
+
+
+def _min(a: Any, b: Any) -> Any:
+    return numpy.where(numpy.less_equal(a, b) | numpy.isnan(a), a, b)
+
+
+_erf = numpy.vectorize(math.erf, otypes=[numpy.float64])
+
+
+#: Implementation of each scalar function on arrays of shape broadcast from the operands.
+NUMPY: Mapping[str, Callable[..., Any]] = {
+    name: _quiet(function)
+    for name, function in {
+        "or": numpy.logical_or,
+        "and": numpy.logical_and,
+        "not": numpy.logical_not,
+        "less": numpy.less,
+        "less_equal": numpy.less_equal,
+        "greater": numpy.greater,
+        "greater_equal": numpy.greater_equal,
+        "equal": numpy.equal,
+        "not_equal": numpy.not_equal,
+        "add": numpy.add,
+        "sub": numpy.subtract,
+        "mul": numpy.multiply,
+        "div": numpy.true_divide,
+        "floordiv": numpy.floor_divide,
+        "neg": numpy.negative,
+        # float_power: numpy.power refuses a negative integer exponent
+        "pow": numpy.float_power,
+        "exp": numpy.exp,
+        "log": numpy.log,
+        "log1p": numpy.log1p,
+        "expm1": numpy.expm1,
+        "sqrt": numpy.sqrt,
+        "sin": numpy.sin,
+        "cos": numpy.cos,
+        "tanh": numpy.tanh,
+        "sech2": _sech2,
+        "erf": _erf,
+        "sigmoid": _sigmoid,
+        "softplus": _softplus,
+        "logaddexp": numpy.logaddexp,
+        "abs": numpy.abs,
+        "sign": numpy.sign,
+        "max": _max,
+        "min": _min,
+        "select": numpy.where,
+    }.items()
+}
