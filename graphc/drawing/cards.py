@@ -15,7 +15,7 @@ from graphc.drawing.circuit import shape_text
 from graphc.drawing.fonts import number_text, printable, text_label
 from graphc.drawing.layout import Block, Link, Placement, place
 from graphc.drawing.rows import CHANNEL, place_in_rows
-from graphc.drawing.scene import Box, Command, Group, Item, Path, Scene, moved, rounded
+from graphc.drawing.scene import Box, Command, Group, Item, Path, Scene, moved, numbers_of, rounded
 from graphc.drawing.theme import Theme
 from graphc.errors import DrawingError
 from graphc.graph.node import topological
@@ -200,12 +200,15 @@ def read_cards(root: Any, run: Any = None, *, digits: int = 4) -> Cards:
 
 
 def _attributes(node: Any) -> str:
-    """Whole-number attributes of a gate, as one line."""
-    shown = [
-        f"{name.replace('_', ' ')} {value}"
-        for name, value in sorted(node.attributes.items())
-        if isinstance(value, int) and not isinstance(value, bool)
-    ]
+    """Sizes and steps that the user chose for a gate, as one line."""
+    gate = node.application.gate if node.application is not None else None
+    shown: list[str] = []
+    for name, default in (gate.attributes if gate is not None else {}).items():
+        value = node.attributes.get(name)
+        parts = value if isinstance(value, tuple | list) else (value,)
+        whole = all(isinstance(part, int) and not isinstance(part, bool) for part in parts)
+        if whole and (value != default or not shown):
+            shown.append(f"{name.replace('_', ' ')} {'×'.join(map(str, parts))}")
     return printable(", ".join(shown), 36)
 
 
@@ -298,7 +301,7 @@ def _arrowed(commands: Sequence[Command], theme: Theme, id: str) -> Group:
 
 
 def _last_two(commands: Sequence[Command]) -> tuple[tuple[float, float], tuple[float, float]]:
-    points = [p for c in commands for p in zip(c[1::2], c[2::2], strict=True)]
+    points = [p for c in commands for p in zip(numbers_of(c)[::2], numbers_of(c)[1::2], strict=True)]
     end = points[-1]
     before = next((p for p in reversed(points[:-1]) if p != end), end)
     return before, end
@@ -312,7 +315,10 @@ def _transposed(cards: Cards, sizes: Sequence[tuple[float, float]], engine: str 
     blocks = [_block((h, w)) for w, h in sizes]
     flat = place(blocks, [Link(a, b, 0) for a, b in cards.links], engine, CHANNEL)
     wires = tuple(
-        tuple((c[0], *(v for pair in zip(c[2::2], c[1::2], strict=True) for v in pair)) for c in wire)
+        tuple(
+            (c[0], *(v for pair in zip(numbers_of(c)[1::2], numbers_of(c)[::2], strict=True) for v in pair))
+            for c in wire
+        )
         for wire in flat.wires
     )
     corners = tuple((y, x) for x, y in flat.corners)

@@ -18,7 +18,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
-from graphc.drawing.scene import Command, Item, Path, Text, moved
+from graphc.drawing.scene import Command, Item, Path, Text, moved, numbers_of
 from graphc.formula.expression import Call, Expression, Number, Symbol, to_text
 
 __all__ = [
@@ -197,11 +197,12 @@ def _outline(latex: str, size: float) -> tuple[tuple[Command, ...], float, float
             commands += [("M", x, y), ("L", x + w, y), ("L", x + w, y + h), ("L", x, y + h), ("Z",)]
     if not commands:
         return (), 0.0, 0.0, 0.0
-    xs = [v for c in commands for v in c[1::2]]
-    ys = [v for c in commands for v in c[2::2]]
+    xs = [v for c in commands for v in numbers_of(c)[::2]]
+    ys = [v for c in commands for v in numbers_of(c)[1::2]]
     left = min(xs)
     shifted = tuple(
-        (c[0], *(round(v - left, 3) if k % 2 == 0 else round(v, 3) for k, v in enumerate(c[1:]))) for c in commands
+        (c[0], *(round(v - left, 3) if k % 2 == 0 else round(v, 3) for k, v in enumerate(numbers_of(c))))
+        for c in commands
     )
     return shifted, max(xs) - left, -min(ys), max(ys)
 
@@ -225,7 +226,9 @@ def _path_commands(data: str) -> list[Command]:
         here = (values[-2], values[-1])
         commands.append((letter, *values))
     # ziafont opens each contour with a line to where it already is
-    return [c for before, c in pairwise([("Z",), *commands]) if not (before[0] == "M" and c == ("L", *before[1:]))]
+    return [
+        c for before, c in pairwise([("Z",), *commands]) if not (before[0] == "M" and c == ("L", *numbers_of(before)))
+    ]
 
 
 def formula_label(

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from graphc.drawing.scene import Command
+from graphc.drawing.scene import Command, numbers_of
 from graphc.errors import DrawingError
 
 __all__ = ["ENGINES", "GAP", "Block", "Link", "Placement", "engine_available", "place"]
@@ -126,14 +126,15 @@ def _framed(
     notes: tuple[str, ...],
 ) -> Placement:
     """Move everything so that the picture starts at the origin."""
-    xs = [x for x, _ in corners] + [v for w in wires for c in w for v in c[1::2]]
-    ys = [y for _, y in corners] + [v for w in wires for c in w for v in c[2::2]]
+    xs = [x for x, _ in corners] + [v for w in wires for c in w for v in numbers_of(c)[::2]]
+    ys = [y for _, y in corners] + [v for w in wires for c in w for v in numbers_of(c)[1::2]]
     left, top = min(xs, default=0.0), min(ys, default=0.0)
     right = max([x + b.width for (x, _), b in zip(corners, blocks, strict=True)] + xs, default=0.0)
     bottom = max([y + b.height for (_, y), b in zip(corners, blocks, strict=True)] + ys, default=0.0)
     shift = (left, top, left, top, left, top)
     moved = tuple(
-        tuple((c[0], *(round(v - s, 3) for v, s in zip(c[1:], shift, strict=False))) for c in wire) for wire in wires
+        tuple((c[0], *(round(v - s, 3) for v, s in zip(numbers_of(c), shift, strict=False))) for c in wire)
+        for wire in wires
     )
     placed = tuple((round(x - left, 3), round(y - top, 3)) for x, y in corners)
     return Placement(placed, moved, right - left, bottom - top, engine, notes)
@@ -183,10 +184,10 @@ def _dot_source(blocks: Sequence[Block], links: Sequence[Link], channel: float) 
         if block.first:
             sources.append(f"b{k}")
     if sources:
-        with graph.subgraph() as first:
-            first.attr(rank="same")
-            for name in sources:
-                first.node(name)
+        first = Digraph(graph_attr={"rank": "same"})
+        for name in sources:
+            first.node(name)
+        graph.subgraph(first)
     for link in links:
         entry = f":e{link.entry}:w" if blocks[link.head].entries else ":w"
         graph.edge(f"b{link.tail}:e", f"b{link.head}{entry}")

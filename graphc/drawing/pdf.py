@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Sequence
 
 from graphc.drawing.fonts import SYMBOL_CODES, text_width
-from graphc.drawing.scene import Group, Item, Path, Scene, Text, visible
+from graphc.drawing.scene import Group, Item, Path, Scene, Text, numbers_of, visible
 
 __all__ = ["pdf_bytes"]
 
@@ -110,7 +110,7 @@ def _write_path(path: Path, out: list[str], height: float) -> None:
         if command[0] == "Z":
             parts.append("h")
             continue
-        numbers = [_n(v if k % 2 == 0 else height - v) for k, v in enumerate(command[1:])]
+        numbers = [_n(v if k % 2 == 0 else height - v) for k, v in enumerate(numbers_of(command))]
         parts.append(f"{' '.join(numbers)} {letters[command[0]]}")
     parts.append(
         {(True, True): "B", (True, False): "f", (False, True): "S"}.get((bool(path.fill), bool(path.stroke)), "n")

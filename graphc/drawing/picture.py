@@ -359,7 +359,7 @@ def _gate(shape: _Shape, x: float, y: float, left: float, middle: float, theme: 
     ]
     centre = (box.left + box.right) / 2
     # operators are centred on the axis of the line, words on their capital height
-    drop = shape.symbol.items[0].size * (0.33 if element.symbol in ("+", "−", "×", "÷", "=") else 0.36)  # type: ignore[union-attr]
+    drop = _symbol_size(element.symbol) * (0.33 if element.symbol in ("+", "−", "×", "÷", "=") else 0.36)
     symbol = shape.symbol.at(centre - shape.symbol.width / 2, middle + drop)
     items.append(
         Group(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 from typing import Any
 
-from graphc.drawing.scene import Group, Item, Path, Scene, Text, visible
+from graphc.drawing.scene import Group, Item, Path, Scene, Text, numbers_of, visible
 from graphc.errors import DrawingError
 
 __all__ = ["png_bytes"]
@@ -82,7 +82,7 @@ def _outline(path: Path) -> Any:
             codes.append(int(Outline.CLOSEPOLY))
             continue
         code = {"M": Outline.MOVETO, "L": Outline.LINETO, "C": Outline.CURVE4}[command[0]]
-        numbers = command[1:]
+        numbers = numbers_of(command)
         points += list(zip(numbers[::2], numbers[1::2], strict=True))
         codes += [int(code)] * (len(numbers) // 2)
     return Outline(points, codes)

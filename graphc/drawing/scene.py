@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import cast
 
 __all__ = [
     "Box",
@@ -21,6 +22,7 @@ __all__ = [
     "circle",
     "line",
     "moved",
+    "numbers_of",
     "rounded",
     "texts",
     "visible",
@@ -29,6 +31,11 @@ __all__ = [
 #: One path command: ``("M", x, y)``, ``("L", x, y)``, ``("C", x1, y1, x2, y2, x, y)`` or
 #: ``("Z",)``.
 Command = tuple[str, *tuple[float, ...]]
+
+
+def numbers_of(command: Command) -> tuple[float, ...]:
+    """Coordinates of a command."""
+    return cast("tuple[float, ...]", command[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +162,7 @@ def moved(item: Item, dx: float, dy: float) -> Item:
     if isinstance(item, Group):
         return replace(item, items=tuple(moved(child, dx, dy) for child in item.items))
     shift = (dx, dy, dx, dy, dx, dy)
-    commands = tuple((c[0], *(v + s for v, s in zip(c[1:], shift, strict=False))) for c in item.commands)
+    commands = tuple((c[0], *(v + s for v, s in zip(numbers_of(c), shift, strict=False))) for c in item.commands)
     return replace(item, commands=commands)
 
 

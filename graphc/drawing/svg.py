@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from xml.sax.saxutils import escape, quoteattr
 
-from graphc.drawing.scene import Command, Group, Item, Path, Scene, Text, visible
+from graphc.drawing.scene import Command, Group, Item, Path, Scene, Text, numbers_of, visible
 
 __all__ = ["svg_text"]
 
@@ -27,7 +27,7 @@ def _number(value: float) -> str:
 
 
 def _data(commands: tuple[Command, ...]) -> str:
-    return "".join(c[0] + " ".join(_number(v) for v in c[1:]) for c in commands)
+    return "".join(c[0] + " ".join(_number(v) for v in numbers_of(c)) for c in commands)
 
 
 def svg_text(scene: Scene, frame: int | None = None, prefix: str = "") -> str:

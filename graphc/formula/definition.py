@@ -13,6 +13,7 @@ from graphc.formula.expression import (
     Number,
     Symbol,
     call,
+    fold,
     number,
     substitute,
     symbols,
@@ -437,7 +438,7 @@ class _Binder:
     def size_text(self, text: str) -> Expression:
         expression = parse_expression(text)
         values = {name: number(value) for name, value in self.attributes.items() if isinstance(value, int | float)}
-        expression = _fold(substitute(expression, values))
+        expression = fold(substitute(expression, values))
         for name in symbols(expression):
             tensor, dot, dimension = name.rpartition(".")
             if not dot or tensor not in self.ranks or int(dimension) >= self.ranks[tensor]:
@@ -573,32 +574,6 @@ def _size_expression(extent: Affine) -> Expression:
     for name, coefficient in extent.terms:
         total = call("add", total, call("mul", Number(coefficient), Symbol(name)))
     return total
-
-
-def _fold(expression: Expression) -> Expression:
-    """Fold integer arithmetic whose operands are all numbers."""
-    if not isinstance(expression, Call):
-        return expression
-    operands = tuple(_fold(operand) for operand in expression.operands)
-    values = [o.value for o in operands if isinstance(o, Number)]
-    if len(values) == len(operands) and all(isinstance(v, int) for v in values):
-        a, b = int(values[0]), int(values[-1])
-        match expression.function:
-            case "add":
-                return Number(a + b)
-            case "sub":
-                return Number(a - b)
-            case "mul":
-                return Number(a * b)
-            case "floordiv" if b:
-                return Number(a // b)
-            case "neg":
-                return Number(-a)
-            case "max":
-                return Number(max(a, b))
-            case "min":
-                return Number(min(a, b))
-    return call(expression.function, *operands)
 
 
 def bind(

@@ -215,6 +215,12 @@ def fold(expression: Expression) -> Expression:
                 return number(Fraction(a * b))
             case "div", [a, b] if b != 0:
                 return number(Fraction(a) / Fraction(b))
+            case "floordiv", [a, b] if b != 0:
+                return number(Fraction(a // b))
+            case "max", [a, b]:
+                return operands[0 if a >= b else 1]
+            case "min", [a, b]:
+                return operands[0 if a <= b else 1]
             case "pow", [a, int(b)] if abs(b) <= 16 and (a != 0 or b > 0):
                 return number(Fraction(a) ** b)
     return call(expression.function, *operands)

@@ -67,9 +67,7 @@ def _access(access: Access) -> str:
         tensor = rf"\operatorname{{flat}}\left({tensor}\right)"
     if not access.index:
         return tensor
-    items = ", ".join(
-        _affine(item) if isinstance(item, Affine) else _access(item.access) for item in access.index
-    )
+    items = ", ".join(_affine(item) if isinstance(item, Affine) else _access(item.access) for item in access.index)
     # a name that ends in digits has a subscript already: its index goes behind in the same one
     if tensor.endswith("}") and "_{" in tensor and not access.flat:
         return f"{tensor[:-1]}, {items}}}"

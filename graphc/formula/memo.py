@@ -17,10 +17,7 @@ from pathlib import Path
 
 from graphc.errors import KernelError
 
-__all__ = ["VERSION", "Memo", "cache_folder"]
-
-#: Raised whenever what a memo stores changes its meaning: older files are then left unread.
-VERSION = 1
+__all__ = ["Memo", "cache_folder"]
 
 #: Longest text remembered, in characters: one write of a line must reach the file whole.
 _MAXIMUM_LENGTH = 32_000
@@ -109,13 +106,24 @@ def cache_folder() -> Path:
     return checked
 
 
+@functools.cache
+def _stamp(sources: tuple[str, ...]) -> str:
+    digest = hashlib.blake2b(digest_size=6)
+    for source in sources:
+        digest.update(Path(source).read_bytes())
+    return digest.hexdigest()
+
+
 class Memo:
     """Texts by key, in memory first and in one file of the cache folder behind.
 
     Parameters
     ----------
     name : str
-        Name of the memo; part of the file name, as is the version of what is stored.
+        Name of the memo; part of the file name.
+    sources : str
+        Files whose text decides what is stored, usually ``__file__``. A digest of them is part of the file
+        name, so that a changed library leaves older memos unread.
 
     Notes
     -----
@@ -124,15 +132,16 @@ class Memo:
     A cache that cannot be read or written costs time, never a result.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *sources: str) -> None:
         self.name = name
+        self.sources = sources
         self._texts: dict[str, str] = {}
         self._read: Path | None = None
 
     @property
     def path(self) -> Path:
         """The file behind, in the cache folder of this moment."""
-        return cache_folder() / f"{self.name}-{VERSION}.jsonl"
+        return cache_folder() / f"{self.name}-{_stamp(self.sources)}.jsonl"
 
     @staticmethod
     def digest(key: str) -> str:

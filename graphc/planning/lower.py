@@ -126,9 +126,10 @@ class _Builder:
         ):
             self.scalars[node] = float(statements[0].body.value)
             return
-        label = f"{application.gate.name if application.gate else formula.name}"
-        if node.name is not None:
-            label += f" {node.name}"
+        label = application.gate.name if application.gate is not None else formula.name
+        named = node.name or next((o.name for o in reversed(operands) if o.kind == "parameter"), None)
+        if named is not None:
+            label += f" {named}"
         names = _SizedNames(formula, sizes)
         # what is added to later must own its memory: a view would change what it looks at
         names.added_to = frozenset(s.write.tensor for s in statements if s.accumulate)
@@ -279,7 +280,6 @@ class _Builder:
         buffers = (written, *read) if kernel.kind == "loops" else (*read, written)
         self.launches.append(Launch(number, buffers, arguments, label, site, work))
 
-
     def copied(self, number: int, label: str) -> int:
         """Buffer with a copy, so that the order in which new values are stored cannot matter."""
         source = self.buffers[number]
@@ -408,7 +408,7 @@ def _merge(roots: Iterable[Node]) -> tuple[list[Node], dict[Node, Node]]:
     for node in topological(roots):
         application = node.application
         if application is None:
-            key: Any = ("constant", node.value, node.dtype) if isinstance(node.value, float) else node.id
+            key: Any = ("constant", repr(node.value), node.dtype) if isinstance(node.value, float) else node.id
         else:
             operands = tuple(representative[o].id for o in application.operands)
             key = (application.formula, operands, node.output, node.shape)

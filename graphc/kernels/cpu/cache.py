@@ -1,0 +1,364 @@
+"""Machine code of kernels, kept on disk.
+
+A kernel is a self-contained module text. Its SHA-256 (with the text of the intrinsics, the versions of Numba
+and llvmlite, the processor and the compiler flags in it) names two files in a private folder:
+
+- ``k<hash>.py``: the text, for people and tracebacks;
+- ``k<hash>.o``: the object file that Numba's LLVM made of it, behind a line with its own checksum.
+
+A warm start maps the object files and needs neither Numba nor a Python import of the text. (Numba's own
+cache unpickles, has no checksum, and takes about 5 ms for each kernel on top of Numba's start.) Both files are
+written to a temporary name and moved into place under a lock, so that concurrent and forked processes see
+whole files only. A file that does not match its hash is built again, with one warning.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import importlib.machinery
+import importlib.metadata
+import importlib.util
+import os
+import re
+import sys
+import tempfile
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+from graphc.errors import KernelError, Site
+from graphc.formula.memo import cache_folder
+
+__all__ = ["Source", "addresses", "folder", "llvm_text", "module_text", "path_of"]
+
+#: Raised when the way machine code is made or stored changes.
+VERSION = 1
+#: ``contract`` only: it changes no NaN or infinity, and the compensated sums contain no product.
+#: Reductions carry ``reassoc`` on their own additions (`graphc.kernels.cpu.scalar`).
+FASTMATH = frozenset({"contract"})
+#: What machine code may call: mathematics and block moves, nothing of Python.
+_LIBRARY = re.compile(
+    r"(sin|cos|erf|pow|fmod|fmax|fmin|exp|log|log1p|expm1|tanh|fma|floor|ceil|rint|trunc)f?|mem(set|cpy|move)"
+)
+_MAGIC = b"graphc kernel"
+
+_lock = threading.RLock()
+_loaded: dict[str, int] = {}  # hash -> address of the machine code
+_warned: set[str] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The text of a kernel module, and the gate and place to blame."""
+
+    text: str
+    label: str = ""
+    site: Site | None = None
+
+
+@functools.cache
+def _host() -> tuple[str, str]:
+    """Processor name and features that code is made for; Numba's own settings count."""
+    import llvmlite.binding as llvm
+
+    name = os.environ.get("NUMBA_CPU_NAME") or llvm.get_host_cpu_name()
+    features = os.environ.get("NUMBA_CPU_FEATURES")
+    if features is None:
+        try:
+            features = llvm.get_host_cpu_features().flatten()
+        except RuntimeError:
+            features = ""
+    return name, features
+
+
+@functools.cache
+def _generator() -> str:
+    """What every kernel depends on beside its text."""
+    here = Path(__file__).parent
+    parts = [
+        f"format {VERSION}",
+        *(f"{name} {importlib.metadata.version(name)}" for name in ("numba", "llvmlite")),
+        *_host(),
+        " ".join(sorted(FASTMATH)),
+        *(f"{name}={os.environ.get(name, '')}" for name in ("NUMBA_OPT", "NUMBA_LOOP_VECTORIZE", "NUMBA_SLP_VECTORIZE")),
+        *((here / name).read_text(encoding="utf-8") for name in ("memory.py", "scalar.py")),
+    ]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def folder() -> Path:
+    """Folder of the kernels for this processor and this Numba."""
+    digest = hashlib.sha256("\n".join(_host()).encode()).hexdigest()[:12]
+    path = cache_folder() / f"kernels-{importlib.metadata.version('numba')}-{_host()[0]}-{digest}"
+    path.mkdir(mode=0o700, exist_ok=True)
+    return path
+
+
+def module_text(text: str) -> str:
+    """Full text of a kernel's module: what is hashed, written and run."""
+    return f"# Made by graphc; changes are overwritten. Generator {_generator()[:32]}\n{text}"
+
+
+def _hash(full: str) -> str:
+    return hashlib.sha256(full.encode()).hexdigest()
+
+
+def path_of(text: str) -> Path:
+    """Where the module of a kernel text is (or will be)."""
+    return folder() / f"k{_hash(module_text(text))}.py"
+
+
+# ---- files ------------------------------------------------------------------------------------------
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a whole file or nothing."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:12]}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.replace(temporary, path)  # noqa: PTH105 - the atomic one
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _locked(directory: Path, digest: str) -> Iterator[None]:
+    """One process at a time for one kernel: a lock on one byte of a common file."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: files are whole in any case, only work may be done twice
+        yield
+        return
+    handle = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.lockf(handle, fcntl.LOCK_EX, 1, int(digest[:7], 16))
+        yield
+    finally:
+        os.close(handle)
+
+
+def _damaged(path: Path, what: str) -> None:
+    if path.name not in _warned:
+        _warned.add(path.name)
+        warnings.warn(f"the cached kernel {path} {what}; it is built again", RuntimeWarning, stacklevel=2)
+
+
+def _read_object(path: Path, digest: str) -> bytes | None:
+    """Machine code from a file, if the file is whole and belongs to the text."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        _damaged(path, f"cannot be read ({error.strerror})")
+        return None
+    head, _, payload = content.partition(b"\n")
+    expected = b" ".join((_MAGIC, digest.encode(), hashlib.sha256(payload).hexdigest().encode()))
+    if head != expected:
+        _damaged(path, "is damaged")
+        return None
+    return payload
+
+
+# ---- LLVM -------------------------------------------------------------------------------------------
+
+
+class _Engine:
+    """Places object files into executable memory; lives as long as the process."""
+
+    def __init__(self) -> None:
+        import llvmlite.binding as llvm
+
+        self.llvm = llvm
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        name, features = _host()
+        target = llvm.Target.from_triple(llvm.get_process_triple())
+        # the options of Numba's own just-in-time compiler
+        relocation = "static" if target.name.startswith("x86") else "default"
+        self.machine = target.create_target_machine(
+            cpu=name, features=features, opt=3, reloc=relocation, codemodel="jitdefault", jit=True
+        )
+        self.engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), self.machine)
+
+    def assemble(self, text: str) -> bytes:
+        module = self.llvm.parse_assembly(text)
+        for function in module.functions:
+            name = function.name
+            if function.is_declaration and not name.startswith("llvm.") and not _LIBRARY.fullmatch(name):
+                raise ValueError(f"the machine code calls {name!r}")
+        return self.machine.emit_object(module)
+
+    def load(self, machine_code: bytes, symbol: str) -> int:
+        self.engine.add_object_file(self.llvm.ObjectFileRef.from_data(machine_code))
+        self.engine.finalize_object()
+        return self.engine.get_function_address(symbol)
+
+
+@functools.cache
+def _engine() -> _Engine:
+    return _Engine()
+
+
+class _Loader(importlib.machinery.SourceFileLoader):
+    """Runs exactly the text that was hashed: no byte code from elsewhere."""
+
+    def __init__(self, name: str, path: str, text: str) -> None:
+        super().__init__(name, path)
+        self.text = text
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.text.encode(), self.path)
+
+
+def _llvm(full: str, digest: str, path: Path) -> str:
+    """Optimised LLVM text of a module's kernel, under the name of its hash."""
+    from numba.core import compiler, types
+    from numba.core.compiler_lock import global_compiler_lock
+    from numba.core.registry import cpu_target
+
+    name = f"graphc_kernel_{digest}"
+    spec = importlib.util.spec_from_file_location(name, path, loader=_Loader(name, str(path), full))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # before it runs: Numba looks a function's module up there
+    spec.loader.exec_module(module)
+    flags = compiler.Flags()
+    cpu_target.options.parse_as_flags(flags, {"error_model": "numpy", "fastmath": set(FASTMATH), "nopython": True})
+    flags.enable_pyobject = False
+    flags.no_cpython_wrapper = True
+    flags.no_cfunc_wrapper = True
+    flags.no_compile = True  # machine code is made below, once
+    with global_compiler_lock:
+        result = compiler.compile_extra(
+            cpu_target.typing_context,
+            cpu_target.target_context,
+            module.kernel,
+            (types.CPointer(types.int64),),
+            types.void,
+            flags,
+            {},
+        )
+        library = result.library
+        library.finalize()
+        text = library.get_llvm_str()
+    native = result.fndesc.llvm_func_name
+    # names that do not change from process to process, and no slot for Python's environment
+    text = re.sub(rf"^@{_quoted('_ZN08NumbaEnv')}.*$\n?", "", text, flags=re.M)
+    return text.replace(f'@"{native}"', f"@{_symbol(digest)}").replace(f"@{native}", f"@{_symbol(digest)}")
+
+
+def _quoted(name: str) -> str:
+    return f'"?{re.escape(name)}'
+
+
+def _symbol(digest: str) -> str:
+    return f"graphc_{digest[:40]}"
+
+
+def llvm_text(text: str) -> str:
+    """Return the optimised LLVM text of a kernel (for tests and for looking)."""
+    full = module_text(text)
+    with _lock:
+        path = path_of(text)
+        _write(path, full.encode())
+        return _llvm(full, _hash(full), path)
+
+
+def _build(full: str, digest: str, path: Path, source: Source) -> bytes:
+    try:
+        machine_code = _engine().assemble(_llvm(full, digest, path))
+    except Exception as error:
+        where = f" declared at {source.site}" if source.site else ""
+        raise KernelError(
+            f"the kernel for {source.label or 'a gate'}{where} cannot be compiled: {type(error).__name__}; "
+            f"its text is {path}",
+            site=source.site,
+        ) from error
+    return machine_code
+
+
+def _address(source: Source) -> int:
+    full = module_text(source.text)
+    digest = _hash(full)
+    if digest in _loaded:
+        return _loaded[digest]
+    directory = folder()
+    text_file, object_file = directory / f"k{digest}.py", directory / f"k{digest}.o"
+    machine_code = _read_object(object_file, digest)
+    if machine_code is None:
+        with _locked(directory, digest):
+            # another process may have built it meanwhile
+            machine_code = _read_object(object_file, digest)
+            if machine_code is None:
+                _write_text(text_file, full)
+                machine_code = _build(full, digest, text_file, source)
+                checksum = hashlib.sha256(machine_code).hexdigest().encode()
+                head = b" ".join((_MAGIC, digest.encode(), checksum))
+                _write(object_file, head + b"\n" + machine_code)
+    elif not _same_text(text_file, full):  # the text is for people: mend it, the machine code is right
+        _write_text(text_file, full)
+    address = _engine().load(machine_code, _symbol(digest))
+    if not address:
+        raise KernelError(f"the kernel for {source.label or 'a gate'} has no entry point; remove {object_file}")
+    _loaded[digest] = address
+    return address
+
+
+def _same_text(path: Path, full: str) -> bool:
+    try:
+        return path.stat().st_size == len(full.encode())
+    except OSError:
+        return False
+
+
+def _write_text(path: Path, full: str) -> None:
+    try:
+        if path.read_bytes() != full.encode():
+            _damaged(path, "does not hold its text")
+        else:
+            return
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        _damaged(path, f"cannot be read ({error.strerror})")
+    _write(path, full.encode())
+
+
+def addresses(sources: Sequence[Source]) -> list[int]:
+    """Return the address of each kernel, from this process, from disk, or newly compiled.
+
+    The address is of a C function ``int32 f(void **result, void **error, int64 *arguments)``; the first two
+    are scratch.
+
+    Raises
+    ------
+    KernelError
+        If a kernel cannot be compiled; the message names gate, site and the file with the text.
+    """
+    with _lock:
+        return [_address(source) for source in sources]
+
+
+def function(address: int) -> Any:
+    """Return a Python callable for the kernel at an address: ``f(address of the int64 arguments)``."""
+    prototype = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+    native = prototype(address)
+    scratch = (ctypes.c_void_p * 2)()
+    first, second = ctypes.addressof(scratch), ctypes.addressof(scratch) + ctypes.sizeof(ctypes.c_void_p)
+
+    def call(arguments: int) -> None:
+        native(first, second, arguments)
+
+    call.scratch = scratch  # pyright: ignore[reportFunctionMemberAccess]
+    return call
