@@ -29,6 +29,7 @@ from graphc.graph.node import topological
 
 __all__ = ["Circuit", "Element", "Port", "gate_symbol", "read_circuit", "shape_text"]
 
+_DESCRIBED = 200  # elements that the description in words goes through
 _LONGEST_FORMULA = 9  # operations; a longer local gradient is left to the number
 
 
@@ -319,7 +320,7 @@ def _description(elements: Sequence[Element], root_name: str) -> str:
     inputs = [e for e in elements if not e.symbol]
     gates = [e for e in elements if e.symbol]
     said = [f"Computation graph of {root_name}: {len(inputs)} input(s), {len(gates)} gate(s)."]
-    for e in elements[:60]:
+    for e in elements[:_DESCRIBED]:
         who = e.name or f"wire {e.index}"
         parts = [f"Input {who}" if not e.symbol else f"Gate {e.symbol} gives {who}"]
         if e.value:

@@ -300,10 +300,12 @@ def _values(shape: _Shape, start: float, end: float, middle: float, theme: Theme
         value_items += shape.value.at(centre - shape.value.width / 2, above)
     if value_items:
         appears = steps.forward.get(k, 0) if element.symbol else 0
-        items.append(Group(tuple(value_items), classes="above", appears=appears))
+        items.append(Group(tuple(value_items), classes="above", title=f"value {element.value}", appears=appears))
     if shape.gradient is not None:
         inside = shape.gradient.at(centre - shape.gradient.width / 2, below)
-        items.append(Group(inside, classes="below", appears=steps.gradient.get(k, 0)))
+        items.append(
+            Group(inside, classes="below", title=f"gradient {element.gradient}", appears=steps.gradient.get(k, 0))
+        )
     return items
 
 
@@ -393,10 +395,6 @@ def _mark(mark: str, box: Box, theme: Theme) -> Path:
 
 def _wire_title(element: Element) -> str:
     said = [element.name or f"wire {element.index}"]
-    if element.value:
-        said.append(f"value {element.value}")
-    if element.gradient:
-        said.append(f"gradient {element.gradient}")
     if element.mark:
         said.append(element.mark)
     return ", ".join(said)

@@ -47,7 +47,11 @@ def svg_text(scene: Scene, frame: int | None = None, prefix: str = "") -> str:
         f"font-family=\"Helvetica, Arial, 'Liberation Sans', sans-serif\">"
     )
     out.append(f'<title id="{prefix}title">{escape(_clean(scene.title))}</title>')
-    out.append(f'<desc id="{prefix}description">{escape(_clean(scene.description))}</desc>')
+    description = scene.description
+    if frame is not None and frame < scene.frames - 1:
+        # the description of the whole would give away what later frames show
+        description = f"{scene.title}, step {frame + 1} of {scene.frames}."
+    out.append(f'<desc id="{prefix}description">{escape(_clean(description))}</desc>')
     out.append(f'<rect width="{width}" height="{height}" fill="#FFFFFF"/>')
     for item in visible(scene.items, frame):
         _write(item, out, prefix)

@@ -119,13 +119,15 @@ class _Sweep:
         target = s.write.tensor
         reads = dict(s.reads)
         guards: list[Guard] = list(s.guards)
-        upstream = fresh("g", reads)
+        # placeholders and axes share one environment: an axis g must not be hidden by a placeholder g
+        taken = {axis.name for axis in s.axes} | {let.name for let in s.lets}
+        upstream = fresh("g", reads.keys() | taken)
         reads[upstream] = Access(self.gradient[target], s.write.index, "forbidden", s.write.flat)
         body = Symbol(upstream)
         if s.operator in ("max", "min"):
             guards.append(self.winner(number, s))
         elif s.operator == "logsumexp":
-            result = fresh(target, reads)
+            result = fresh(target, reads.keys() | taken)
             reads[result] = s.write
             body = call("mul", body, call("exp", call("sub", s.body, Symbol(result))))
         elif s.operator == "prod":

@@ -490,7 +490,8 @@ class _BodyReader(ExpressionReader):
         for name, known in self.reads.items():
             if known == access:
                 return Symbol(name)
-        name = fresh(access.tensor, self.reads)
+        # placeholders and axes share one environment when a statement runs: never the same name
+        name = fresh(access.tensor, {*self.reads, *self.visible, *self.letters})
         self.reads[name] = access
         return Symbol(name)
 
@@ -538,7 +539,7 @@ class _BodyReader(ExpressionReader):
                     for axis in _ordered_axes(access):
                         if axis not in reduced and "." not in axis:
                             free[axis] = None
-                tensor = fresh("t", self.binder.tensors)
+                tensor = fresh("t", {*self.binder.tensors, *self.visible})
                 self.binder.tensors.add(tensor)
                 write = Access(tensor, tuple(affine(axis) for axis in free))
                 self.binder.ranks[tensor] = len(free)

@@ -87,6 +87,7 @@ def gather_or_reason(statement: Statement) -> tuple[Statement | None, str]:
         return None, "the write index depends on data"
     axes = {axis.name: axis.extent for axis in statement.axes}
     used = set(axes) | {n for _, a in statement.reads for n in a.axes()} | {let.name for let in statement.lets}
+    used |= {placeholder for placeholder, _ in statement.reads}  # they share the axes' environment
     guards: list[Guard] = list(statement.guards)
     lets: list[Let] = list(statement.lets)
     replace: dict[str, Affine] = {}  # solved with coefficient 1: substituted away

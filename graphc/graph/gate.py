@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from graphc.errors import FormulaError, GraphcError, ShapeError, Site, did_you_mean
 from graphc.formula.definition import Definition, bind
-from graphc.formula.parser import parse_lines
+from graphc.formula.expression import symbols
+from graphc.formula.parser import index_elements, parse_expression, parse_lines
 from graphc.formula.size import Extent
 from graphc.formula.statement import Formula
 from graphc.graph.node import Application, Node, as_node, call_site, check_name
@@ -420,13 +422,16 @@ def gate(
 
 
 def _written_ranks(definition: Definition, operands: tuple[str, ...]) -> dict[str, int]:
-    import ast
-
+    """Ranks that the text shows: indices of reads, and dimensions named in ``size(x, d)``."""
     ranks = dict.fromkeys(operands, 0)
     for _, _, value, _ in parse_lines(definition.text):
         for item in ast.walk(value):
             match item:
                 case ast.Subscript(value=ast.Name(id=tensor)) if tensor in ranks:
-                    inner = item.slice
-                    ranks[tensor] = len(inner.elts) if isinstance(inner, ast.Tuple) else 1
+                    ranks[tensor] = len(index_elements(item))
+    for text in definition.extents.values():
+        for name in symbols(parse_expression(text)):
+            tensor, dot, dimension = name.rpartition(".")
+            if dot and tensor in ranks:
+                ranks[tensor] = max(ranks[tensor], int(dimension) + 1)
     return ranks

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+
+import numpy
+import pytest
+
+import graphc
+from graphc.graph import topological
+from graphc.graph.reference import evaluate
+from graphc.planning import plan
+from tests.planning.interpreter import Interpreter
+
+
+def judge(loss, batch, seed=0, wrt=None, sizes=("N",)):
+    """Run the plan of a loss and its gradients in NumPy and compare with the reference."""
+    back = graphc.backward(loss, wrt)
+    gradients = {node.label: back.grad(node) for node in back.wrt}
+    planned, leaves = plan([loss], gradients, dtype="float64")
+    generator = numpy.random.default_rng(seed)
+    values = {}
+    for node in topological([loss]):
+        if node.kind in ("input", "parameter", "state"):
+            shape = tuple(batch if not isinstance(e, int) else e for e in node.shape)
+            values[node] = generator.normal(size=shape) if node.is_float else generator.integers(0, 3, shape)
+    expected = evaluate([loss, *gradients.values()], values)
+    machine = Interpreter(planned, leaves, {n.label: v for n, v in values.items()}, dict.fromkeys(sizes, batch))
+    machine.run()
+    numbers = [planned.outputs[0], *planned.gradients.values()]
+    for name, number, value in zip(["loss", *gradients], numbers, expected, strict=True):
+        numpy.testing.assert_allclose(machine.array(number), value, rtol=1e-10, atol=1e-12, err_msg=name)
+    return planned
+
+
+def small_cnn():
+    image = graphc.input("image", ("N", 2, 8, 8))
+    label = graphc.input("label", ("N",), dtype="int32")
+    h = graphc.layers.conv2d(image, 4, 3, padding="same", name="conv1")
+    h = graphc.max_pool2d(graphc.relu(h), 2)
+    h = graphc.max_pool2d(graphc.relu(graphc.layers.conv2d(h, 6, 3, name="conv2")), 2)
+    h = graphc.relu(graphc.layers.dense(graphc.flatten(h), 5, name="dense1"))
+    return graphc.softmax_cross_entropy(graphc.layers.dense(h, 3, name="scores"), label)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 8])
+def test_plan_of_a_cnn_computes_what_the_reference_computes(batch):
+    planned = judge(small_cnn(), batch, wrt=None)
+    assert sum(planned.kernels[k.kernel].kind == "contraction" for k in planned.launches) == 12
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"stride": 2, "padding": 1},
+        {"stride": (2, 3), "padding": (2, 1), "dilation": 2},
+        {"groups": 2, "padding": "same"},
+        {"groups": 4, "stride": 2, "padding": "full"},
+        {"stride": 5},
+    ],
+)
+def test_convolutions_are_planned_right(options):
+    x = graphc.input("x", ("N", 4, 9, 8))
+    w = graphc.parameter("w", (8, 4 // options.get("groups", 1), 3, 2))
+    y = graphc.conv2d(x, w, **options)
+    judge(graphc.sum(y * y), 2)
+
+
+def test_matrix_products_of_every_orientation_are_contractions():
+    for shapes in [
+        ((5, 7), (7, 3)),
+        ((1, 7), (7, 1)),
+        ((7,), (7, 4)),
+        ((4, 7), (7,)),
+        ((2, 5, 7), (2, 7, 3)),
+        ((2, 5, 7), (7, 3)),
+    ]:
+        a, b = graphc.parameter("a", shapes[0]), graphc.parameter("b", shapes[1])
+        planned = judge(graphc.sum(graphc.tanh(a @ b)), 1, sizes=())
+        assert any(kernel.kind == "contraction" for kernel in planned.kernels), shapes
+
+
+def test_equal_expressions_are_computed_once():
+    x, y = graphc.inputs("x y")
+    first, second = graphc.exp(x * y), graphc.exp(x * y)
+    assert first is not second
+    planned = judge(first + second, 1, sizes=())
+    assert sum(launch.label.startswith("exp") and "." not in launch.label for launch in planned.launches) == 1
+
+
+def test_reshapes_and_pass_through_gradients_have_no_kernel():
+    x = graphc.input("x", ("N", 2, 3))
+    planned, _ = plan([graphc.flatten(x)], {})
+    assert not planned.launches
+    a, b = graphc.input("a", (4,)), graphc.input("b", (4,))
+    back = graphc.backward(a + b, upstream=graphc.input("g", (4,)))
+    planned, _ = plan([], {"a": back.grad("a"), "b": back.grad("b")})
+    assert not planned.launches
+
+
+def test_a_gradient_that_is_added_to_is_not_a_view_of_its_upstream():
+    twice = graphc.gate("y[i] = x[i] + x[0]", name="twice")
+    x = graphc.parameter("x", (4,))
+    judge(graphc.sum(graphc.tanh(twice(x)) * graphc.constant([1.0, 2.0, 3.0, 4.0])), 1, sizes=())
+
+
+def test_buffers_that_live_together_never_share_memory():
+    planned = judge(small_cnn(), 4)
+    layout = planned.layout({"N": 4})
+    arena = [
+        (b, o) for b, o in zip(planned.buffers, layout.offsets, strict=True) if b.role == "arena" and b.view_of is None
+    ]
+    from graphc.formula.size import extent_value
+    from graphc.planning.plan import item_bytes
+
+    for k, (one, start) in enumerate(arena):
+        for other, begin in arena[:k]:
+            if one.last < other.first or other.last < one.first:
+                continue
+            end = start + extent_value(one.elements(), {"N": 4}) * item_bytes(one.dtype)
+            stop = begin + extent_value(other.elements(), {"N": 4}) * item_bytes(other.dtype)
+            assert end <= begin or stop <= start
+    total = sum(extent_value(b.elements(), {"N": 4}) * item_bytes(b.dtype) for b, _ in arena)
+    assert layout.total < 0.7 * total  # liveness saves memory
+
+
+def test_updates_that_exchange_two_states_are_copied_first():
+    a, b = graphc.state("a", (2,), initial=1.0), graphc.state("b", (2,), initial=2.0)
+    planned, leaves = plan([a + b], {}, [(a, b), (b, a)], dtype="float64")
+    machine = Interpreter(planned, leaves, {"a": [1.0, 1.0], "b": [2.0, 2.0]}, {})
+    machine.run()
+    found = {leaves[n].label: v.tolist() for n, v in machine.owned.items()}
+    assert found == {"a": [2.0, 2.0], "b": [1.0, 1.0]}
+
+
+def test_a_plan_is_plain_data_and_the_same_every_time():
+    first, second = judge(small_cnn(), 2), judge(small_cnn(), 2)
+    assert json.loads(first.to_json())["kernels"] == json.loads(second.to_json())["kernels"]
+    assert [k.key() for k in first.kernels] == [k.key() for k in second.kernels]
+    assert "conv1.weight" in str(first)
+
+
+def test_kernels_are_shared_between_layers():
+    planned = judge(small_cnn(), 2)
+    assert len(planned.kernels) < 0.6 * len(planned.launches)
+
+
+def test_flat_copies_are_views_and_other_flat_statements_are_refused_with_their_site():
+    x = graphc.input("x", (2, 3))
+    extents = {"y.0": "size(x,0)*size(x,1)"}
+    planned, _ = plan([graphc.gate("flat(y)[e] = flat(x)[e]", name="copy", extents=extents)(x)], {})
+    assert not planned.launches
+    double = graphc.gate("flat(y)[e] = 2*flat(x)[e]", name="double", extents=extents)
+    with pytest.raises(graphc.PlanError, match=r"double: only a plain reshape.*\n.*test_plan\.py:\d+"):
+        plan([double(x)], {})
