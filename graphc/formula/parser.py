@@ -247,6 +247,7 @@ def parse_lines(text: str) -> list[tuple[str, list[ast.expr] | None, ast.expr, s
         if len(tree.body) != 1 or not isinstance(tree.body[0], ast.Assign) or len(tree.body[0].targets) != 1:
             raise FormulaError(f"a formula line is 'y = ...' or 'y[i, j] = ...'; found {line!r}")
         target, value = tree.body[0].targets[0], tree.body[0].value
+        _refuse_foreign_calls(value)
         if isinstance(target, ast.Name):
             result.append((target.id, None, value, line))
         elif isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name):
@@ -258,6 +259,18 @@ def parse_lines(text: str) -> list[tuple[str, list[ast.expr] | None, ast.expr, s
     if not result:
         raise FormulaError("the formula is empty; write at least 'y = ...'")
     return result
+
+
+def _refuse_foreign_calls(tree: ast.AST) -> None:
+    """Refuse calls outside the whitelist before anything else is said about a formula."""
+    known = {*_CALLABLE, *REDUCTIONS, "size", "flat"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and not (isinstance(node.func, ast.Name) and node.func.id in known):
+            name = node_text(node.func)
+            raise FormulaError(
+                f"{name!r} is not a function of the formula language{did_you_mean(name, known)}; "
+                f"known functions: {', '.join(sorted(known))}. Nothing was executed"
+            )
 
 
 def flat_name(node: ast.Call) -> str:

@@ -46,7 +46,7 @@ def _one_plus(expression: Expression) -> Expression | None:
     return None
 
 
-def _logistic(e: Expression) -> Expression | None:
+def _logistic(e: Call) -> Expression | None:
     """1/(1 + exp(-u)): exp overflows for u << 0, and the derivative becomes inf/inf."""
     if e.function != "div" or not _is_one(e.operands[0]):
         return None
@@ -55,7 +55,7 @@ def _logistic(e: Expression) -> Expression | None:
     return None if exponent is None else Call("sigmoid", (_negated(exponent),))
 
 
-def _logistic_quotient(e: Expression) -> Expression | None:
+def _logistic_quotient(e: Call) -> Expression | None:
     """exp(u)/(1 + exp(u)): inf/inf for u >> 0."""
     if e.function != "div":
         return None
@@ -65,14 +65,14 @@ def _logistic_quotient(e: Expression) -> Expression | None:
     return Call("sigmoid", (exponent,))
 
 
-def _logistic_power(e: Expression) -> Expression | None:
+def _logistic_power(e: Call) -> Expression | None:
     """(1 + exp(-u))**-1: the same logistic function, spelled as a power."""
     if e.function != "pow" or e.operands[1] != Number(-1):
         return None
     return _logistic(Call("div", (ONE, e.operands[0])))
 
 
-def _complement(e: Expression) -> Expression | None:
+def _complement(e: Call) -> Expression | None:
     """1 - sigmoid(u): cancels to 0 for u >> 0, while sigmoid(-u) keeps its digits."""
     if e.function != "sub" or not _is_one(e.operands[0]):
         return None
@@ -80,7 +80,7 @@ def _complement(e: Expression) -> Expression | None:
     return None if inner is None else Call("sigmoid", (_negated(inner),))
 
 
-def _softplus(e: Expression) -> Expression | None:
+def _softplus(e: Call) -> Expression | None:
     """log(1 + exp(u)): exp overflows for u >> 0; also log1p(exp(u))."""
     if e.function == "log":
         inner = _one_plus(e.operands[0])
@@ -92,7 +92,7 @@ def _softplus(e: Expression) -> Expression | None:
     return None if exponent is None else Call("softplus", (exponent,))
 
 
-def _log_sigmoid(e: Expression) -> Expression | None:
+def _log_sigmoid(e: Call) -> Expression | None:
     """log(sigmoid(u)): the logarithm of an underflowed 0 for u << 0."""
     if e.function != "log":
         return None
@@ -100,7 +100,7 @@ def _log_sigmoid(e: Expression) -> Expression | None:
     return None if inner is None else call("neg", Call("softplus", (_negated(inner),)))
 
 
-def _logaddexp(e: Expression) -> Expression | None:
+def _logaddexp(e: Call) -> Expression | None:
     """log(exp(a) + exp(b)): either exp overflows, or both underflow to log(0)."""
     if e.function != "log":
         return None
@@ -111,7 +111,7 @@ def _logaddexp(e: Expression) -> Expression | None:
     return None if left is None or right is None else Call("logaddexp", (left, right))
 
 
-def _log1p(e: Expression) -> Expression | None:
+def _log1p(e: Call) -> Expression | None:
     """log(1 + u): 1 + u forgets the digits of a small u."""
     if e.function != "log":
         return None
@@ -119,7 +119,7 @@ def _log1p(e: Expression) -> Expression | None:
     return None if inner is None or isinstance(inner, Number) else Call("log1p", (inner,))
 
 
-def _log1p_difference(e: Expression) -> Expression | None:
+def _log1p_difference(e: Call) -> Expression | None:
     """log(1 - u): the same loss of digits."""
     if e.function != "log":
         return None
@@ -129,7 +129,7 @@ def _log1p_difference(e: Expression) -> Expression | None:
     return None
 
 
-def _expm1(e: Expression) -> Expression | None:
+def _expm1(e: Call) -> Expression | None:
     """exp(u) - 1: cancels for small u; also exp(u) + -1."""
     if (e.function == "sub" and _is_one(e.operands[1])) or (e.function == "add" and e.operands[1] == Number(-1)):
         exponent = _operand(e.operands[0], "exp")
@@ -161,7 +161,7 @@ def _half(expression: Expression) -> Expression | None:
     return None if half is None else _negated(half)
 
 
-def _tanh(e: Expression) -> Expression | None:
+def _tanh(e: Call) -> Expression | None:
     """(exp(u) - exp(-u))/(exp(u) + exp(-u)): inf/inf in both tails, and cancels near 0."""
     if e.function != "div":
         return None
@@ -174,7 +174,7 @@ def _tanh(e: Expression) -> Expression | None:
     return Call("tanh", (u,)) if set(bottom[1:]) == {u, v} else None
 
 
-def _tanh_double(e: Expression) -> Expression | None:
+def _tanh_double(e: Call) -> Expression | None:
     """(exp(2*u) - 1)/(exp(2*u) + 1): inf/inf for u >> 0."""
     if e.function != "div":
         return None
@@ -191,7 +191,7 @@ def _tanh_double(e: Expression) -> Expression | None:
     return None
 
 
-def _tanh_sigmoid(e: Expression) -> Expression | None:
+def _tanh_sigmoid(e: Call) -> Expression | None:
     """2*sigmoid(2*u) - 1: cancels near 0."""
     if e.function != "sub" or not _is_one(e.operands[1]):
         return None
@@ -204,7 +204,7 @@ def _tanh_sigmoid(e: Expression) -> Expression | None:
     return None if half is None else Call("tanh", (half,))
 
 
-def _sech2(e: Expression) -> Expression | None:
+def _sech2(e: Call) -> Expression | None:
     """1 - tanh(u)**2: cancels to 0 in both tails; also 1 - tanh(u)*tanh(u)."""
     if e.function != "sub" or not _is_one(e.operands[0]):
         return None

@@ -113,7 +113,7 @@ class _Product:
                 self.multiply(right, sign)
             case Call("div", (top, bottom)) if (
                 isinstance(top, Number) or isinstance(bottom, Number)
-            ) and ZERO != bottom:
+            ) and bottom != ZERO:
                 self.multiply(top, sign)
                 self.multiply(bottom, -sign)
             case Call("pow", (base, Number(exponent))) if not isinstance(exponent, float):
@@ -382,7 +382,7 @@ def _eliminate(body: Expression, slope: Expression, input_name: str, output_name
         value_t, change_t = (sympy.expand(e.subs(x, image)) for e in (value, change))
         top, bottom = sympy.fraction(sympy.together(value_t))
         equation = sympy.expand(y * bottom - top)
-        if not equation.is_polynomial(t) or sympy.degree(equation, t) != 1:
+        if not equation.is_polynomial(t) or sympy.Poly(equation, t).degree() != 1:
             continue
         slope_1, slope_0 = sympy.Poly(equation, t).all_coeffs()
         if not change_t.is_rational_function(t):

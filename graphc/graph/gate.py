@@ -203,22 +203,22 @@ class Gate:
             )
         nodes = self.nodes(operands, site)
         shapes = tuple(node.shape for node in nodes)
-        merged: dict[str, Any] = {**self.attributes, **attributes}
+        given: dict[str, Any] = {**self.attributes, **attributes}
+        merged: Mapping[str, Any] | None = None  # None until the attributes are known to be sound
         try:
-            if self.prepare is not None:
-                merged = dict(self.prepare(shapes, merged))
+            merged = given if self.prepare is None else dict(self.prepare(shapes, given))
             formula = self.bind(shapes, merged)
             self.check_dtypes(nodes, formula, site)
             sizes = extents(formula, dict(zip(self.operands, shapes, strict=True)))
         except Clash as clash:
-            raise self.clash(clash, nodes, merged, site) from None
-        except FormulaError as error:
-            raise ShapeError(
-                self.message(str(error), nodes, merged, site),
-                gate=self.name,
-                shapes=shapes,
-                site=site,
-            ) from None
+            repair = self.repair(clash, nodes, merged or given)
+            text = self.message(str(clash), nodes, given, merged, site, repair)
+            raise ShapeError(text, gate=self.name, shapes=shapes, site=site) from None
+        except (ShapeError, FormulaError) as error:
+            if isinstance(error, ShapeError) and error.site is not None:
+                raise
+            text = self.message(str(error), nodes, given, merged, site)
+            raise ShapeError(text, gate=self.name, shapes=shapes, site=site) from None
         return _outputs(self, formula, nodes, merged, sizes, site, self.output_dtype(nodes))
 
     def nodes(self, operands: tuple[Any, ...], site: Site) -> list[Node]:
@@ -252,37 +252,29 @@ class Gate:
         self,
         reason: str,
         nodes: list[Node],
-        attributes: Mapping[str, Any],
+        given: Mapping[str, Any],
+        prepared: Mapping[str, Any] | None,
         site: Site,
         repair: str = "",
     ) -> str:
         """Word a message: formula, operands with shapes and sites, attributes, repair."""
-        lines = [f"{self.name}: {reason}"]
-        try:
-            text = self.define(tuple(n.shape for n in nodes), attributes).text
+        lines = [reason if reason.startswith(self.name) else f"{self.name}: {reason}"]
+        if prepared is not None:
+            try:
+                text = self.define(tuple(n.shape for n in nodes), prepared).text
+            except ShapeError:
+                text = ""  # the rule itself refused these shapes, and the reason says why
             lines += [f"  formula  {line}" for line in text.strip().splitlines()]
-        except (GraphcError, Clash, IndexError, ValueError):
-            lines.append("  formula  depends on the ranks of the operands")
         width = max((len(n.label) for n in nodes), default=0)
         for name, node in zip(self.operands, nodes, strict=True):
             lines.append(f"  {name:<8} {node.label!r:<{width + 2}} {shape_text(node.shape)}  declared at {node.site}")
-        shown = {k: v for k, v in attributes.items() if v != self.attributes.get(k)}
+        shown = {k: given[k] for k, default in self.attributes.items() if given[k] != default}
         if shown:
             lines.append("  with     " + ", ".join(f"{k}={v!r}" for k, v in shown.items()))
         lines.append(f"  called at {site}")
         if repair:
             lines.append(f"  Try: {repair}")
         return "\n".join(lines)
-
-    def clash(self, clash: Clash, nodes: list[Node], attributes: Mapping[str, Any], site: Site) -> ShapeError:
-        """Turn a clash of letters into the error the user sees."""
-        repair = self.repair(clash, nodes, attributes)
-        return ShapeError(
-            self.message(str(clash), nodes, attributes, site, repair),
-            gate=self.name,
-            shapes=tuple(n.shape for n in nodes),
-            site=site,
-        )
 
     def repair(self, clash: Clash, nodes: list[Node], attributes: Mapping[str, Any]) -> str:
         """Guess the likely repair: an operand transposed, or an extent to change at its declaration."""

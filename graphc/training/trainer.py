@@ -205,7 +205,7 @@ class Trainer:
                 if judged is not None:
                     means = self._evaluate(judged, size)
                     row |= {f"validation {name}": value for name, value in means.items()}
-                row["seconds"] = row.pop("seconds")
+                row["seconds"] = row.pop("seconds")  # the last column of the table
                 result.append(row)
                 self.history.append(row)
         return result
@@ -235,16 +235,12 @@ class Trainer:
         return row
 
     def _lost(self, loss: float, step: int, count: int) -> str:
-        advice = (
-            "every result up to the loss was finite in earlier steps"
-            if self.check_numerics
-            else "Trainer(..., check_numerics=True) names the gate where it first appears"
-        )
         return (
             f"the loss is {loss} at epoch {self.epoch + 1}, step {step} (a batch of {count}); training has "
             f"stopped, and the parameters are no longer usable. Try a smaller learning rate than "
             f"{self.optimizer.learning_rate:g}, look for NaN in the data, or a logarithm or quotient that "
-            f"leaves its domain; {advice}\n  declared at {self.loss.site}"
+            f"leaves its domain; Trainer(..., check_numerics=True) names the gate where it first appears\n"
+            f"  declared at {self.loss.site}"
         )
 
     # ---- using what was trained ------------------------------------------------------------------

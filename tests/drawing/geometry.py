@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from graphc.drawing.scene import Box, Group, Item, Path, Scene, Text
 
 
@@ -84,8 +86,15 @@ def overlaps(scene: Scene) -> list[str]:
         for group, item in walk(scene.items)
         if isinstance(item, Path) and item.fill and item.stroke
     ]
+    corners = np.array([(b.left, b.top, b.right, b.bottom) for _, b in solid])
     for name, points in link_points(scene):
-        for what, box in solid:
-            if any(box.left + 0.3 < x < box.right - 0.3 and box.top + 0.3 < y < box.bottom - 0.3 for x, y in points):
-                found.append(f"{name} runs over {what!r} at {box}")
+        for k in np.flatnonzero(touched(np.array(points), corners, 0.3)):
+            found.append(f"{name} runs over {solid[k][0]!r} at {solid[k][1]}")
     return found
+
+
+def touched(points: np.ndarray, corners: np.ndarray, slack: float) -> np.ndarray:
+    """Which boxes, shape (B, 4), have one of the points, shape (P, 2), inside."""
+    low, high = corners[:, None, :2] + slack, corners[:, None, 2:] - slack
+    inside = (points[None] > low).all(axis=2) & (points[None] < high).all(axis=2)
+    return inside.any(axis=1)

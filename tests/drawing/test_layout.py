@@ -7,13 +7,14 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from graphc.drawing import layout
 from graphc.drawing.layout import ENGINES, Block, Link, engine_available, place
 from graphc.drawing.scene import Box, Path
 from graphc.errors import DrawingError
-from tests.drawing.geometry import flattened
+from tests.drawing.geometry import flattened, touched
 
 AVAILABLE = [name for name in ENGINES if engine_available(name)]
 
@@ -34,6 +35,7 @@ def random_graph(seed: int, count: int) -> tuple[list[Block], list[Link]]:
 
 def faults(blocks: list[Block], links: list[Link], placement: layout.Placement) -> list[str]:
     boxes = [Box(x, y, x + b.width, y + b.height) for (x, y), b in zip(placement.corners, blocks, strict=True)]
+    corners = np.array([(b.left, b.top, b.right, b.bottom) for b in boxes])
     found = []
     for k, box in enumerate(boxes):
         found += [f"{k} meets {n}" for n in range(k + 1, len(boxes)) if box.overlaps(boxes[n], 0.5)]
@@ -43,14 +45,8 @@ def faults(blocks: list[Block], links: list[Link], placement: layout.Placement) 
         tail, head = boxes[link.tail], boxes[link.head]
         assert start == pytest.approx((tail.right, tail.top + blocks[link.tail].exit), abs=0.01)
         assert end == pytest.approx((head.left, head.top + blocks[link.head].entries[link.entry]), abs=0.01)
-        for n, box in enumerate(boxes):
-            inside = [
-                p for p in points
-                if box.left + 0.5 < p[0] < box.right - 0.5 and box.top + 0.5 < p[1] < box.bottom -
-                0.5
-            ]  # fmt: skip
-            if inside:
-                found.append(f"wire {link} runs through block {n}")
+        for n in np.flatnonzero(touched(np.array(points), corners, 0.5)):
+            found.append(f"wire {link} runs through block {n}")
     return found
 
 

@@ -501,7 +501,7 @@ class _Emitter:
         self.conditions: list[list[str]] = [[] for _ in range(count + 1)]
         self.stepped: dict[str, tuple[str, int]] = {}
         self.guarded: set[str] = set()  # axes that are not free to be joined
-        self.gather_lines: dict[Access, str] = {}
+        self.gather_lines: dict[tuple[Access, str], str] = {}
         lets = {let.name for let in self.lets}
         for let in self.lets:
             level = self.level([let.name])
@@ -521,6 +521,8 @@ class _Emitter:
             rest = q.form - affine({axis: c})
             if c == 1:
                 self.lower[level].append(self.form_text(rest * -1))
+            elif c > 0 and not rest.terms:
+                self.lower[level].append(str(-(rest.constant // c)))
             elif c > 0:
                 self.lower[level].append(f"-(({self.form_text(rest)}) // {c})")
             elif c == -1:
@@ -575,7 +577,7 @@ class _Emitter:
             stride = "1" if access.flat else self.row_stride(access.tensor, dimension)
             upper = f"{access.tensor}.size" if access.flat else f"{access.tensor}.{dimension}"
             if isinstance(item, Gather):
-                name = self.gather(item.access)
+                name = self.gather(item.access, "" if access.outside == "zero" else self.size(upper))
                 put(name, stride)
                 if access.outside == "zero":
                     read.inside += [f"{name} >= 0", f"{name} < {self.size(upper)}"]
@@ -595,7 +597,10 @@ class _Emitter:
                     rest = rest + affine({name: c})
             if rest.terms or rest.constant:
                 text = self.form_text(rest)
-                put("", text if stride == "1" else f"{_paren(text)} * {stride}")
+                if stride != "1":
+                    signs = {"1": stride, "-1": f"-{stride}"}
+                    text = signs.get(text, f"{_paren(text)} * {stride}")
+                put("", text)
         number_of = len(self.offsets)
         for key, pieces in parts.items():
             text = " + ".join(pieces)
@@ -607,12 +612,12 @@ class _Emitter:
         self.offsets[access] = read
         return read
 
-    def gather(self, access: Access) -> str:
-        """Local variable that holds a data-dependent index."""
-        if access not in self.gather_lines:
+    def gather(self, access: Access, limit: str) -> str:
+        """Local variable that holds a data-dependent index, kept below ``limit`` if that is given."""
+        if (access, limit) not in self.gather_lines:
             read = self.register(access)
             name = f"g{len(self.gather_lines)}"
-            self.gather_lines[access] = name
+            self.gather_lines[access, limit] = name
             level = self.level([k for k in read.offset if k])
             self.gathered[name] = level
             self.guarded.update(k for k in read.offset if k in self.variables)
@@ -620,9 +625,11 @@ class _Emitter:
             offset = self.offset_text(terms)
             self.imports.add("load")
             self.before[level].append(f"{name} = integer(load({read.pointer}, {offset}))")
+            if limit:  # a wrong index from a computation must not reach foreign memory
+                self.before[level].append(f"{name} = min(max({name}, 0), {limit} - 1)")
             self.imports.add("integer")
             self.variables.add(name)
-        return self.gather_lines[access]
+        return self.gather_lines[access, limit]
 
     @staticmethod
     def offset_text(terms: Iterable[tuple[str, str]]) -> str:
@@ -634,7 +641,7 @@ class _Emitter:
                 pieces.append(key)
             else:
                 pieces.append(f"{key} * {_paren(stride)}")
-        return " + ".join(pieces) or "0"
+        return " + ".join(pieces).replace("+ -", "- ") or "0"
 
     def bases(self, accesses: Iterable[Access], innermost: int) -> list[list[str]]:
         """Lines that build each offset level by level, down to the level before the innermost loop."""
@@ -662,7 +669,7 @@ class _Emitter:
         """Lower limit, upper limit and step of the loop ``level`` (1 is outermost)."""
         axis = self.loops[level - 1]
         # an eliminated axis has its limits among the inequalities only
-        lower = (["0"] if axis in extent else []) + list(dict.fromkeys(self.lower[level]))
+        lower = list(dict.fromkeys([*(["0"] if axis in extent else []), *self.lower[level]]))
         upper = ([extent[axis]] if axis in extent else []) + list(dict.fromkeys(self.upper[level]))
         low = lower[0] if len(lower) == 1 else f"max({', '.join(lower)})"
         high = upper[0] if len(upper) == 1 else f"min({', '.join(upper)})"

@@ -1,0 +1,505 @@
+"""A program: a plan whose kernels are compiled and whose memory is laid out, ready to run.
+
+One arena holds every buffer that lives inside a step; parameters, states and constants have arrays of their
+own; inputs are used where the caller keeps them. The integer arguments of all launches are one array, filled in
+when sizes or addresses change, so that a run is one call of the executor.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy
+
+from graphc.errors import DataError, KernelError, PlanError
+from graphc.formula.size import Extent, extent_value
+from graphc.formula.statement import Access, Gather, Wins, size_name
+from graphc.kernels.cpu import cache
+from graphc.kernels.cpu.contraction import ARGUMENTS, emit_contraction
+from graphc.kernels.cpu.emit import emit, extent_names
+from graphc.kernels.cpu.executor import EXECUTOR
+from graphc.planning.plan import ALIGNMENT, Kernel, Launch, Layout, Plan, item_bytes
+
+__all__ = ["Program"]
+
+#: What a named size is taken to be where only an estimate is needed (the choice of a loop order).
+_TYPICAL_SIZE = 64
+_FRAMES_KEPT = 8
+
+
+@dataclass
+class _Frame:
+    """Everything that depends on the named sizes."""
+
+    sizes: dict[str, int]
+    layout: Layout
+    shapes: list[tuple[int, ...]]
+    arguments: numpy.ndarray  # int64, all launches one after the other
+    starts: list[int]  # of each launch in `arguments`
+    table: numpy.ndarray  # int64, for the executor
+    places: dict[int, numpy.ndarray]  # base buffer -> positions of its address in `arguments`
+    bound: dict[int, int] = field(default_factory=dict)  # base buffer -> address filled in
+
+
+def _aligned(count: int, dtype: str = "uint8") -> numpy.ndarray:
+    """Return a zeroed array that starts at a multiple of the alignment."""
+    size = count * numpy.dtype(dtype).itemsize
+    memory = numpy.zeros(size + ALIGNMENT, numpy.uint8)
+    offset = -memory.ctypes.data % ALIGNMENT
+    return memory[offset : offset + size].view(dtype)
+
+
+class Program:
+    """Compile the kernels of a plan and run its launches.
+
+    Parameters
+    ----------
+    plan : Plan
+        What to run.
+    check_numerics : bool, default False
+        Run launch by launch and report where the first NaN or infinity appears.
+    threads : int, optional
+        Threads of matrix products, for the whole process; by default as BLAS decides.
+
+    Raises
+    ------
+    KernelError
+        If a kernel cannot be compiled; the message names gate, site and the file with its text.
+    """
+
+    def __init__(self, plan: Plan, *, check_numerics: bool = False, threads: int | None = None) -> None:
+        self.plan = plan
+        self.check_numerics = check_numerics
+        self.threads = threads
+        self._texts = [self._text(number, kernel) for number, kernel in enumerate(plan.kernels)]
+        users = {launch.kernel: launch for launch in reversed(plan.launches)}
+        sources = [
+            cache.Source(text, users[k].label, users[k].site) if k in users else cache.Source(text)
+            for k, text in enumerate(self._texts)
+        ]
+        self._executor_address, *self._addresses = cache.addresses([EXECUTOR, *sources])
+        self._execute = cache.function(self._executor_address)
+        self._gemm: dict[str, int] = {}
+        if any(kernel.kind == "contraction" for kernel in plan.kernels):
+            from graphc.kernels.cpu.blas import gemm_address
+
+            types = {dict(k.dtypes)["Y"] for k in plan.kernels if k.kind == "contraction"}
+            self._gemm = {dtype: gemm_address(dtype) for dtype in types}
+        self._bases = [self._base(number) for number in range(len(plan.buffers))]
+        self._arrays: dict[int, numpy.ndarray] = {}
+        for number, buffer in enumerate(plan.buffers):
+            if buffer.role in ("parameter", "state", "constant") and buffer.view_of is None:
+                shape = tuple(extent_value(e, {}) for e in buffer.shape)
+                count = int(numpy.prod(shape, dtype=numpy.int64))
+                self._arrays[number] = _aligned(max(count, 1), buffer.dtype)[:count].reshape(shape)
+        self._gathered = self._gathers()
+        self._arena = _aligned(0)
+        self._frames: dict[tuple[tuple[str, int], ...], _Frame] = {}
+        self._frame: _Frame | None = None
+        self._copies: list[tuple[numpy.ndarray, numpy.ndarray]] | None = None
+        self._ran = False
+        if not plan.sizes:
+            self.resize({})
+
+    # ---- kernels -------------------------------------------------------------------------------
+
+    def _text(self, number: int, kernel: Kernel) -> str:
+        if kernel.kind == "contraction":
+            return emit_contraction(dict(kernel.dtypes)["Y"])
+        names = [name for group in extent_names(kernel) for name in group]
+        best: dict[str, int] = {}
+        most = -1
+        for launch in self.plan.launches:
+            if launch.kernel != number:
+                continue
+            if len(launch.arguments) != len(names) or len(launch.buffers) != len(kernel.dtypes):
+                raise PlanError(
+                    f"the launch {launch.label!r} has {len(launch.buffers)} buffers and {len(launch.arguments)} "
+                    f"arguments; its kernel takes {len(kernel.dtypes)} and {len(names)}",
+                    site=launch.site,
+                )
+            work = self._typical(launch.work)
+            if work > most:  # the loop order suits the launch with the most work
+                most = work
+                best = {n: self._typical(e) for n, e in zip(names, launch.arguments, strict=True)}
+        try:
+            return emit(kernel, best)
+        except KernelError as error:
+            user = next((launch for launch in self.plan.launches if launch.kernel == number), None)
+            if user is None:
+                raise
+            where = f" declared at {user.site}" if user.site else ""
+            raise KernelError(f"no kernel for {user.label}{where}: {error}", site=user.site) from error
+
+    def _typical(self, extent: Extent) -> int:
+        return extent_value(extent, dict.fromkeys(self.plan.sizes, _TYPICAL_SIZE))
+
+    def _base(self, number: int) -> int:
+        parent = self.plan.buffers[number].view_of
+        while parent is not None:
+            number, parent = parent, self.plan.buffers[parent].view_of
+        return number
+
+    def _gathers(self) -> list[tuple[int, Extent, Launch]]:
+        """Integer buffers from outside that index a dimension: (buffer, its extent, the launch)."""
+        found: dict[tuple[int, Extent], Launch] = {}
+        for launch in self.plan.launches:
+            kernel = self.plan.kernels[launch.kernel]
+            if kernel.statement is None:
+                continue
+            tensors = [tensor for tensor, _ in kernel.dtypes]
+            names = [name for group in extent_names(kernel) for name in group]
+            sizes = dict(zip(names, launch.arguments, strict=True))
+
+            def visit(
+                access: Access,
+                launch: Launch = launch,
+                tensors: list[str] = tensors,
+                sizes: dict[str, Extent] = sizes,
+            ) -> None:
+                for dimension, item in enumerate(access.index):
+                    if not isinstance(item, Gather):
+                        continue
+                    visit(item.access)
+                    buffer = launch.buffers[tensors.index(item.access.tensor)]
+                    role = self.plan.buffers[self._bases[buffer]].role
+                    if role != "arena" and access.outside != "zero":
+                        found.setdefault((buffer, sizes[size_name(access.tensor, dimension)]), launch)
+
+            statement = kernel.statement
+            for access in (statement.write, *(a for _, a in statement.reads)):
+                visit(access)
+            for guard in statement.guards:
+                if isinstance(guard, Wins):
+                    visit(guard.access)
+        return [(buffer, extent, launch) for (buffer, extent), launch in found.items()]
+
+    # ---- memory --------------------------------------------------------------------------------
+
+    def array(self, number: int) -> numpy.ndarray:
+        """Return the array of a parameter, state, constant or bound input.
+
+        Raises
+        ------
+        DataError
+            If nothing is bound to an input yet.
+        """
+        base = self._bases[number]
+        if base not in self._arrays:
+            raise DataError(f"nothing is bound to the {self.plan.buffers[base].role} {self.plan.buffers[base].name!r}")
+        array = self._arrays[base]
+        return array if base == number else array.reshape(self._shape(number))
+
+    def _shape(self, number: int) -> tuple[int, ...]:
+        if self._frame is not None:
+            return self._frame.shapes[number]
+        return tuple(extent_value(e, {}) for e in self.plan.buffers[number].shape)
+
+    def bind(self, number: int, array: Any) -> None:
+        """Use an array as the storage of an input, parameter, state or constant.
+
+        An array of the right dtype in C order is used where it is. Inputs of another dtype or order are
+        converted into a copy; the others are refused, because results would not reach the caller's array.
+
+        Raises
+        ------
+        DataError
+            If shape or dtype do not fit, or integers do not fit the buffer's type.
+        """
+        buffer = self.plan.buffers[number]
+        if buffer.role == "arena" or buffer.view_of is not None:
+            raise DataError(f"{buffer.name!r} has no storage of its own to bind (role {buffer.role!r})")
+        found = numpy.asarray(array)
+        if buffer.role != "input":
+            expected = self._arrays[number]
+            if (found.shape, found.dtype) != (expected.shape, expected.dtype) or not found.flags.c_contiguous:
+                raise DataError(
+                    f"the {buffer.role} {buffer.name!r} needs an array {expected.dtype}{list(expected.shape)} in C "
+                    f"order; found {found.dtype}{list(found.shape)}"
+                )
+            if not found.flags.writeable and buffer.role != "constant":
+                raise DataError(f"the {buffer.role} {buffer.name!r} needs an array that can be written")
+            self._copies = None
+        else:
+            if found.ndim != len(buffer.shape):
+                raise DataError(
+                    f"the input {buffer.name!r} has {len(buffer.shape)} dimensions ({_shape_text(buffer.shape)}); "
+                    f"found shape {list(found.shape)}"
+                )
+            if found.dtype != buffer.dtype or not found.flags.c_contiguous:
+                found = self._converted(buffer.name, found, buffer.dtype)
+        self._arrays[number] = found
+
+    @staticmethod
+    def _converted(name: str, found: numpy.ndarray, dtype: str) -> numpy.ndarray:
+        kind = numpy.dtype(dtype)
+        if kind.kind == "i":
+            if found.dtype.kind not in "iub":
+                raise DataError(f"the input {name!r} needs integers; found {found.dtype}")
+            limits = numpy.iinfo(kind)
+            if found.size and (int(found.min()) < limits.min or int(found.max()) > limits.max):
+                raise DataError(f"the input {name!r} holds integers beyond {dtype}: {found.min()} to {found.max()}")
+        elif found.dtype.kind not in "fiub":
+            raise DataError(f"the input {name!r} needs numbers; found {found.dtype}")
+        # ascontiguousarray makes scalars one-dimensional
+        return numpy.ascontiguousarray(found, kind).reshape(found.shape)
+
+    def resize(self, sizes: Mapping[str, int]) -> None:
+        """Lay out memory for named sizes; a no-op for the sizes in use.
+
+        The arena only grows: smaller sizes run in place. Results of earlier runs are lost.
+
+        Raises
+        ------
+        DataError
+            If a named size is missing or negative.
+        """
+        missing = [name for name in self.plan.sizes if name not in sizes]
+        if missing:
+            raise DataError(f"the named size {missing[0]!r} is not given; the plan needs {', '.join(self.plan.sizes)}")
+        chosen = {name: int(sizes[name]) for name in self.plan.sizes}
+        if self._frame is not None and self._frame.sizes == chosen:
+            return
+        negative = [name for name, value in chosen.items() if value < 0]
+        if negative:
+            raise DataError(f"the size {negative[0]!r} is {chosen[negative[0]]}; sizes are 0 or more")
+        key = tuple(sorted(chosen.items()))
+        frame = self._frames.get(key)
+        if frame is None:
+            frame = self._new_frame(chosen)
+            if len(self._frames) >= _FRAMES_KEPT:
+                self._frames.pop(next(iter(self._frames)))
+            self._frames[key] = frame
+        if frame.layout.total > self._arena.nbytes:
+            self._arena = _aligned(frame.layout.total)
+        self._frame = frame
+        self._copies = None
+        self._ran = False
+
+    def _new_frame(self, sizes: dict[str, int]) -> _Frame:
+        layout = self.plan.layout(sizes)
+        shapes = [tuple(extent_value(e, sizes) for e in b.shape) for b in self.plan.buffers]
+        arguments: list[int] = []
+        starts: list[int] = []
+        places: dict[int, list[int]] = {}
+        for launch in self.plan.launches:
+            kernel = self.plan.kernels[launch.kernel]
+            starts.append(len(arguments))
+            for buffer in launch.buffers:
+                places.setdefault(self._bases[buffer], []).append(len(arguments))
+                arguments.append(0)
+            arguments += [extent_value(e, sizes) for e in launch.arguments]
+            if kernel.kind == "contraction":
+                if len(arguments) - starts[-1] != ARGUMENTS:
+                    raise PlanError(
+                        f"the contraction {launch.label!r} has {len(arguments) - starts[-1]} arguments, "
+                        f"expected {ARGUMENTS}"
+                    )
+                arguments.append(self._gemm[dict(kernel.dtypes)["Y"]])
+        block = numpy.array(arguments or [0], numpy.int64)
+        table = numpy.zeros(1 + 2 * len(starts), numpy.int64)
+        table[0] = len(starts)
+        table[1::2] = [self._addresses[launch.kernel] for launch in self.plan.launches]
+        table[2::2] = [block.ctypes.data + 8 * start for start in starts]
+        return _Frame(
+            sizes,
+            layout,
+            shapes,
+            block,
+            starts,
+            table,
+            {base: numpy.array(where, numpy.int64) for base, where in places.items()},
+        )
+
+    def view(self, number: int) -> numpy.ndarray:
+        """Return a buffer as an array, without a copy; later runs change what it shows.
+
+        Raises
+        ------
+        DataError
+            If the named sizes are not known yet.
+        """
+        frame = self._ready()
+        base, shape = self._bases[number], frame.shapes[number]
+        buffer = self.plan.buffers[number]
+        if self.plan.buffers[base].role != "arena":
+            return self.array(base).reshape(shape)
+        count = int(numpy.prod(shape, dtype=numpy.int64))
+        start = frame.layout.offsets[base]
+        return self._arena[start : start + count * item_bytes(buffer.dtype)].view(buffer.dtype).reshape(shape)
+
+    def _ready(self) -> _Frame:
+        if self._frame is None:
+            raise DataError(f"the sizes {', '.join(self.plan.sizes)} are not known yet; call resize first")
+        return self._frame
+
+    # ---- running -------------------------------------------------------------------------------
+
+    def _fill(self, frame: _Frame) -> None:
+        """Write the addresses that changed into the arguments."""
+        arena = self._arena.ctypes.data
+        for base, where in frame.places.items():
+            buffer = self.plan.buffers[base]
+            if buffer.role == "arena":
+                address = arena + frame.layout.offsets[base]
+            else:
+                if base not in self._arrays:
+                    raise DataError(f"nothing is bound to the {buffer.role} {buffer.name!r}")
+                array = self._arrays[base]
+                if array.shape != frame.shapes[base]:
+                    raise DataError(
+                        f"the {buffer.role} {buffer.name!r} needs shape {list(frame.shapes[base])}"
+                        f" ({_shape_text(buffer.shape)}); found {list(array.shape)}"
+                    )
+                address = array.ctypes.data
+            if frame.bound.get(base) != address:
+                frame.bound[base] = address
+                frame.arguments[where] = address
+
+    def _check_indices(self) -> None:
+        frame = self._ready()
+        for buffer, extent, launch in self._gathered:
+            values = self.view(buffer)
+            limit = extent_value(extent, frame.sizes)
+            if values.size:
+                low, high = int(values.min()), int(values.max())
+                if low < 0 or high >= limit:
+                    name = self.plan.buffers[self._bases[buffer]].name
+                    raise DataError(
+                        f"{name!r} is used as an index by {launch.label}: it must hold integers from 0 to "
+                        f"{limit - 1}, found {low if low < 0 else high}"
+                        + (f"\n  declared at {launch.site}" if launch.site else ""),
+                        site=launch.site,
+                    )
+
+    def run(self) -> None:
+        """Run every launch, then store the updates of parameters and states.
+
+        Raises
+        ------
+        DataError
+            If an input is not bound or does not fit, an index is out of range, or (with
+            ``check_numerics``) a NaN or an infinity appears.
+        """
+        frame = self._ready()
+        self._fill(frame)
+        self._check_indices()
+        self._limit_threads()
+        if self.check_numerics:
+            self._run_checked(frame)
+        else:
+            self._execute(frame.table.ctypes.data)
+        self._ran = True
+        self._update()
+
+    def _limit_threads(self) -> None:
+        if self.threads is not None and self._gemm:
+            from graphc.kernels.cpu.blas import set_threads
+
+            set_threads(self.threads)
+
+    def _update(self) -> None:
+        if self._copies is None:
+            self._copies = []
+            for leaf, value in self.plan.updates:
+                target, source = self.array(leaf), self.view(value)
+                if target.ctypes.data != source.ctypes.data:
+                    self._copies.append((target, source.reshape(target.shape)))
+        for target, source in self._copies:
+            target[...] = source
+
+    def _call(self, number: int) -> Callable[[], None]:
+        """Return a function that runs one launch alone."""
+        frame = self._ready()
+        address = frame.arguments.ctypes.data + 8 * frame.starts[number]
+        table = numpy.array([1, self._addresses[self.plan.launches[number].kernel], address], numpy.int64)
+        return lambda: self._execute(table.ctypes.data)
+
+    def _run_checked(self, frame: _Frame) -> None:
+        del frame
+        for number, buffer in enumerate(self.plan.buffers):
+            if buffer.role != "arena" and buffer.view_of is None and number in self._arrays:
+                _require_finite(self._arrays[number], f"the {buffer.role} {buffer.name!r}", None)
+        for number, launch in enumerate(self.plan.launches):
+            self._call(number)()
+            contraction = self.plan.kernels[launch.kernel].kind == "contraction"
+            written = launch.buffers[-1 if contraction else 0]
+            _require_finite(self.view(written), f"the result of {launch.label}", launch)
+
+    # ---- looking inside ------------------------------------------------------------------------
+
+    def source(self) -> str:
+        """Return the text of every kernel, each under the launches that use it."""
+        parts = []
+        for number, text in enumerate(self._texts):
+            labels = [launch.label for launch in self.plan.launches if launch.kernel == number]
+            shown = ", ".join(dict.fromkeys(labels)) or "no launch"
+            parts.append(f"# {'-' * 96}\n# kernel {number} for {shown}\n# {cache.path_of(text)}\n{text}")
+        return "\n\n".join(parts)
+
+    def report(self) -> str:
+        """Return a table of the launches: kernel, elements written, and times where the program has run.
+
+        Each launch is then run alone a few times; what the last run left in memory is restored, and updates
+        are not applied again.
+        """
+        frame = self._frame
+        timed = self._ran and frame is not None
+        header = f"{'launch':<34} {'kernel':<15} {'elements':>11}"
+        if timed:
+            header += f" {'time [us]':>11} {'GFLOP/s':>9}"
+        lines = [header, "-" * len(header)]
+        total = 0.0
+        for number, launch in enumerate(self.plan.launches):
+            kernel = self.plan.kernels[launch.kernel]
+            written = launch.buffers[-1 if kernel.kind == "contraction" else 0]
+            sizes = frame.sizes if frame is not None else dict.fromkeys(self.plan.sizes, _TYPICAL_SIZE)
+            elements = extent_value(self.plan.buffers[written].elements(), sizes)
+            line = f"{launch.label[:34]:<34} {f'{kernel.kind} {launch.kernel}':<15} {elements:>11,}"
+            if timed:
+                seconds = _best_time(self._call(number))
+                total += seconds
+                work = extent_value(launch.work, sizes)
+                line += f" {seconds * 1e6:>11.2f} {work / seconds / 1e9:>9.2f}"
+            lines.append(line)
+        if timed and frame is not None:
+            lines += ["-" * len(header), f"{'sum':<34} {'':<15} {'':>11} {total * 1e6:>11.2f}"]
+            if not self.plan.updates:
+                self._execute(frame.table.ctypes.data)  # launches that add up were repeated
+        return "\n".join(lines)
+
+
+def _shape_text(shape: tuple[Extent, ...]) -> str:
+    return f"({', '.join(map(str, shape))})"
+
+
+def _best_time(call: Callable[[], None]) -> float:
+    """Shortest of a few runs, in seconds."""
+    best = float("inf")
+    spent = 0.0
+    for _ in range(20):
+        start = time.perf_counter()
+        call()
+        seconds = time.perf_counter() - start
+        best, spent = min(best, seconds), spent + seconds
+        if spent > 0.02:
+            break
+    return max(best, 1e-9)
+
+
+def _require_finite(array: numpy.ndarray, what: str, launch: Launch | None) -> None:
+    if array.dtype.kind != "f" or numpy.isfinite(array).all():
+        return
+    nan = int(numpy.isnan(array).sum())
+    infinite = int(numpy.isinf(array).sum())
+    found = " and ".join(
+        f"{count} {name}" for count, name in ((nan, "NaN"), (infinite, "infinite values")) if count
+    )
+    where = f"\n  declared at {launch.site}" if launch is not None and launch.site else ""
+    raise DataError(
+        f"{what} has {found} among {array.size} elements; everything computed before it is finite{where}",
+        site=launch.site if launch is not None else None,
+    )
