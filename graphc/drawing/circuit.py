@@ -57,6 +57,7 @@ class Element:
     kind: str
     value: str = ""
     gradient: str = ""
+    gradient_latex: str = ""  # where the gradient is a name, not a number
     ports: tuple[Port, ...] = ()
     root: bool = False
     readers: int = 0
@@ -247,7 +248,7 @@ def read_circuit(
                 number = number_text(float(local.reshape(())), digits) if local.size == 1 else ""
             mark = _verdict(marks, (operand, node), (operand.label, node.label))
             ports.append(Port(index[operand.id], position, formula, latex, number, mark))
-        value = gradient = ""
+        value = gradient = gradient_latex = ""
         if run is not None:
             value = _array_text(run.value(node), digits, shape_text(node.shape))
         elif not _is_scalar(node):
@@ -259,6 +260,9 @@ def read_circuit(
                 gradient = "1" if _is_scalar(node) else ""
             elif node.label in names:
                 gradient = f"∂{root_name}/∂{names[node.label]}"
+                if _SIMPLE.match(root_name) and _SIMPLE.match(names[node.label]):
+                    over, under = (to_latex(Symbol(n)) for n in (root_name, names[node.label]))
+                    gradient_latex = rf"\partial {over} / \partial {under}"
         name = names.get(node.label, "")
         elements.append(
             Element(
@@ -270,6 +274,7 @@ def read_circuit(
                 kind=node.kind,
                 value=value,
                 gradient=gradient,
+                gradient_latex=gradient_latex,
                 ports=tuple(ports),
                 root=node is root,
                 readers=readers[k],
@@ -292,7 +297,7 @@ def _written(expression: Expression | None, names: Mapping[str, str]) -> tuple[s
         return "", ""
     if isinstance(expression, Number):
         return number_text(float(expression.value)), ""
-    expression = _sign_first(expression)
+    expression = _as_said(expression)
     plain = formula_text(expression, names)
     mentioned = {name: names.get(name, name) for name in symbols(expression)}
     if not all(_SIMPLE.match(name) for name in mentioned.values()):
@@ -300,19 +305,29 @@ def _written(expression: Expression | None, names: Mapping[str, str]) -> tuple[s
     return plain, to_latex(expression, {name: to_latex(Symbol(shown)) for name, shown in mentioned.items()})
 
 
-def _sign_first(expression: Expression) -> Expression:
-    """Write ``-1/v**2`` as minus a fraction, the way it is said."""
-    if isinstance(expression, Call) and expression.function in ("div", "mul"):
-        first, second = expression.operands
-        if isinstance(first, Number) and first.value < 0:
-            positive = Number(-first.value)
-            inner = (
-                second
-                if expression.function == "mul" and positive.value == 1
-                else call(expression.function, positive, second)
-            )
-            return Call("neg", (inner,))
-    return expression
+_OPPOSITE = {
+    "less": "greater_equal",
+    "less_equal": "greater",
+    "greater": "less_equal",
+    "greater_equal": "less",
+    "equal": "not_equal",
+    "not_equal": "equal",
+}
+
+
+def _as_said(expression: Expression) -> Expression:
+    """Write an expression the way it is said: minus a fraction, ``x < y`` for not ``x >= y``."""
+    if not isinstance(expression, Call):
+        return expression
+    function, operands = expression.function, tuple(_as_said(o) for o in expression.operands)
+    if function == "not" and isinstance(operands[0], Call) and operands[0].function in _OPPOSITE:
+        return Call(_OPPOSITE[operands[0].function], operands[0].operands)
+    if function == "select" and operands[1] == Number(0):
+        return Call("select", (_as_said(Call("not", (operands[0],))), operands[2], operands[1]))
+    first = operands[0]
+    if function in ("div", "mul") and isinstance(first, Number) and first.value < 0:
+        return call("neg", call(function, Number(-first.value), operands[1]))
+    return Call(function, operands)
 
 
 def _description(elements: Sequence[Element], root_name: str) -> str:

@@ -17,6 +17,7 @@ import os
 import shutil
 import subprocess
 import sys
+from bisect import bisect_right, insort
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -339,11 +340,28 @@ def _layers(blocks: Sequence[Block], links: Sequence[Link]) -> list[int]:
             waiting[head] -= 1
             if waiting[head] == 0:
                 ready.append(head)
-    fed = {link.head for link in links}
-    for k, block in enumerate(blocks):
-        if not block.first and k not in fed and heads[k]:
-            layer[k] = min(layer[head] for head in heads[k]) - 1
+    _late(blocks, links, heads, layer)
     return layer
+
+
+def _late(blocks: Sequence[Block], links: Sequence[Link], heads: list[list[int]], layer: list[int]) -> None:
+    """Move blocks towards their readers where that shortens the wires."""
+    tails: list[set[int]] = [set() for _ in blocks]
+    for link in links:
+        tails[link.head].add(link.tail)
+    free = [not tails[k] and not block.first for k, block in enumerate(blocks)]
+    for _ in range(2):
+        for k in sorted(range(len(blocks)), key=lambda k: (-layer[k], k)):
+            if not heads[k] or (blocks[k].first and not tails[k]):
+                continue
+            latest = min(layer[head] for head in heads[k]) - 1
+            gain = latest - layer[k]
+            for tail in tails[k]:
+                if not free[tail]:  # a free input comes along
+                    others = [layer[head] for head in heads[tail] if head != k]
+                    gain -= max(0, latest - max([layer[k], *others]))
+            if gain > 0 or free[k]:
+                layer[k] = latest
 
 
 def _place_layered(blocks: Sequence[Block], links: Sequence[Link], channel: float) -> _Result:
@@ -414,16 +432,49 @@ def _order(cells: list[_Cell], rows: list[list[int]]) -> None:
         if count < fewest:
             best, fewest = [list(row) for row in rows], count
     rows[:] = best
+    _exchange(cells, rows)
+
+
+def _exchange(cells: list[_Cell], rows: list[list[int]]) -> None:
+    """Swap neighbours of a layer as long as that removes crossings."""
+    position = {k: float(rank) for row in rows for rank, k in enumerate(row)}
+    ends: list[tuple[list[float], list[float]]] = [([], []) for _ in cells]
+
+    def meet(row: list[int]) -> None:
+        for k in row:
+            ends[k] = (
+                [position[n] + height / 1e4 for n, height, _ in _list(cells[k].before)],
+                [position[n] + height / 1e4 for n, height, _ in _list(cells[k].after)],
+            )
+
+    for _ in range(6):
+        swapped = False
+        for row in rows:
+            meet(row)
+            for rank in range(len(row) - 1):
+                a, b = row[rank], row[rank + 1]
+                now = turned = 0
+                for side in (0, 1):
+                    for x in ends[a][side]:
+                        now += sum(1 for y in ends[b][side] if y < x)
+                        turned += sum(1 for y in ends[b][side] if y > x)
+                if turned < now:
+                    row[rank], row[rank + 1] = b, a
+                    position[a], position[b] = position[b], position[a]
+                    swapped = True
+        if not swapped:
+            break
 
 
 def _crossings(cells: list[_Cell], rows: list[list[int]], position: list[float]) -> int:
+    """Count the pairs of wires that cross between neighbouring layers."""
     total = 0
     for row in rows:
         pairs = sorted((position[k], position[n] + entry / 1e4) for k in row for n, entry, _ in _list(cells[k].after))
-        ends = [end for _, end in pairs]
-        if len(ends) > 400:  # the count is only a guide; on wide layers a sample will do
-            ends = ends[:: len(ends) // 400 + 1]
-        total += sum(1 for i, a in enumerate(ends) for b in ends[i + 1 :] if b < a)
+        seen: list[float] = []
+        for _, end in pairs:
+            total += len(seen) - bisect_right(seen, end)
+            insort(seen, end)
     return total
 
 

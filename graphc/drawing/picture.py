@@ -39,6 +39,7 @@ _SYMBOL = 13.0
 _RADIUS = 14.0
 _LEAD = 15.0  # from a tag to its gate
 _LEGEND = 10.0
+_LEGEND_LEAST = 180.0  # a legend in a narrower picture widens it
 _INPUTS_TOGETHER = 40  # elements; in larger circuits an input stands just before its first reader
 
 
@@ -83,11 +84,10 @@ def circuit_scene(circuit: Circuit, theme: Theme, engine: str | None = None) -> 
     for shape, corner in zip(shapes, placement.corners, strict=True):
         items += _drawn(shape, corner[0] + _MARGIN, corner[1] + _MARGIN, theme, steps)
     width, height = placement.width + 2 * _MARGIN, placement.height + 2 * _MARGIN
-    legend = _legend(circuit, theme)
-    if legend is not None:
+    for part in _legend(circuit, theme, max(width - 2 * _MARGIN, _LEGEND_LEAST)):
         height += 14
-        items.append(Group(legend.at(_MARGIN, height - _MARGIN + 1), classes="legend"))
-        width = max(width, legend.width + 2 * _MARGIN)
+        items.append(Group(part.at(_MARGIN, height - _MARGIN + 1), classes="legend"))
+        width = max(width, part.width + 2 * _MARGIN)
     scene = Scene(
         round(width, 2),
         round(height, 2),
@@ -152,7 +152,9 @@ def _texts(element: Element, theme: Theme) -> tuple[Label | None, Label | None]:
     value = gradient = None
     if element.value:
         value = text_label(element.value, _NUMBER, theme.value, id=f"wire-{k}-value", classes="value")
-    if element.gradient:
+    if element.gradient_latex:
+        gradient = formula_label(element.gradient_latex, element.gradient, _NUMBER, theme.gradient, italic=True)
+    elif element.gradient:
         gradient = text_label(
             element.gradient,
             _NUMBER,
@@ -198,10 +200,9 @@ def _shape(element: Element, theme: Theme, columns: _Columns, together: bool) ->
     wire = max(aside + (value.width if value else 0.0), gradient.width if gradient else 0.0, 18.0) + 12
     name_width = name.width + 7 if element.root and name is not None else 0.0
     count = max(len(element.ports), 1)
-    pitch = _ROW if tags and tag_width else 20.0
-    height = max(count * pitch - GAP, _WIRE)
-    entries = tuple(height / 2 + (k - (count - 1) / 2) * pitch for k in range(len(element.ports)))
-    lead_in = 12.0 if not tag_width and len(element.ports) > 1 else 0.0
+    height = max(count * _ROW - GAP, _WIRE)
+    entries = tuple(height / 2 + (k - (count - 1) / 2) * _ROW for k in range(len(element.ports)))
+    lead_in = _LEAD if not tag_width and len(element.ports) > 1 else 0.0
     width = tag_width + lead + lead_in + gate_width + wire + name_width
     block = Block(width, height, entries, height / 2)
     return _Shape(element, name, value, gradient, tags, symbol, tag_width, gate_width, wire, name_width, block)
@@ -400,19 +401,24 @@ def _wire_title(element: Element) -> str:
     return ", ".join(said)
 
 
-def _legend(circuit: Circuit, theme: Theme) -> Label | None:
-    """One line that says what stands where."""
-    if not circuit.with_gradients:
-        return None
+def _legend(circuit: Circuit, theme: Theme, room: float) -> list[Label]:
+    """Lines that say what stands where, each within ``room`` points."""
     parts: list[Label] = []
-    if any(e.value for e in circuit.elements):
+    if circuit.with_gradients and any(e.value for e in circuit.elements):
         parts.append(text_label("value above the wire", _LEGEND, theme.value))
-    parts.append(text_label("gradient below the wire", _LEGEND, theme.gradient, italic=True))
+    if circuit.with_gradients:
+        parts.append(text_label("gradient below the wire", _LEGEND, theme.gradient, italic=True))
     if circuit.with_locals:
         parts.append(text_label("local gradient in the box before a gate", _LEGEND, theme.local))
+    lines: list[Label] = []
     items: list[Item] = []
     at = 0.0
     for part in parts:
+        if items and at + part.width > room:
+            lines.append(Label(tuple(items), at - 16, 0.72 * _LEGEND, 0.21 * _LEGEND, ""))
+            items, at = [], 0.0
         items += part.at(at, 0.0)
         at += part.width + 16
-    return Label(tuple(items), at - 16, 0.72 * _LEGEND, 0.21 * _LEGEND, " · ".join(p.text for p in parts))
+    if items:
+        lines.append(Label(tuple(items), at - 16, 0.72 * _LEGEND, 0.21 * _LEGEND, ""))
+    return lines

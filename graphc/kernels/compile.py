@@ -95,7 +95,8 @@ def compile(
     dtype : str, default ``"float32"``
         Dtype of every float: ``"float32"`` or ``"float64"``.
     threads : int, optional
-        Threads of the matrix products; by default what the BLAS library takes.
+        Threads of the matrix products, one by default: products of small networks lose more to waiting for each
+        other's cores than they gain.
     seed : int, default 0
         Of the initialisers.
     training : bool, default True
@@ -172,7 +173,7 @@ class Step:
         self.plan, leaves = _plan(outputs, gradient_nodes, updates, dtype)
         from graphc.kernels.cpu.program import Program
 
-        self.program: Program = Program(self.plan, check_numerics=check_numerics)
+        self.program: Program = Program(self.plan, check_numerics=check_numerics, threads=threads or 1)
         self._inputs = {n.label: (b, n) for b, n in leaves.items() if n.kind == "input"}
         if optimizer is not None:
             self._rate = self._inputs.pop(optimizer.learning_rate_node.label, None)

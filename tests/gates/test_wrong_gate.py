@@ -165,6 +165,11 @@ def test_a_missing_stable_form_is_caught(monkeypatch: pytest.MonkeyPatch) -> Non
         contract.check_points_reference(make("y = log(1 + exp(x))"))
 
 
+def test_a_formula_that_loses_its_digits_is_caught() -> None:
+    with pytest.raises(AssertionError, match=r"at \(-1000\): found 0.000999999"):
+        contract.check_points_reference(make("y = (x + sqrt(x**2 + 4)) / 2"))
+
+
 def test_a_wrong_stable_form_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(definitions, "stable", lambda body: Call("sigmoid", (Symbol("x"),)))
     with pytest.raises(AssertionError, match="points are wrong"):
@@ -196,9 +201,11 @@ def test_a_gather_form_that_forgets_divisibility_is_caught(monkeypatch: pytest.M
             return None, reason
         return replace(form, guards=tuple(g for g in form.guards if not isinstance(g, Divides))), ""
 
+    every_other = Gate("every_other", "y[i] = x[2*i]", ("x",), samples=(Sample(((7,),)),))
+    assert contract.check_scatter_and_gather(every_other, every_other.samples) == 1
     monkeypatch.setattr(contract, "gather_or_reason", wrong)
     with pytest.raises(AssertionError, match="scatter and gather differ"):
-        contract.check_scatter_and_gather(WINDOW, WINDOW.samples)
+        contract.check_scatter_and_gather(every_other, every_other.samples)
 
 
 def test_a_missing_or_needless_reason_for_scatter_is_caught() -> None:
