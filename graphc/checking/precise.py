@@ -19,6 +19,9 @@ __all__ = ["OutsideDomain", "constant", "precise_functions"]
 #: Largest exponent of e, and of 2 in a power: beyond it a number has no use and its digits no end.
 _LARGEST_EXPONENT = 10**9
 
+#: Largest argument of sin, cos and floor.
+_LARGEST_ANGLE = 10**50
+
 
 class OutsideDomain(Exception):  # noqa: N818 - it steers the choice of points and is no error
     """A function has no real value at a point."""
@@ -68,6 +71,8 @@ def precise_functions() -> Mapping[str, Callable[..., Any]]:
         return a / b
 
     def power(a: Any, b: Any) -> Any:
+        if abs(b) > _LARGEST_EXPONENT:
+            raise OutsideDomain("a power too large")
         if a == 0:
             if b < 0:
                 raise OutsideDomain("a power of zero")
@@ -75,6 +80,7 @@ def precise_functions() -> Mapping[str, Callable[..., Any]]:
         if a < 0 and b != mpmath.floor(b):
             raise OutsideDomain("a fractional power of a negative number")
         if abs(b) * abs(mpmath.log(abs(a), 2)) > _LARGEST_EXPONENT:
+            # beyond it the digits of a number have no end
             raise OutsideDomain("a power too large")
         # an odd power of a negative number is real: take the sign out before the logarithm
         sign = -1 if a < 0 and int(mpmath.fmod(b, 2)) else 1
@@ -93,6 +99,21 @@ def precise_functions() -> Mapping[str, Callable[..., Any]]:
 
     def tanh(x: Any) -> Any:
         return mpmath.sign(x) * mpf(1) if abs(x) > _LARGEST_EXPONENT else mpmath.tanh(x)
+
+    def periodic(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def reduced(x: Any) -> Any:
+            if abs(x) > _LARGEST_ANGLE:  # its remainder would need as many digits of pi
+                raise OutsideDomain("an angle too large")
+            return function(x)
+
+        return reduced
+
+    def floordiv(a: Any, b: Any) -> Any:
+        quotient = div(a, b)
+        return quotient if abs(quotient) > _LARGEST_ANGLE else mpmath.floor(quotient)
+
+    def erf(x: Any) -> Any:
+        return mpmath.erf(x) if abs(x) < 1000 else mpf(mpmath.sign(x))
 
     def logaddexp(a: Any, b: Any) -> Any:
         return max(a, b) + mpmath.log1p(exp(-abs(a - b)))
@@ -114,7 +135,7 @@ def precise_functions() -> Mapping[str, Callable[..., Any]]:
         "sub": lambda a, b: a - b,
         "mul": lambda a, b: a * b,
         "div": div,
-        "floordiv": lambda a, b: mpmath.floor(div(a, b)),
+        "floordiv": floordiv,
         "neg": lambda a: -a,
         "pow": power,
         "exp": exp,
@@ -122,11 +143,11 @@ def precise_functions() -> Mapping[str, Callable[..., Any]]:
         "log1p": log1p,
         "expm1": lambda x: mpmath.expm1(x) if abs(x) < 1 else exp(x) - 1,
         "sqrt": sqrt,
-        "sin": mpmath.sin,
-        "cos": mpmath.cos,
+        "sin": periodic(mpmath.sin),
+        "cos": periodic(mpmath.cos),
         "tanh": tanh,
         "sech2": sech2,
-        "erf": mpmath.erf,
+        "erf": erf,
         "sigmoid": sigmoid,
         "softplus": softplus,
         "logaddexp": logaddexp,

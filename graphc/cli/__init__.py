@@ -1,0 +1,1 @@
+"""The command line: ``graphc demo``, ``draw``, ``check``, ``gates``, ``doctor``, ``cache``."""

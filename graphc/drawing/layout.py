@@ -31,7 +31,7 @@ __all__ = ["ENGINES", "GAP", "Block", "Link", "Placement", "engine_available", "
 #: Layout engines in the order in which they are tried. Up to `_SMALL` blocks the layered layout
 #: comes first: it draws teaching-size graphs with straighter wires, and alike on every machine.
 ENGINES = ("pygraphviz", "dot", "layered")
-_SMALL = 60
+_SMALL = 300
 
 _CHILD_ABOVE = 300  # blocks; a crash of the C library must not take the user's Python along
 _TIME_LIMIT = 20.0  # seconds

@@ -195,7 +195,7 @@ class ExpressionReader:
     def size(self, node: ast.Call) -> Expression:
         """Translate ``size(x, dimension)``."""
         match node.args:
-            case [ast.Name(id=tensor), ast.Constant(value=int(dimension))]:
+            case [ast.Name(id=tensor), ast.Constant(value=int(dimension))] if not isinstance(dimension, bool):
                 return Symbol(f"{tensor}.{dimension}")
         raise FormulaError(f"write size(tensor, dimension), as in size(x, 1); found {node_text(node)!r}")
 

@@ -41,6 +41,8 @@ __all__ = [
     "derivative",
     "from_sympy",
     "output_form",
+    "plus",
+    "product",
     "to_sympy",
 ]
 
@@ -165,18 +167,20 @@ def _times(factors: list[Expression]) -> Expression:
     return result
 
 
-def _product(*factors: Expression) -> Expression:
+def product(*factors: Expression) -> Expression:
+    """Multiply as a lecturer writes it: number first, equal factors as a power or cancelled, one quotient."""
     if ZERO in factors:
         return ZERO
-    product = _Product()
+    result = _Product()
     for factor in factors:
-        product.multiply(factor)
-    return product.expression()
+        result.multiply(factor)
+    return result.expression()
 
 
-def _sum(left: Expression, right: Expression) -> Expression:
+def plus(left: Expression, right: Expression) -> Expression:
+    """Add, writing ``a + -b`` as ``a - b`` and ``a + a`` as ``2*a``."""
     if left == right and left != ZERO:
-        return _product(Number(2), left)
+        return product(Number(2), left)
     if isinstance(right, Call) and right.function == "neg":
         return call("sub", left, right.operands[0])
     return call("add", left, right)
@@ -194,15 +198,15 @@ def _slope(expression: Call, k: int) -> Expression:
         exponent = operands[1].value
         less = exponent - 1
         if isinstance(less, float):
-            return _product(operands[1], call("pow", operands[0], number(less)))
-        product = _Product()
-        product.multiply(operands[1])
-        product.power(operands[0], less)
-        return product.expression()
+            return product(operands[1], call("pow", operands[0], number(less)))
+        collected = _Product()
+        collected.multiply(operands[1])
+        collected.power(operands[0], less)
+        return collected.expression()
     if expression.function == "div" and k == 1 and isinstance(operands[0], Number):
         return call("neg", call("div", operands[0], call("pow", operands[1], Number(2))))
     if expression.function == "sigmoid" and isinstance(operands[0], Call):
-        return call("mul", expression, call("sigmoid", _product(Number(-1), operands[0])))
+        return call("mul", expression, call("sigmoid", product(Number(-1), operands[0])))
     return substitute(_partial(expression.function, k), dict(zip("abc", operands, strict=False)))
 
 
@@ -226,7 +230,7 @@ def _differentiate(expression: Expression, name: str) -> Expression:
     for k, slope in enumerate(inner):
         if slope != ZERO:
             partial = _slope(expression, k)
-            total = _sum(total, slope if partial == ONE else _product(partial, slope))
+            total = plus(total, slope if partial == ONE else product(partial, slope))
     return total
 
 
@@ -301,7 +305,7 @@ def _identities(body: Expression, slope: Expression, output: Symbol) -> Expressi
     """Write the derivative in what the body is made of, where an identity without denominator does."""
     match body:
         case Call("sigmoid", (u,)):
-            complement = call("sigmoid", _product(Number(-1), u))
+            complement = call("sigmoid", product(Number(-1), u))
             return _replace(slope, complement, Call("sub", (ONE, body)))
         case Call("tanh", (u,)):
             square = Call("pow", (body, Number(2)))
@@ -662,27 +666,27 @@ class _Reader:
         result = terms[0]
         for term in terms[1:]:
             negated = _negative(term)
-            operand = _product(Number(-1), term) if negated else term
+            operand = product(Number(-1), term) if negated else term
             result = call("sub" if negated else "add", result, operand)
         return result
 
     def multiply(self, e: Any) -> Expression:
-        product = _Product()
+        collected = _Product()
         factors = [self.read(factor) for factor in e.args]
         for factor in sorted(factors, key=to_text):
-            product.multiply(factor)
-        return product.expression()
+            collected.multiply(factor)
+        return collected.expression()
 
     def power(self, base: Any, exponent: Any) -> Expression:
         sympy = self.sympy
         if base is sympy.E:
             return call("exp", self.read(exponent))
         if exponent.is_Rational:
-            product = _Product()
+            collected = _Product()
             inner = self.read(base)
             value = Fraction(int(exponent.p), int(exponent.q))
-            product.power(inner, int(value) if value.denominator == 1 else value)
-            return product.expression()
+            collected.power(inner, int(value) if value.denominator == 1 else value)
+            return collected.expression()
         if exponent.could_extract_minus_sign():
             return call("div", ONE, call("pow", self.read(base), self.read(-exponent)))
         return call("pow", self.read(base), self.read(exponent))

@@ -233,7 +233,8 @@ class _Builder:
             )
             return
         form = statement
-        if not statement.race_free():
+        if not statement.race_free() and statement.reduced():
+            # one thread may scatter: gathering pays only where a reduction then stays in a register
             form = gather(statement) or statement
         result = canonical(form, names.ranks, names.sizes)
         order = result.tensors

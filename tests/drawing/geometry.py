@@ -88,8 +88,8 @@ def overlaps(scene: Scene) -> list[str]:
     ]
     corners = np.array([(b.left, b.top, b.right, b.bottom) for _, b in solid])
     for name, points in link_points(scene):
-        for k in np.flatnonzero(touched(np.array(points), corners, 0.3)):
-            found.append(f"{name} runs over {solid[k][0]!r} at {solid[k][1]}")
+        hit = np.flatnonzero(touched(np.array(points), corners, 0.3))
+        found += [f"{name} runs over {solid[k][0]!r} at {solid[k][1]}" for k in hit]
     return found
 
 

@@ -84,8 +84,7 @@ def test_a_late_or_crashing_child_leaves_the_work_to_the_layered_layout(
         raise subprocess.TimeoutExpired("dot", 20)
 
     monkeypatch.setattr(subprocess, "run", late)
-    monkeypatch.setattr(layout, "_CHILD_ABOVE", 10)
-    blocks, links = random_graph(5, 90)
+    blocks, links = random_graph(5, 310)
     placement = place(blocks, links)
     assert placement.engine == "layered"
     assert faults(blocks, links, placement) == []
@@ -96,7 +95,7 @@ def test_a_late_or_crashing_child_leaves_the_work_to_the_layered_layout(
 def test_without_graphviz_the_layered_layout_serves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pygraphviz", None)
     monkeypatch.setenv("PATH", "")
-    blocks, links = random_graph(1, 80)
+    blocks, links = random_graph(1, 310)
     placement = place(blocks, links)
     assert placement.engine == "layered"
     assert [note.partition(":")[0] for note in placement.notes] == ["pygraphviz", "dot"]

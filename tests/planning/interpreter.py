@@ -71,15 +71,15 @@ class Interpreter:
         m, n, k, row_a, column_a, row_b, column_b, row_y, accumulate, *rest = arguments
         offset_a, offset_b, offset_y, *flat = rest
         levels = [flat[4 * j : 4 * j + 4] for j in range(4)]
-        i, j, l = (numpy.arange(extent) for extent in (m, n, k))
+        i, j, inner = (numpy.arange(extent) for extent in (m, n, k))
         seen = set()
         for point in itertools.product(*(range(level[0]) for level in levels)):
             start = [
                 offset + sum(p * level[1 + t] for p, level in zip(point, levels, strict=True))
                 for t, offset in enumerate((offset_a, offset_b, offset_y))
             ]
-            left = a[start[0] + i[:, None] * row_a + l[None, :] * column_a]
-            right = b[start[1] + l[:, None] * row_b + j[None, :] * column_b]
+            left = a[start[0] + i[:, None] * row_a + inner[None, :] * column_a]
+            right = b[start[1] + inner[:, None] * row_b + j[None, :] * column_b]
             where = start[2] + i[:, None] * row_y + j[None, :]
             add = accumulate or start[2] in seen
             seen.add(start[2])
