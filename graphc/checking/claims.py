@@ -24,15 +24,13 @@ from graphc.formula.expression import (
     Symbol,
     call,
     number,
-    substitute,
     symbols,
-    to_text,
 )
-from graphc.formula.parser import ExpressionReader, node_text, parse_tree
+from graphc.formula.parser import ExpressionReader, _syntax, node_text
 from graphc.formula.symbolic import TWO_OVER_ROOT_PI, from_sympy
 from graphc.graph.node import Node
 
-__all__ = ["CONSTANTS", "VOCABULARY", "Claim", "Names", "read_claim"]
+__all__ = ["CONSTANTS", "VOCABULARY", "Claim", "Names", "exact_constants", "read_claim"]
 
 
 def _exponentials(x: Expression, sign: str) -> Expression:
@@ -197,7 +195,7 @@ def read_claim(target: Node, given: Any, names: Names) -> Claim:
     where = f"the claim for {target.label!r}"
     if isinstance(given, str):
         try:
-            expression = _Reader(names).read(parse_tree(given))
+            expression = _Reader(names).read(_syntax(given, "eval"))
         except (FormulaError, CheckError) as error:
             hint = _hint(given) if "cannot read" in str(error) else ""
             raise CheckError(f"{where}, {_short(given)!r}: {error}{hint}", node=target, site=target.site) from None
@@ -235,13 +233,3 @@ def exact_constants(expression: Expression) -> Expression:
     if isinstance(expression, Call):
         return Call(expression.function, tuple(exact_constants(o) for o in expression.operands))
     return expression
-
-
-def over_leaves(expression: Expression, replacements: Mapping[str, Expression]) -> Expression:
-    """Replace names of nodes by their expressions over the leaves."""
-    return substitute(expression, replacements)
-
-
-def text_of(expression: Expression) -> str:
-    """Write an expression for reading."""
-    return to_text(expression)

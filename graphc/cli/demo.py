@@ -27,13 +27,13 @@ def neuron() -> tuple[Backward, Run]:
     assert isinstance(declared, tuple)
     w0, x0, w1, x1, w2 = declared
     call = registry.call
-    first, second = call("mul", w0, x0).named("w0*x0"), call("mul", w1, x1).named("w1*x1")
-    both = call("add", first, second).named("sum")
-    net = call("add", both, w2).named("net")
-    minus = call("neg", net).named("-net")
-    power = call("exp", minus).named("exp(-net)")
-    below = call("add", 1.0, power).named("1+exp(-net)")
-    back = backward(call("reciprocal", below).named("f"))
+    p, q = call("mul", w0, x0).named("p"), call("mul", w1, x1).named("q")
+    s = call("add", p, q).named("s")
+    t = call("add", s, w2).named("t")
+    n = call("neg", t).named("n")
+    e = call("exp", n).named("e")
+    d = call("add", e, 1.0).named("d")
+    back = backward(call("reciprocal", d).named("f"))
     return back, back.at(w0=2, x0=-1, w1=-3, x1=-2, w2=-3)
 
 
@@ -88,6 +88,7 @@ def demo(folder: str, seed: int = 0) -> int:
         raise DrawingError(f"there is no folder {folder!r} to write into")
     start = time.perf_counter()
     print("1. A neuron, f = 1/(1 + exp(-(w0*x0 + w1*x1 + w2))), worked backwards\n")
+    print("   p = w0*x0   q = w1*x1   s = p + q   t = s + w2   n = -t   e = exp(n)   d = e + 1   f = 1/d\n")
     back, run = neuron()
     print(run)
     print(f"\nf = {float(run.value('f')):.4f}; its derivatives with respect to the inputs:")

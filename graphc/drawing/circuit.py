@@ -29,6 +29,7 @@ from graphc.graph.node import topological
 
 __all__ = ["Circuit", "Element", "Port", "gate_symbol", "read_circuit", "shape_text"]
 
+_OUTLINED = 200  # elements; in larger circuits formulas are plain text, since an outline costs 10 ms
 _DESCRIBED = 200  # elements that the description in words goes through
 _LONGEST_FORMULA = 9  # operations; a longer local gradient is left to the number
 
@@ -234,6 +235,7 @@ def read_circuit(
             if operand.id in index:
                 readers[index[operand.id]] += 1
     root_name = names.get(root.label, "f")
+    outlined = len(drawn) <= _OUTLINED
 
     elements: list[Element] = []
     for k, node in enumerate(drawn):
@@ -242,6 +244,7 @@ def read_circuit(
             if operand.id not in index:
                 continue
             formula, latex = _written(shown.get((node.id, position)), names)
+            latex = latex if outlined else ""
             number = ""
             if run is not None and (node.id, position) in expressions and _is_scalar(node):
                 local = np.asarray(run.local(operand, node, operand=position))
@@ -260,7 +263,7 @@ def read_circuit(
                 gradient = "1" if _is_scalar(node) else ""
             elif node.label in names:
                 gradient = f"∂{root_name}/∂{names[node.label]}"
-                if _SIMPLE.match(root_name) and _SIMPLE.match(names[node.label]):
+                if outlined and _SIMPLE.match(root_name) and _SIMPLE.match(names[node.label]):
                     over, under = (to_latex(Symbol(n)) for n in (root_name, names[node.label]))
                     gradient_latex = rf"\partial {over} / \partial {under}"
         name = names.get(node.label, "")
@@ -269,7 +272,7 @@ def read_circuit(
                 index=k,
                 label=node.name or "",
                 name=name,
-                name_latex=to_latex(Symbol(name)) if _SIMPLE.match(name) else "",
+                name_latex=to_latex(Symbol(name)) if outlined and _SIMPLE.match(name) else "",
                 symbol=gate_symbol(node, digits) if node.gate else "",
                 kind=node.kind,
                 value=value,

@@ -52,6 +52,7 @@ def circuit_dot(circuit: Circuit, theme: Theme) -> str:
             "nodesep": "0.15",
             "ranksep": "0.2",
             "label": _plain(circuit.title),
+            "fontname": "Helvetica",
         },
         node_attr={"shape": "plain", "fontname": "Helvetica", "fontsize": "12"},
         edge_attr={"arrowhead": "none", "color": f"#{theme.wire}"},
@@ -101,7 +102,7 @@ def cards_dot(cards: Cards, theme: Theme) -> str:
 
     graph = Digraph(
         "layers",
-        graph_attr={"rankdir": "LR", "label": _plain(cards.title)},
+        graph_attr={"rankdir": "LR", "label": _plain(cards.title), "fontname": "Helvetica"},
         node_attr={
             "shape": "box",
             "style": "rounded,filled",

@@ -52,9 +52,7 @@ class Drawing:
     content : Circuit or Cards
         What the picture says.
     engine : str
-        The layout engine that placed it: ``"pygraphviz"``, ``"dot"`` or ``"layered"``.
-    notes : tuple of str
-        Why engines before it were passed over.
+        The layout engine that placed it: ``"layered"``, ``"pygraphviz"`` or ``"dot"``.
     """
 
     content: Circuit | Cards
@@ -77,11 +75,6 @@ class Drawing:
     def engine(self) -> str:
         """Name of the layout engine that served."""
         return self._laid_out[1].engine
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Why layout engines before it were passed over."""
-        return self._laid_out[1].notes
 
     def svg(self) -> str:
         """Return the picture as SVG text."""
@@ -190,7 +183,7 @@ def draw(
     marks : mapping, optional
         Verdicts of a check: node, its name, or a pair (operand, gate), to verdict; drawn as frames.
     engine : str, optional
-        Layout engine ``"pygraphviz"``, ``"dot"`` or ``"layered"``; by default the first that works.
+        Layout engine ``"layered"`` (the default), ``"pygraphviz"`` or ``"dot"``.
 
     Returns
     -------

@@ -76,7 +76,6 @@ def place_in_rows(sizes: Sequence[tuple[float, float]], links: _Links, engine: s
         width + 2 * shift,
         top - _BETWEEN,
         placed.engine,
-        placed.notes,
     )
 
 

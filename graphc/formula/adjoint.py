@@ -12,8 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
-from graphc.errors import DerivativeError
-from graphc.formula.expression import ZERO, Expression, Symbol, call, symbols
+from graphc.formula.expression import ONE, ZERO, Call, Expression, Symbol, call, symbols
 from graphc.formula.statement import (
     Access,
     Affine,
@@ -79,6 +78,7 @@ class _Sweep:
         self.integers: set[str] = set()
         self.written: set[str] = set()
         self.winners: dict[int, str] = {}
+        self.products: dict[int, tuple[str, str]] = {}
         self.affected = {wrt}
         for statement in formula.statements:
             reads = {a.tensor for _, a in statement.reads}
@@ -131,11 +131,7 @@ class _Sweep:
             reads[result] = s.write
             body = call("mul", body, call("exp", call("sub", s.body, Symbol(result))))
         elif s.operator == "prod":
-            raise DerivativeError(
-                f"{self.formula.name}: a product reduction has no derived adjoint; "
-                "write the gate as exp(sum(log(x))) or declare the adjoint by hand",
-                gate=self.formula.name,
-            )
+            body = call("mul", body, self.product_of_others(number, s, reads))
         body = call("mul", body, slope)
         if access.outside != "forbidden":
             for dimension, item in enumerate(access.index):
@@ -174,6 +170,37 @@ class _Sweep:
             self.statements.append(Statement(write, operator, s.axes, s.reads, s.body, s.guards, s.lets))
         axes = tuple((Affine(((a, 1),)), s.extent(a)) for a in s.reduced())
         return Wins(Access(self.winners[number], s.write.index), axes)
+
+    def product_of_others(self, number: int, s: Statement, reads: dict[str, Access]) -> Expression:
+        """Product of all factors but one, right where factors are zero: two temporaries, no division by zero.
+
+        ``zeros`` counts the factors that are 0 and ``rest`` multiplies the others. The result is ``rest / factor``
+        without zeros, ``rest`` at a single zero, else 0.
+        """
+        is_zero = Call("equal", (s.body, ZERO))
+        if number not in self.products:
+            names = []
+            for stem, operator, body in (
+                ("zeros", "sum", Call("select", (is_zero, ONE, ZERO))),
+                ("rest", "prod", Call("select", (is_zero, ONE, s.body))),
+            ):
+                name = fresh(stem, self.used)
+                self.used.add(name)
+                self.like(name, s.write.tensor)
+                write = Access(name, s.write.index, s.write.outside, s.write.flat)
+                self.statements.append(Statement(write, operator, s.axes, s.reads, body, s.guards, s.lets))
+                names.append(name)
+            self.products[number] = (names[0], names[1])
+        symbols_of = []
+        for name in self.products[number]:
+            placeholder = fresh(name, reads)
+            reads[placeholder] = Access(name, s.write.index)
+            symbols_of.append(Symbol(placeholder))
+        zeros, rest = symbols_of
+        factor = Call("select", (is_zero, ONE, s.body))  # never divides by zero
+        alone = Call("select", (Call("equal", (zeros, ONE)), rest, ZERO))
+        others = Call("select", (Call("equal", (zeros, ZERO)), call("div", rest, factor), ZERO))
+        return Call("select", (is_zero, alone, others))
 
     def recomputed(self) -> list[Statement]:
         """Forward statements of temporaries that the adjoint reads."""

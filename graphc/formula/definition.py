@@ -308,7 +308,16 @@ class _Binder:
             letters = []
         if not flat:
             self.ranks[tensor] = len(write.index)
+        before = len(self.statements)
+        written = set(self.inputs) | {s.write.tensor for s in self.statements}
         self.assign(write, value, letters, text)
+        for statement in self.statements[before:]:
+            unwritten = [name for name in statement.tensors() if name not in written]
+            if unwritten:
+                raise self.fail(
+                    f"{unwritten[0]!r} is read before it is written: {text!r}; move its line up"
+                )
+            written.add(statement.write.tensor)
 
     def assign(self, write: Access, value: ast.expr, letters: list[str], text: str) -> None:
         operator, reduced, inner = "set", (), value

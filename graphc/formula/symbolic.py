@@ -41,6 +41,7 @@ __all__ = [
     "derivative",
     "from_sympy",
     "output_form",
+    "own_functions",
     "plus",
     "product",
     "to_sympy",
@@ -410,7 +411,7 @@ def _symbol(name: str) -> Any:
 
 
 @functools.cache
-def _own() -> dict[str, Any]:
+def own_functions() -> dict[str, Any]:
     """SymPy classes of the functions that SymPy lacks, or has with another meaning."""
     import sympy
 
@@ -541,8 +542,8 @@ def to_sympy(expression: Expression, names: Mapping[str, Any] | None = None, *, 
             test, first, second = item.operands
             return sympy.Piecewise((value(first), condition(test)), (value(second), True))
         operands = [value(o) for o in item.operands]
-        if name in _own():
-            return _own()[name](*operands)
+        if name in own_functions():
+            return own_functions()[name](*operands)
         return _SYMPY[name](sympy, *operands)
 
     return value(expression)
@@ -590,7 +591,7 @@ class _Reader:
     def __init__(self, sympy: Any) -> None:
         self.sympy = sympy
         self.relations = {getattr(sympy, cls): name for name, cls in _RELATIONS.items()}
-        self.own = {cls: name for name, cls in _own().items()}
+        self.own = {cls: name for name, cls in own_functions().items()}
 
     def read(self, e: Any) -> Expression:
         sympy = self.sympy
@@ -716,7 +717,7 @@ def closed_form(expression: Expression) -> Any:
     import sympy
 
     result = to_sympy(expression)
-    own = _own()
+    own = own_functions()
     replacements: dict[Any, Any] = {}
     for item in result.atoms(own["sech2"]):
         replacements[item] = 1 - sympy.tanh(item.args[0]) ** 2

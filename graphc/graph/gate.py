@@ -173,9 +173,15 @@ class Gate:
 
     # ---- applying --------------------------------------------------------------------------------
 
-    def __call__(self, *operands: Any, **attributes: Any) -> Node:
-        """Apply the gate to nodes (numbers and arrays become constants) and return its first output."""
-        return self.apply(operands, attributes)[0]
+    def __call__(self, *operands: Any, **attributes: Any) -> Any:
+        """Apply the gate to nodes; numbers and arrays become constants.
+
+        Returns
+        -------
+        Node, or tuple of Node for a gate with several outputs
+        """
+        outputs = self.apply(operands, attributes)
+        return outputs if len(outputs) > 1 else outputs[0]
 
     def apply(self, operands: tuple[Any, ...], attributes: Mapping[str, Any]) -> tuple[Node, ...]:
         """Apply the gate and return every output.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from graphc.errors import ShapeError
-from graphc.graph import Gate, Node, parameter, registry
+from graphc.graph import Gate, Node, parameter
 from graphc.graph.node import call_site
 from graphc.graph.shapes import shape_text
 from graphc.layers.initialisers import Initialiser, he, zeros
@@ -20,6 +20,7 @@ _PRODUCT = Gate(
     symbol="dense",
     source="Definition",
 )
+_ADD_BIAS = Gate("bias", "y[n,u] = x[n,u] + bias[u]", ("x", "bias"), symbol="+ b", source="Definition")
 
 
 def dense(
@@ -76,4 +77,4 @@ def dense(
     y = _PRODUCT(x, weight)
     if not bias:
         return y.named(name)
-    return registry.call("add", y, parameter(f"{name}.bias", (units,), initial=zeros())).named(name)
+    return _ADD_BIAS(y, parameter(f"{name}.bias", (units,), initial=zeros())).named(name)

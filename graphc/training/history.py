@@ -110,4 +110,4 @@ def _cell(name: str, value: float | None) -> str:
         return f"{value:.2f}"
     if name == "learning rate":
         return f"{value:.4g}"
-    return f"{value:.4f}" if 1e-3 <= abs(value) < 1e5 or value == 0 else f"{value:.3e}"
+    return f"{value:.4f}" if 1e-3 <= abs(value) < 1e5 or value == 0 else f"{value:.1e}"

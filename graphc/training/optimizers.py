@@ -190,22 +190,23 @@ class SGD(Optimizer):
         return result
 
 
+# rest = 1 - beta comes rounded once: 1 - 0.999 in float32 would lose four digits
 _MEAN = Gate(
     "first moment",
-    "y = beta * mean + (1 - beta) * gradient",
+    "y = beta * mean + rest * gradient",
     ("mean", "gradient"),
-    attributes={"beta": 0.9},
+    attributes={"beta": 0.9, "rest": 0.1},
     source="Kingma, Ba, ICLR (2015), Algorithm 1",
 )
 _SQUARE = Gate(
     "second moment",
-    "y = beta * square + (1 - beta) * gradient * gradient",
+    "y = beta * square + rest * gradient * gradient",
     ("square", "gradient"),
-    attributes={"beta": 0.999},
+    attributes={"beta": 0.999, "rest": 0.001},
     source="Kingma, Ba, ICLR (2015), Algorithm 1",
 )
 _COUNT = Gate("step count", "y = step + 1", ("step",), source="Definition")
-# 1 - beta**step, from the logarithm that Python rounds once: 1 - pow(0.999f, 1) would lose four digits
+# 1 - beta**step without cancellation, from the logarithm that Python computes
 _CORRECTION = Gate(
     "bias correction",
     "y = -expm1(step * log_beta)",
@@ -280,8 +281,8 @@ class Adam(Optimizer):
         for name, (weight, gradient) in parameters.items():
             mean = state(f"{name}/mean", weight.shape, dtype=weight.dtype)
             square = state(f"{name}/square", weight.shape, dtype=weight.dtype)
-            new_mean = _MEAN(mean, gradient, beta=self.beta1)
-            new_square = _SQUARE(square, gradient, beta=self.beta2)
+            new_mean = _MEAN(mean, gradient, beta=self.beta1, rest=1.0 - self.beta1)
+            new_square = _SQUARE(square, gradient, beta=self.beta2, rest=1.0 - self.beta2)
             stepped = _ADAM(
                 weight,
                 new_mean,

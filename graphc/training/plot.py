@@ -100,7 +100,10 @@ def _panel(title: str, panel: Mapping[str, Points], first: float, last: float, t
             f'<text x="{left - 8:g}" y="{_number(down(tick) + 4)}" text-anchor="end" fill="#404040">'
             f"{tick:.{digits}f}</text>"
         )
-    for tick in round_ticks(first, last, 8, whole=True):
+    across_ticks = round_ticks(first, last, 8, whole=True)
+    if len(across_ticks) > 1 and across_ticks[0] - first >= 0.5 * (across_ticks[1] - across_ticks[0]):
+        across_ticks.insert(0, first)  # the first epoch is where the curves begin
+    for tick in across_ticks:
         x = _number(across(tick))
         parts.append(f'<path d="M{x} {below:g}v5" stroke="#404040"/>')
         parts.append(

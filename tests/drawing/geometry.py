@@ -95,6 +95,8 @@ def overlaps(scene: Scene) -> list[str]:
 
 def touched(points: np.ndarray, corners: np.ndarray, slack: float) -> np.ndarray:
     """Which boxes, shape (B, 4), have one of the points, shape (P, 2), inside."""
-    low, high = corners[:, None, :2] + slack, corners[:, None, 2:] - slack
+    near = (corners[:, :2] < points.max(axis=0)).all(axis=1) & (corners[:, 2:] > points.min(axis=0)).all(axis=1)
+    low, high = corners[near, None, :2] + slack, corners[near, None, 2:] - slack
     inside = (points[None] > low).all(axis=2) & (points[None] < high).all(axis=2)
-    return inside.any(axis=1)
+    near[near] = inside.any(axis=1)
+    return near

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,35 +78,37 @@ def test_a_large_graph_is_laid_out_in_a_child_process(monkeypatch: pytest.Monkey
     assert len(started) == 1
 
 
-def test_a_late_or_crashing_child_leaves_the_work_to_the_layered_layout(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("failure", "message"),
+    [
+        (subprocess.TimeoutExpired("dot", 20), "no layout within 20 s; use engine='layered'"),
+        (OSError("no memory"), "did not start: no memory"),
+        (subprocess.CompletedProcess("dot", -11, b"", b"boom"), "status -11: boom"),
+    ],
+)
+def test_a_late_or_crashing_child_is_reported_and_python_lives_on(
+    monkeypatch: pytest.MonkeyPatch, failure: Any, message: str
 ) -> None:
-    def late(*_: object, **__: object) -> None:
-        raise subprocess.TimeoutExpired("dot", 20)
+    def run(*_: object, **__: object) -> Any:
+        if isinstance(failure, Exception):
+            raise failure
+        return failure
 
-    monkeypatch.setattr(subprocess, "run", late)
+    monkeypatch.setattr(layout, "_import_pygraphviz", object)
+    monkeypatch.setattr(subprocess, "run", run)
     blocks, links = random_graph(5, 310)
-    placement = place(blocks, links)
-    assert placement.engine == "layered"
-    assert faults(blocks, links, placement) == []
-    if "pygraphviz" in AVAILABLE:
-        assert any("no layout within" in note for note in placement.notes)
-
-
-def test_without_graphviz_the_layered_layout_serves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pygraphviz", None)
-    monkeypatch.setenv("PATH", "")
-    blocks, links = random_graph(1, 310)
-    placement = place(blocks, links)
-    assert placement.engine == "layered"
-    assert [note.partition(":")[0] for note in placement.notes] == ["pygraphviz", "dot"]
+    with pytest.raises(DrawingError, match=message):
+        place(blocks, links, "pygraphviz")
 
 
 def test_an_engine_asked_for_by_name_must_serve(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pygraphviz", None)
-    with pytest.raises(DrawingError, match="pygraphviz is not installed"):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(DrawingError, match=r"'pygraphviz' is not installed.*graphc\[draw\]"):
         place([Block(10, 10)], [], "pygraphviz")
-    with pytest.raises(DrawingError, match="known: pygraphviz, dot, layered"):
+    with pytest.raises(DrawingError, match="no program 'dot' on PATH"):
+        place([Block(10, 10)], [], "dot")
+    with pytest.raises(DrawingError, match="known: layered, pygraphviz, dot"):
         place([Block(10, 10)], [], "neato")
 
 

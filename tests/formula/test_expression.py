@@ -125,7 +125,7 @@ def test_latex_is_what_a_lecturer_writes(text: str, latex: str) -> None:
         ("x-(y+z)", "x - (y + z)"),
         ("(x**y)**z", "(x**y)**z"),
         ("x**(y**z)", "x**(y**z)"),
-        ("-x*y", "-x * y"),
+        ("-x*y", "(-x) * y"),
         ("-(x*y)", "-(x * y)"),
         ("x/(y*z)", "x / (y * z)"),
         ("(x < y) == (y < z)", "(x < y) == (y < z)"),

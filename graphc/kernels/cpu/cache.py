@@ -253,13 +253,11 @@ def _llvm(full: str, digest: str, path: Path) -> str:
         library.finalize()
         text = library.get_llvm_str()
     native = result.fndesc.llvm_func_name
-    # names that do not change from process to process, and no slot for Python's environment
-    text = re.sub(rf"^@{_quoted('_ZN08NumbaEnv')}.*$\n?", "", text, flags=re.M)
+    # a name that does not change from process to process, and no slot for Python's environment
+    slot = re.search(r'^@"?(_ZN08NumbaEnv[^" ]*)"? = .*\n', text, flags=re.M)
+    if slot is not None and text.count(slot[1]) == 1:
+        text = text.replace(slot[0], "")
     return text.replace(f'@"{native}"', f"@{_symbol(digest)}").replace(f"@{native}", f"@{_symbol(digest)}")
-
-
-def _quoted(name: str) -> str:
-    return f'"?{re.escape(name)}'
 
 
 def _symbol(digest: str) -> str:
