@@ -18,6 +18,7 @@ from graphc.formula.expression import (
     ZERO,
     Call,
     Expression,
+    Number,
     Symbol,
     evaluate,
     number,
@@ -111,8 +112,7 @@ class Circuit:
         self.kinked = [
             n
             for n in self.nodes
-            if n.application is not None
-            and _functions(n.application.formula.statements[0].body) & _KINKS
+            if n.application is not None and _functions(n.application.formula.statements[0].body) & _KINKS
         ]
         self._functions = dict(precise_functions())
 
@@ -140,7 +140,7 @@ class Circuit:
                 inner = self.environment(node, values)
                 values[node.id] = evaluate(body, inner, self._functions, constant)
             elif node.kind == "constant":
-                values[node.id] = constant(number(float(node.value)).value)
+                values[node.id] = constant(_literal(node).value)
             else:
                 values[node.id] = point[node.label]
         tied = [n for n in self.kinked if self._tie(n, values)]
@@ -151,9 +151,7 @@ class Circuit:
             # every combination of the slopes that the tied gates have on either side
             options = list(itertools.islice(itertools.product((-1, 1), repeat=len(tied)), 16))
             for choice in [*options, (-1,) * len(tied), (1,) * len(tied)]:
-                sided = self._sweep(
-                    self._slopes(values, dict(zip((n.id for n in tied), choice, strict=True)))
-                )
+                sided = self._sweep(self._slopes(values, dict(zip((n.id for n in tied), choice, strict=True))))
                 for key, value in sided.items():
                     low, high = intervals.get(key, (gradients[key], gradients[key]))
                     intervals[key] = (min(low, value), max(high, value))
@@ -213,7 +211,7 @@ class Circuit:
         for node in self.nodes:
             if node.application is None or node.name is not None:
                 if node.kind == "constant":
-                    shown[node.label] = number(float(node.value))
+                    shown[node.label] = _literal(node)
                 continue
             # every operand is a symbol of its label: unnamed ones are written out in turn
             body = _node_expression(node)
@@ -245,15 +243,13 @@ class Circuit:
         expressions: dict[int, Expression] = {}
         for node in self.nodes:
             if node.kind == "constant":
-                expressions[node.id] = number(float(node.value))
+                expressions[node.id] = _literal(node)
             elif node.application is None:
                 expressions[node.id] = Symbol(leaves[node.id])
             else:
                 formula = node.application.formula
                 by_name = dict(zip(formula.inputs, node.operands, strict=True))
-                inner = {
-                    p: expressions[by_name[a.tensor].id] for p, a in formula.statements[0].reads
-                }
+                inner = {p: expressions[by_name[a.tensor].id] for p, a in formula.statements[0].reads}
                 expressions[node.id] = substitute(formula.statements[0].body, inner)
             if operation_count(expressions[node.id]) > limit:
                 return None
@@ -271,6 +267,12 @@ class Circuit:
                 if operation_count(total[edge.source.id]) > limit:
                     return None
         return expressions, total.get(target.id, ZERO)
+
+
+def _literal(node: Node) -> Number:
+    """Value of a scalar constant."""
+    assert isinstance(node.value, float)
+    return number(node.value)
 
 
 def _node_expression(node: Node) -> Expression:
@@ -303,5 +305,3 @@ def _sided(side: int) -> dict[str, Callable[..., Any]]:
         "greater_equal": relation(False, True),
         "sign": lambda x: mpf(side) if x == 0 else mpf(sign(x)),
     }
-
-

@@ -8,6 +8,8 @@ what people write: ``cosh``, ``ln``, ``relu``, ``Heaviside``, SymPy's ``Max`` an
 from __future__ import annotations
 
 import ast
+import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -168,8 +170,6 @@ class _Reader(ExpressionReader):
 
 
 def _hint(text: str) -> str:
-    import re
-
     if re.search(r"\d\s*[A-Za-z_(]|\)\s*[\w(]", text) and not re.search(r"\d[eE][-+]?\d", text):
         return "; a product is written with *, as in 2*x"
     if "\\" in text:
@@ -226,10 +226,25 @@ def _short(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+_PI = Symbol("pi")
+_TWO = Number(2)
+
+#: Floats that stand for a constant, as `graphc.checking.precise.constant` takes them too.
+_FAMOUS: Mapping[float, Expression] = {
+    math.pi: _PI,
+    math.tau: Call("mul", (_TWO, _PI)),
+    math.e: Call("exp", (ONE,)),
+    math.sqrt(2): Call("sqrt", (_TWO,)),
+    math.log(2): Call("log", (_TWO,)),
+    math.sqrt(2 / math.pi): Call("sqrt", (Call("div", (_TWO, _PI)),)),
+    TWO_OVER_ROOT_PI: Call("div", (_TWO, Call("sqrt", (_PI,)))),
+}
+
+
 def exact_constants(expression: Expression) -> Expression:
-    """Replace famous floats that stand for a constant by that constant, for proofs."""
-    if isinstance(expression, Number) and expression.value == TWO_OVER_ROOT_PI:
-        return Call("div", (Number(2), Call("sqrt", (Symbol("pi"),))))
+    """Replace floats that stand for a famous constant by that constant, for proofs."""
+    if isinstance(expression, Number) and isinstance(expression.value, float):
+        return _FAMOUS.get(expression.value, expression)
     if isinstance(expression, Call):
         return Call(expression.function, tuple(exact_constants(o) for o in expression.operands))
     return expression

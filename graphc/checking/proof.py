@@ -293,6 +293,7 @@ class Prover:
             self._process, self._owner, self._lock = None, os.getpid(), threading.Lock()
         if self._process is not None and self._process.poll() is None:
             return
+        self.stop()
         package = Path(__file__).parents[2]
         path = os.pathsep.join(filter(None, (str(package), os.environ.get("PYTHONPATH", ""))))
         self._ready = False
@@ -381,4 +382,3 @@ def prover() -> Prover:
     made = Prover()
     atexit.register(made.stop)
     return made
-

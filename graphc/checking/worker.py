@@ -6,6 +6,7 @@ process has no time limit of its own: whoever asks ends it when it takes too lon
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -15,8 +16,7 @@ __all__ = ["main"]
 
 def main() -> None:
     """Answer until the input ends."""
-    import sympy  # noqa: F401 - loaded before "ready" is said: the first question should not wait for it
-
+    importlib.import_module("sympy")  # before "ready" is said: the first question should not wait for it
     from graphc.checking.proof import prove
     from graphc.errors import GraphcError
     from graphc.formula.parser import parse_expression

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from graphc.drawing.circuit import shape_text
 from graphc.drawing.fonts import number_text, printable, text_label
 from graphc.drawing.layout import Block, Link, Placement, place
 from graphc.drawing.rows import CHANNEL, place_in_rows
@@ -59,6 +58,11 @@ class Cards:
     parameters: int
     title: str
     description: str
+
+
+def shape_text(shape: Sequence[Any]) -> str:
+    """Print a shape the way it is read aloud: ``N × 6 × 14 × 14``."""
+    return " × ".join(str(extent).replace("*", "·") for extent in shape) or "scalar"
 
 
 @dataclass(slots=True)
@@ -268,7 +272,7 @@ def _card(card: Card, box: Box, theme: Theme) -> Group:
         (card.gates, theme.quiet, "gates"),
         (card.shape, theme.value, "shape"),
         (f"{card.count_text} parameters" if card.count_text else "", theme.ink, "parameters"),
-        (card.extra, theme.gradient, "measured"),
+        (card.extra, theme.value if card.extra.startswith("value") else theme.gradient, "measured"),
     ]
     shown = [entry for entry in lines if entry[0]]
     used = _TITLE + _LEADING * len(shown)

@@ -25,9 +25,10 @@ from graphc.formula.expression import (
     to_latex,
 )
 from graphc.gradients.local import elementwise, local_expression
+from graphc.graph import shapes
 from graphc.graph.node import topological
 
-__all__ = ["Circuit", "Element", "Port", "gate_symbol", "read_circuit", "shape_text"]
+__all__ = ["Circuit", "Element", "Port", "gate_symbol", "read_circuit"]
 
 _OUTLINED = 200  # elements; in larger circuits formulas are plain text, since an outline costs 10 ms
 _DESCRIBED = 200  # elements that the description in words goes through
@@ -56,7 +57,7 @@ class Element:
     name_latex: str
     symbol: str  # of the gate, constants included; empty for an input
     kind: str
-    value: str = ""
+    value: str = ""  # a number; of an array the shape, as Python writes it
     gradient: str = ""
     gradient_latex: str = ""  # where the gradient is a name, not a number
     ports: tuple[Port, ...] = ()
@@ -83,11 +84,6 @@ def _is_scalar(node: Any) -> bool:
 
 def _inside_gate(node: Any) -> bool:
     return node.kind == "constant" and _is_scalar(node)
-
-
-def shape_text(shape: Sequence[Any]) -> str:
-    """Print a shape the way it is read aloud: ``N × 6 × 14 × 14``."""
-    return " × ".join(str(extent).replace("*", "·") for extent in shape) or "scalar"
 
 
 _UNARY = {
@@ -224,7 +220,7 @@ def read_circuit(
     names: dict[str, str] = {}
     for node in drawn:
         if node.name or not node.gate:
-            names[node.label] = printable(node.name or node.label)
+            names[node.label] = printable(node.name or ("constant" if node.kind == "constant" else node.label))
         elif node is root:
             names[node.label] = "f" if "f" not in taken else next(letters)
         elif node.label in needed:
@@ -253,9 +249,9 @@ def read_circuit(
             ports.append(Port(index[operand.id], position, formula, latex, number, mark))
         value = gradient = gradient_latex = ""
         if run is not None:
-            value = _array_text(run.value(node), digits, shape_text(node.shape))
+            value = _array_text(run.value(node), digits, shapes.shape_text(node.shape))
         elif not _is_scalar(node):
-            value = shape_text(node.shape)
+            value = shapes.shape_text(node.shape)
         if back is not None and back.has_grad(node):
             if run is not None:
                 gradient = _gradient_text(run.grad(node), digits)
@@ -318,16 +314,26 @@ _OPPOSITE = {
 }
 
 
+_TURNED = {
+    "less": "greater",
+    "less_equal": "greater_equal",
+    "greater": "less",
+    "greater_equal": "less_equal",
+}
+
+
 def _as_said(expression: Expression) -> Expression:
-    """Write an expression the way it is said: minus a fraction, ``x < y`` for not ``x >= y``."""
+    """Write an expression the way it is said: minus a fraction, ``x > 0`` for not ``0 >= x``."""
     if not isinstance(expression, Call):
         return expression
     function, operands = expression.function, tuple(_as_said(o) for o in expression.operands)
     if function == "not" and isinstance(operands[0], Call) and operands[0].function in _OPPOSITE:
-        return Call(_OPPOSITE[operands[0].function], operands[0].operands)
+        return _as_said(Call(_OPPOSITE[operands[0].function], operands[0].operands))
     if function == "select" and operands[1] == Number(0):
         return Call("select", (_as_said(Call("not", (operands[0],))), operands[2], operands[1]))
     first = operands[0]
+    if function in _TURNED and isinstance(first, Number):
+        return Call(_TURNED[function], (operands[1], first))
     if function in ("div", "mul") and isinstance(first, Number) and first.value < 0:
         return call("neg", call(function, Number(-first.value), operands[1]))
     return Call(function, operands)

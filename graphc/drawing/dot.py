@@ -33,7 +33,7 @@ def _font(text: str, colour: str, italic: bool = False) -> str:
 def _wire_table(element: Element, theme: Theme) -> str:
     value = element.value
     if element.name and element.symbol and not element.root:
-        value = f"{element.name} = {value}" if value else element.name
+        value = " ".join(filter(None, (element.name, "" if value.startswith("(") else "=" if value else "", value)))
     above, below = _font(value, theme.value), _font(element.gradient, theme.gradient, italic=True)
     return (
         '<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="2">'

@@ -197,7 +197,9 @@ def draw(
     if path is not None:
         _checked_path(path, tuple(FORMATS))  # before any work
     root, back, run = _parts(subject)
-    chosen = _checked_style(style) or _natural_style(root)
+    chosen = _checked_style(style) or ("circuit" if marks else _natural_style(root))
+    if chosen == "cards" and marks:
+        raise DrawingError("marks are drawn on wires; use style='circuit' for them")
     colours = theme_named(theme)
     if not isinstance(digits, int) or not 1 <= digits <= 15:
         raise DrawingError(f"digits is the number of significant digits, 1 to 15, found {digits!r}")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -171,7 +172,10 @@ def has_outlines() -> bool:
 
 def _ziamath() -> Any:
     try:
-        import ziamath
+        with warnings.catch_warnings():
+            # it opens its fonts by a function deprecated in Python 3.11 and 3.12 only
+            warnings.simplefilter("ignore", DeprecationWarning)
+            import ziamath
     except ImportError:
         return None
     return ziamath
@@ -286,7 +290,8 @@ def formula_text(expression: Expression, names: Mapping[str, str] | None = None)
     texts = [formula_text(operand, names) for operand in operands]
     if infix:
         return f"{texts[0]} {infix} {texts[1]}"
+    if name == "select" and operands[2] == Number(0):
+        return f"[{texts[0]}]" if operands[1] == Number(1) else f"{texts[1]}·[{texts[0]}]"
     if name == "select":
-        otherwise = "" if operands[2] == Number(0) else f" else {texts[2]}"
-        return f"{texts[1]} if {texts[0]}{otherwise}"
+        return f"({texts[1]} if {texts[0]} else {texts[2]})"
     return f"{shown}({', '.join(texts)})"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from graphc.drawing.circuit import Circuit, Element, Port
-from graphc.drawing.fonts import Label, formula_label, text_label, text_width
+from graphc.drawing.fonts import Label, formula_label, printable, text_label, text_width
 from graphc.drawing.layout import GAP, Block, Link, Placement, place
 from graphc.drawing.scene import (
     Box,
@@ -195,7 +195,7 @@ def _shape(element: Element, theme: Theme, columns: _Columns, together: bool) ->
         tag_width += 5  # a little wire before the tag
     aside = 0.0
     if name is not None and not element.root:
-        equals = text_width(" =", _NUMBER) + 3 if value else 0.0
+        equals = text_width(_joint(element), _NUMBER) + 3 if value else 0.0
         aside = name.width + equals
     wire = max(aside + (value.width if value else 0.0), gradient.width if gradient else 0.0, 18.0) + 12
     name_width = name.width + 7 if element.root and name is not None else 0.0
@@ -261,7 +261,7 @@ def _drawn(shape: _Shape, x: float, y: float, theme: Theme, steps: _Steps) -> li
     end = start + shape.wire_width
     rule: list[Item] = []
     if element.mark:
-        rule.append(_mark(element.mark, Box(start + 2, middle - 16, end - 2, middle + 16), theme))
+        rule.append(_mark(element.mark, Box(start + 2, middle - 15, end - 2, middle + 17), theme))
     rule.append(line(start, middle, end, middle, theme.wire, 1.2))
     if element.readers > 1:
         rule.append(circle(end, middle, 2.4, fill=theme.wire))
@@ -282,6 +282,11 @@ def _drawn(shape: _Shape, x: float, y: float, theme: Theme, steps: _Steps) -> li
     return items
 
 
+def _joint(element: Element) -> str:
+    """What stands between a name and what is above the wire: a shape is not what the name equals."""
+    return "" if element.value.startswith("(") else " ="
+
+
 def _values(shape: _Shape, start: float, end: float, middle: float, theme: Theme, steps: _Steps) -> list[Item]:
     element, k = shape.element, shape.element.index
     centre = (start + end) / 2
@@ -290,13 +295,14 @@ def _values(shape: _Shape, start: float, end: float, middle: float, theme: Theme
     value_items: list[Item] = []
     aside = shape.name if element.symbol and not element.root else None
     if aside is not None:
-        equals = text_label(" =", _NUMBER, theme.quiet) if shape.value else None
-        total = aside.width + (equals.width + 3 if equals else 0) + (shape.value.width if shape.value else 0)
+        joint = text_label(_joint(element), _NUMBER, theme.quiet)
+        gap = joint.width + 3 if shape.value else 0.0
+        total = aside.width + gap + (shape.value.width if shape.value else 0.0)
         at = centre - total / 2
         items += aside.at(at, above)
-        if equals is not None and shape.value is not None:
-            value_items += equals.at(at + aside.width, above)
-            value_items += shape.value.at(at + aside.width + equals.width + 3, above)
+        if shape.value is not None:
+            value_items += joint.at(at + aside.width, above) if joint.text else ()
+            value_items += shape.value.at(at + aside.width + gap, above)
     elif shape.value is not None:
         value_items += shape.value.at(centre - shape.value.width / 2, above)
     if value_items:
@@ -387,9 +393,17 @@ def _arrow(x: float, y: float, colour: str) -> Path:
     return Path((("M", x + 2, y), ("L", x - 6, y - 3.2), ("L", x - 6, y + 3.2), ("Z",)), fill=colour)
 
 
+def _mark_style(mark: str, theme: Theme) -> tuple[str, tuple[float, ...]]:
+    """Colour and dash of a verdict's frame; the dash tells right from wrong without colour."""
+    if mark == "differs":
+        return theme.wrong, (4.0, 2.5)
+    if mark in ("proved", "agrees"):
+        return theme.right, ()
+    return theme.quiet, (1.0, 2.5)
+
+
 def _mark(mark: str, box: Box, theme: Theme) -> Path:
-    colour = {"proved": theme.right, "agrees": theme.right, "differs": theme.wrong}.get(mark, theme.accent)
-    dash = (4.0, 2.5) if mark == "differs" else ()
+    colour, dash = _mark_style(mark, theme)
     grown = Box(box.left - 2, box.top - 2, box.right + 2, box.bottom + 2)
     return rounded(grown, 6, stroke=colour, width=1.8, dash=dash)
 
@@ -410,6 +424,11 @@ def _legend(circuit: Circuit, theme: Theme, room: float) -> list[Label]:
         parts.append(text_label("gradient below the wire", _LEGEND, theme.gradient, italic=True))
     if circuit.with_locals:
         parts.append(text_label("local gradient in the box before a gate", _LEGEND, theme.local))
+    marks = {e.mark for e in circuit.elements} | {p.mark for e in circuit.elements for p in e.ports}
+    for mark in sorted(marks - {""}):
+        colour, dash = _mark_style(mark, theme)
+        line_kind = {0: "solid", 1: "dotted", 4: "dashed"}[int(dash[0]) if dash else 0]
+        parts.append(text_label(f"{line_kind} frame: {printable(mark)}", _LEGEND, colour))
     lines: list[Label] = []
     items: list[Item] = []
     at = 0.0

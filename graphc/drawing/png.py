@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from io import BytesIO
 from typing import Any
 
@@ -101,7 +102,11 @@ def _text_outline(text: Text) -> Any:
         weight="bold" if text.bold else "normal",
         style="italic" if text.italic else "normal",
     )
-    outline = TextPath((0, 0), text.text.replace("$", r"\$"), size=text.size, prop=font, usetex=False)
+    with warnings.catch_warnings():
+        # a character that no installed font has is drawn as an empty box, as in the PDF
+        warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
+        escaped = text.text.replace("$", r"\$")
+        outline = TextPath((0, 0), escaped, size=text.size, prop=font, usetex=False)
     if len(outline.vertices) == 0:
         return outline
     box = outline.get_extents()

@@ -7,6 +7,7 @@ which becomes a derived axis (`Let`) with its range as an `Interval` guard and, 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from graphc.formula.statement import (
@@ -89,10 +90,8 @@ def gather_or_reason(statement: Statement) -> tuple[Statement | None, str]:
     used = set(axes) | {n for _, a in statement.reads for n in a.axes()} | {let.name for let in statement.lets}
     used |= {placeholder for placeholder, _ in statement.reads}  # they share the axes' environment
     guards: list[Guard] = list(statement.guards)
-    lets: list[Let] = list(statement.lets)
-    replace: dict[str, Affine] = {}  # solved with coefficient 1: substituted away
+    solved: dict[str, tuple[Affine, int]] = {}  # variable -> (numerator, divisor), free of solved variables
     taken: set[str] = set()  # loop axes that already are a write axis
-    solved: set[str] = set()
     write: list[Affine] = []
     leading: list[Axis] = []
     # plain dimensions first: they keep their axis
@@ -102,6 +101,7 @@ def gather_or_reason(statement: Statement) -> tuple[Statement | None, str]:
         if name in axes and name not in taken:
             taken.add(name or "")
     claimed: set[str] = set()
+    rank = {n: k for k, n in enumerate(_by_expected_extent(statement))}
     for dimension, item in enumerate(statement.write.index):
         assert isinstance(item, Affine)
         extent = affine(size_name(statement.write.tensor, dimension))
@@ -111,31 +111,33 @@ def gather_or_reason(statement: Statement) -> tuple[Statement | None, str]:
             write.append(affine(name))
             leading.append(Axis(name, axes[name]))
             continue
-        own = [n for n in item.names() if n in axes and n not in taken and n not in solved]
         axis = fresh("p" if dimension == 0 else "pqrst"[min(dimension, 4)], used)
         used.add(axis)
         write.append(affine(axis))
         leading.append(Axis(axis, extent))
-        form = item.substitute(replace)
+        # what is solved already is put in before the next variable is chosen: form == scale*axis
+        form, scale = _eliminate(item, 1, solved)
+        own = [n for n in form.names() if n in axes and n not in taken]
         if not own:
-            guards.append(Zero(form - affine(axis)))
+            guards.append(Zero(form - affine({axis: scale})))
             continue
-        rank = {n: k for k, n in enumerate(_by_expected_extent(statement))}
-        steps = dict(item.terms)
-        variable = min(own, key=lambda n: (abs(steps[n]) != 1, rank[n]))
-        coefficient = item.coefficient(variable)
-        # coefficient*variable + rest == axis
+        current = form
+        variable = min(own, key=lambda n: (abs(current.coefficient(n)) != 1, rank[n]))
+        coefficient = form.coefficient(variable)
         rest = form - affine({variable: coefficient})
-        numerator = (affine(axis) - rest) * (1 if coefficient > 0 else -1)
-        solved.add(variable)
-        if abs(coefficient) == 1:
-            replace = {k: v.substitute({variable: numerator}) for k, v in replace.items()}
+        numerator = (affine({axis: scale}) - rest) * (1 if coefficient > 0 else -1)
+        known = {variable: (numerator, abs(coefficient))}
+        solved = {n: _eliminate(top, bottom, known) for n, (top, bottom) in solved.items()} | known
+    replace: dict[str, Affine] = {}  # integers without division: substituted away
+    lets: list[Let] = []
+    for variable, (numerator, divisor) in solved.items():
+        if divisor == 1:
             replace[variable] = numerator
-            guards.append(Interval(numerator, axes[variable]))
         else:
-            guards.append(Divides(numerator, abs(coefficient)))
-            guards.append(Interval(numerator, axes[variable] * abs(coefficient)))
-            lets.append(Let(variable, numerator, abs(coefficient)))
+            guards.append(Divides(numerator, divisor))
+            lets.append(Let(variable, numerator, divisor))
+        guards.append(Interval(numerator, axes[variable] * divisor))
+    lets = [*statement.lets, *lets]
     order = [*leading, *(a for a in statement.axes if a.name not in taken and a.name not in solved)]
     return (
         Statement(
@@ -150,6 +152,21 @@ def gather_or_reason(statement: Statement) -> tuple[Statement | None, str]:
         ),
         "",
     )
+
+
+def _eliminate(form: Affine, divisor: int, solved: dict[str, tuple[Affine, int]]) -> tuple[Affine, int]:
+    """Put solved variables into ``form / divisor``: an integer form over an integer, in lowest terms."""
+    for name, (numerator, denominator) in solved.items():
+        coefficient = form.coefficient(name)
+        if coefficient:
+            rest = form - affine({name: coefficient})
+            form = rest * denominator + numerator * coefficient
+            divisor *= denominator
+    common = math.gcd(divisor, form.constant, *(coefficient for _, coefficient in form.terms))
+    if common > 1:
+        form = Affine(tuple((n, c // common) for n, c in form.terms), form.constant // common)
+        divisor //= common
+    return form, divisor
 
 
 def _by_expected_extent(statement: Statement) -> list[str]:

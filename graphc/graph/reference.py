@@ -145,7 +145,12 @@ def evaluate_all(roots: Iterable[Node], values: Mapping[Node, Any]) -> dict[Node
                 for name, operand in zip(application.formula.inputs, application.operands, strict=True)
             }
             known = {name: extent_value(extent, sizes) for name, extent in application.sizes.items()}
-            results = run_formula(application.formula, tensors, known)
+            try:
+                results = run_formula(application.formula, tensors, known)
+            except DataError as error:
+                raise DataError(
+                    f"{error}\n  {node.gate} declared at {node.site}", node=node, gate=node.gate, site=node.site
+                ) from None
             for output, tensor in zip(application.outputs, application.formula.outputs, strict=True):
                 found[output] = results[tensor]
     return found

@@ -201,6 +201,8 @@ def test_marks_of_a_check_frame_the_wire_and_the_gate_input() -> None:
     drawing = draw(run, marks={"q": "differs", "f": "proved"})
     assert [e.mark for e in circuit_of(drawing).elements if e.name in "qf"] == ["differs", "proved"]
     assert "C0172C" in drawing.svg()
+    assert "dashed frame: differs" in drawing.svg()
+    assert overlaps(drawing.scene) == []
     x, q = run.back.find("x"), run.back.find("q")
     assert "C0172C" in draw(run, marks={(x, q): "differs"}).svg()
 
@@ -210,7 +212,7 @@ def test_array_wires_show_shape_and_gradient_norm() -> None:
     run = graphc.backward(graphc.sum(x * x)).at(x=[1.0, 2.0, 2.0])
     circuit = circuit_of(draw(run, style="circuit"))
     (element,) = [e for e in circuit.elements if e.name == "x"]
-    assert (element.value, element.gradient) == ("3", "‖∇‖ 6")
+    assert (element.value, element.gradient) == ("(3,)", "‖∇‖ 6")
 
 
 @pytest.mark.parametrize("name", LECTURE)
@@ -231,3 +233,16 @@ def test_the_neuron_is_drawn_within_a_second_in_any_format(tmp_path: Any) -> Non
         print(f"{suffix}: {time.perf_counter() - start:.3f} s")
     draw(router(), tmp_path / "router.svg")
     assert re.search("max", (tmp_path / "router.svg").read_text("utf-8"))
+
+
+def test_the_report_of_a_check_draws_its_verdicts_on_the_circuit() -> None:
+    x, y = graphc.inputs("x y")
+    report = graphc.check((x * y).named("f"), {"x": "y", "y": "y"})
+    drawing = report.draw()
+    assert {e.name: e.mark for e in circuit_of(drawing).elements}["y"] == "differs"
+    assert {e.name: e.mark for e in circuit_of(drawing).elements}["x"] in ("proved", "agrees")
+
+
+def test_marks_belong_to_the_circuit() -> None:
+    with pytest.raises(graphc.DrawingError, match="marks are drawn on wires"):
+        draw(simple(), style="cards", marks={"q": "differs"})

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphc.errors import DerivativeError
+import graphc
 from graphc.formula.adjoint import adjoint
 from graphc.formula.definition import Definition, bind
 from graphc.formula.expression import Call, Symbol
@@ -203,10 +203,12 @@ def test_a_maximum_hands_everything_to_the_first_winner() -> None:
     assert run(scatter, bound, sizes).tolist() == run(form, bound, sizes).tolist() == [[0.0, 5.0, 0.0]]
 
 
-def test_a_product_reduction_is_refused_with_advice() -> None:
-    formula = bind("product", Definition("y = prod(x[i], i)"), {"x": 1}, {})
-    with pytest.raises(DerivativeError, match=r"write the gate as exp\(sum\(log\(x\)\)\)"):
-        adjoint(formula, "x")
+@pytest.mark.parametrize("x", [[2.0, -3.0, 0.5], [2.0, 0.0, 0.5], [0.0, 0.0, 0.5], [0.0], [7.0]])
+def test_a_product_hands_each_factor_the_product_of_the_others(x: list[float]) -> None:
+    node = graphc.input("x", (len(x),), dtype="float64")
+    product = graphc.gate("y = prod(x[i], i)", name="product")(node)
+    found = graphc.backward(product).at(x=x).grad("x")
+    assert found.tolist() == [math.prod(x[:k] + x[k + 1 :]) for k in range(len(x))]
 
 
 @pytest.mark.parametrize("axis", ["g", "y", "p", "dy"])

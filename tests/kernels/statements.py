@@ -180,9 +180,7 @@ def reduction(operator: str, axis: int, body: Expression = x) -> Statement:
     written = [("i",), ("j",), ()]
     kept = {0: ("j",), 1: ("i",), 2: ()}[axis]
     del written
-    return statement(
-        at("t0", *kept), operator, {"i": "t1.0", "j": "t1.1"}, {"x": at("t1", "i", "j")}, body
-    )
+    return statement(at("t0", *kept), operator, {"i": "t1.0", "j": "t1.1"}, {"x": at("t1", "i", "j")}, body)
 
 
 def embedding() -> Statement:

@@ -12,20 +12,20 @@ from pathlib import Path
 
 import numpy
 import pytest
-from statements import at, elementwise, kernel, statement, x
 
 import graphc
 from graphc.errors import KernelError, Site
 from graphc.formula.expression import Symbol, call, number
 from graphc.kernels.cpu import cache
 from graphc.kernels.cpu.emit import emit
+from tests.kernels.statements import at, elementwise, kernel, statement, x
 
 ROOT = Path(graphc.__file__).parents[1]
 
 PROGRAM = """
     import sys, time
     import numpy
-    from statements import at, statement, kernel
+    from tests.kernels.statements import at, statement, kernel
     from graphc.formula.expression import Symbol, call, number
     from graphc.kernels.cpu import cache
     from graphc.kernels.cpu.emit import emit
@@ -46,7 +46,7 @@ PROGRAM = """
 
 def start(folder, text):
     code = textwrap.dedent(PROGRAM) + textwrap.dedent(text)
-    paths = [str(ROOT), str(Path(__file__).parent)]
+    paths = [str(ROOT)]
     environment = {**os.environ, "GRAPHC_CACHE": str(folder), "PYTHONPATH": os.pathsep.join(paths)}
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", code], env=environment, stdout=subprocess.PIPE,

@@ -7,8 +7,14 @@ import re
 
 import numpy
 import pytest
-from interpreter import interpret
-from statements import (
+
+from graphc.errors import KernelError
+from graphc.formula.expression import Number, Symbol, call, number
+from graphc.formula.statement import Divides, Gather, Interval, Zero, affine
+from graphc.kernels.cpu import cache
+from graphc.kernels.cpu.emit import emit
+from tests.kernels.interpreter import interpret
+from tests.kernels.statements import (
     at,
     conv,
     conv_input_gather,
@@ -28,12 +34,6 @@ from statements import (
     statement,
     x,
 )
-
-from graphc.errors import KernelError
-from graphc.formula.expression import Number, Symbol, call, number
-from graphc.formula.statement import Divides, Gather, Interval, Zero, affine
-from graphc.kernels.cpu import cache
-from graphc.kernels.cpu.emit import emit
 
 DTYPES = ("float32", "float64")
 TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
@@ -94,7 +94,7 @@ def test_every_loop_order_gives_the_same_result(hints):
 def test_a_gather_with_stride_has_no_division_left_in_its_loops():
     text = emit(kernel(conv_input_gather(2, 1, 1), "float32"))
     assert "%" not in text.split("def kernel")[1]
-    assert re.search(r"^\s+if ", text, flags=re.M) is None
+    assert re.search(r"^\s+if ", text, flags=re.MULTILINE) is None
 
 
 def pool_sizes(stride, padding):
@@ -171,9 +171,7 @@ def test_gathered_indices(dtype):
     agree(embedding(), {"t0": rows, "t1": table, "t2": tokens}, dtype)
     agree(embedding_adjoint(), {"t0": table, "t1": rows, "t2": tokens}, dtype)
     agree(embedding(), {"t0": rows, "t1": table, "t2": tokens.astype("int64")}, dtype)
-    picked = statement(
-        at("t0"), "sum", {"n": "t1.0"}, {"x": at("t1", "n", Gather(at("t2", "n")))}, call("neg", x)
-    )
+    picked = statement(at("t0"), "sum", {"n": "t1.0"}, {"x": at("t1", "n", Gather(at("t2", "n")))}, call("neg", x))
     agree(picked, {"t0": random(), "t1": random(6, 5), "t2": tokens}, dtype)
     empty = numpy.zeros(0, "int32")
     agree(embedding(), {"t0": random(0, 4), "t1": table, "t2": empty}, dtype)

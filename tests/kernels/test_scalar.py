@@ -7,9 +7,9 @@ import math
 import mpmath
 import numpy
 import pytest
-from statements import at, run, statement
 
 from graphc.formula.expression import FUNCTIONS, Number, Symbol, call, number
+from tests.kernels.statements import at, run, statement
 
 DTYPES = ("float32", "float64")
 #: Relative error in units of the type's epsilon.
@@ -164,12 +164,8 @@ def test_ordered_maxima_propagate_nan(dtype):
     nan, inf = math.nan, math.inf
     first = numpy.array([1, nan, 2, nan, inf, -inf, 3.0])
     second = numpy.array([nan, 1, 3, nan, 1, inf, 3.0])
-    numpy.testing.assert_array_equal(
-        apply(call("max", x, y), dtype, first, second), [nan, nan, 3, nan, inf, inf, 3]
-    )
-    numpy.testing.assert_array_equal(
-        apply(call("min", x, y), dtype, first, second), [nan, nan, 2, nan, 1, -inf, 3]
-    )
+    numpy.testing.assert_array_equal(apply(call("max", x, y), dtype, first, second), [nan, nan, 3, nan, inf, inf, 3])
+    numpy.testing.assert_array_equal(apply(call("min", x, y), dtype, first, second), [nan, nan, 2, nan, 1, -inf, 3])
     equal = apply(call("logaddexp", x, y), dtype, numpy.array([-inf, inf, 0.0]), numpy.array([-inf, inf, -inf]))
     numpy.testing.assert_array_equal(equal, [-inf, inf, 0])
 

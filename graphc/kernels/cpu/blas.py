@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib
 import importlib.util
 from pathlib import Path
 
@@ -43,9 +44,7 @@ def gemm_address(dtype: str) -> int:
     if found is not None:
         library, prefix = found
         return ctypes.cast(getattr(library, f"{prefix}{name}_"), ctypes.c_void_p).value or 0
-    from scipy.linalg import cython_blas
-
-    capsule = cython_blas.__pyx_capi__[name]
+    capsule = importlib.import_module("scipy.linalg.cython_blas").__pyx_capi__[name]
     api = ctypes.pythonapi
     api.PyCapsule_GetName.restype = ctypes.c_char_p
     api.PyCapsule_GetName.argtypes = [ctypes.py_object]

@@ -48,6 +48,9 @@ _LIBRARY = re.compile(
     r"(sin|cos|erf|pow|fmod|fmax|fmin|exp|log|log1p|expm1|tanh|fma|floor|ceil|rint|trunc)f?|mem(set|cpy|move)"
 )
 _MAGIC = b"graphc kernel"
+_SETTINGS = ("NUMBA_OPT", "NUMBA_LOOP_VECTORIZE", "NUMBA_SLP_VECTORIZE")
+
+_FLAGS = {"enable_pyobject": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "no_compile": True}
 
 _lock = threading.RLock()
 _loaded: dict[str, int] = {}  # hash -> address of the machine code
@@ -87,7 +90,7 @@ def _generator() -> str:
         *(f"{name} {importlib.metadata.version(name)}" for name in ("numba", "llvmlite")),
         *_host(),
         " ".join(sorted(FASTMATH)),
-        *(f"{name}={os.environ.get(name, '')}" for name in ("NUMBA_OPT", "NUMBA_LOOP_VECTORIZE", "NUMBA_SLP_VECTORIZE")),
+        *(f"{name}={os.environ.get(name, '')}" for name in _SETTINGS),
         *((here / name).read_text(encoding="utf-8") for name in ("memory.py", "scalar.py")),
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -216,7 +219,7 @@ class _Loader(importlib.machinery.SourceFileLoader):
         super().__init__(name, path)
         self.text = text
 
-    def get_code(self, fullname: str) -> CodeType:
+    def get_code(self, fullname: str) -> CodeType:  # noqa: ARG002 - the signature is importlib's
         return self.source_to_code(self.text.encode(), self.path)
 
 
@@ -226,19 +229,19 @@ def _llvm(full: str, digest: str, path: Path) -> str:
     from numba.core.compiler_lock import global_compiler_lock
     from numba.core.registry import cpu_target
 
-    name = f"graphc_kernel_{digest}"
-    spec = importlib.util.spec_from_file_location(name, path, loader=_Loader(name, str(path), full))
+    module_name = f"graphc_kernel_{digest}"
+    loader = _Loader(module_name, str(path), full)
+    spec = importlib.util.spec_from_file_location(module_name, path, loader=loader)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # before it runs: Numba looks a function's module up there
+    sys.modules[module_name] = module  # before it runs: Numba looks a function's module up there
     spec.loader.exec_module(module)
     flags = compiler.Flags()
     cpu_target.options.parse_as_flags(flags, {"error_model": "numpy", "fastmath": set(FASTMATH), "nopython": True})
-    flags.enable_pyobject = False
-    flags.no_cpython_wrapper = True
-    flags.no_cfunc_wrapper = True
-    flags.no_compile = True  # machine code is made below, once
+    # no Python objects, no wrappers, no machine code: that is made below, once
+    for name, setting in _FLAGS.items():
+        setattr(flags, name, setting)
     with global_compiler_lock:
         result = compiler.compile_extra(
             cpu_target.typing_context,
@@ -254,7 +257,7 @@ def _llvm(full: str, digest: str, path: Path) -> str:
         text = library.get_llvm_str()
     native = result.fndesc.llvm_func_name
     # a name that does not change from process to process, and no slot for Python's environment
-    slot = re.search(r'^@"?(_ZN08NumbaEnv[^" ]*)"? = .*\n', text, flags=re.M)
+    slot = re.search(r'^@"?(_ZN08NumbaEnv[^" ]*)"? = .*\n', text, flags=re.MULTILINE)
     if slot is not None and text.count(slot[1]) == 1:
         text = text.replace(slot[0], "")
     return text.replace(f'@"{native}"', f"@{_symbol(digest)}").replace(f"@{native}", f"@{_symbol(digest)}")

@@ -53,6 +53,8 @@ __all__ = ["compute_type", "emit", "extent_names"]
 #: Iterations of the innermost loop of a float32 sum between two compensated additions.
 BLOCK = 512
 _DEFAULT_EXTENT = 32
+_LONG_SUM = 8192
+_UNROLLED = 16
 _MODULE = "graphc.kernels.cpu"
 _NEUTRAL = {"set": 0, "sum": 0, "max": -math.inf, "min": math.inf, "prod": 1, "logsumexp": -math.inf,
             "argmax": 0, "argmin": 0}  # fmt: skip
@@ -81,9 +83,7 @@ def extent_names(kernel: Kernel) -> tuple[tuple[str, ...], ...]:
     assert kernel.statement is not None
     ranks, flat = _ranks(kernel.statement)
     return tuple(
-        (f"{tensor}.size",)
-        if tensor in flat
-        else tuple(f"{tensor}.{d}" for d in range(ranks.get(tensor, 0)))
+        (f"{tensor}.size",) if tensor in flat else tuple(f"{tensor}.{d}" for d in range(ranks.get(tensor, 0)))
         for tensor, _ in kernel.dtypes
     )
 
@@ -196,6 +196,7 @@ class _Emitter:
         self.used_sizes: dict[str, str] = {}
         self.strides: dict[tuple[str, int], str] = {}
         self.temporaries = 0
+        self.unrolled = False
         self.shared: dict[Expression, tuple[str, str]] = {}
         self.variables: set[str] = set()
         for tensor in (self.source.write.tensor, *self.source.tensors()):
@@ -447,14 +448,38 @@ class _Emitter:
                 result += 0.5  # one combination with memory for each start
             return result + 10 / self.typical(axis)
 
-        whole = self.source.operator in ("argmax", "argmin", "logsumexp")  # need all points of an element at once
-        candidates = self.reduced if whole and self.reduced else [*self.reduced, *self.free]
         axes = [*self.free, *self.reduced]
-        if not candidates:
+        if not axes:
             return axes
+        self.unrolled = self.small_window()
+        if self.unrolled:
+            if not self.free:
+                return axes
+            best = min(reversed(self.free), key=lambda a: round(total(a), 6))
+            return [*(a for a in self.free if a != best), best, *self.reduced]
+        # argmax and logsumexp need all points of an element together; a long chain of float32 additions in
+        # memory would lose digits that the compensated sum in registers keeps
+        length = math.prod(self.typical(a) for a in self.reduced)
+        long = self.source.operator == "sum" and self.real == "float32" and length > _LONG_SUM
+        whole = self.source.operator in ("argmax", "argmin", "logsumexp") or (long and self.race_free)
+        candidates = self.reduced if whole and self.reduced else [*self.reduced, *self.free]
         # among reduced axes ties go to the last; a free axis must be better to win
         best = min(reversed(candidates), key=lambda a: (round(total(a), 6), a in self.free and bool(self.reduced)))
         return [*(a for a in axes if a != best), best]
+
+    def small_window(self) -> bool:
+        """Whether the reduced axes are a few constant steps that no guard limits.
+
+        LLVM then writes them out, and the innermost free loop around them is vectorised.
+        """
+        extents = [self.extents.get(a) for a in self.reduced]
+        if not extents or any(e is None or e.terms for e in extents):
+            return False
+        limited = {n for q in self.inequalities for n in q.form.names()}
+        limited |= {n for d in self.divides for n in d.index.names()}
+        limited |= {n for let in self.lets for n in let.numerator.names()}
+        small = 0 < math.prod(e.constant for e in extents if e is not None) <= _UNROLLED
+        return small and not limited & set(self.reduced) and self.source.operator != "logsumexp"
 
     # ---- emission ------------------------------------------------------------------------------
 
@@ -669,8 +694,8 @@ class _Emitter:
         """Lower limit, upper limit and step of the loop ``level`` (1 is outermost)."""
         axis = self.loops[level - 1]
         # an eliminated axis has its limits among the inequalities only
-        lower = list(dict.fromkeys([*(["0"] if axis in extent else []), *self.lower[level]]))
-        upper = ([extent[axis]] if axis in extent else []) + list(dict.fromkeys(self.upper[level]))
+        lower: list[str] = list(dict.fromkeys([*(["0"] if axis in extent else []), *self.lower[level]]))
+        upper: list[str] = list(dict.fromkeys([*([extent[axis]] if axis in extent else []), *self.upper[level]]))
         low = lower[0] if len(lower) == 1 else f"max({', '.join(lower)})"
         high = upper[0] if len(upper) == 1 else f"min({', '.join(upper)})"
         if axis not in self.stepped:
@@ -717,6 +742,7 @@ class _Emitter:
             blocked = blocked | (set(self.reduced) if len(self.reduced) > 2 else set())
         for group in (self.free, self.reduced):
             kept = [a for a in self.loops if a in group and a in extent and a not in blocked]
+            kept = [a for a in kept if self.extents[a].terms]  # constant loops are unrolled
             if len(kept) < 2:
                 continue
             inner = kept[-1]
@@ -731,7 +757,7 @@ class _Emitter:
                         self.head.append(f"e{axis} = {extent[axis]}")
                         extent[axis] = f"e{axis}"
                 tests = [f"{extent[p]} == 1" for p in previous] + [
-                    f"{a} == {b if b else ''}{' * ' if b else ''}{extent[inner]}" for a, b in conditions
+                    f"{a} == {b and b + ' * '}{extent[inner]}" for a, b in conditions
                 ]
                 body = [f"{extent[inner]} *= {extent[outer]}", f"{extent[outer]} = 1"]
                 if tests:
@@ -748,7 +774,7 @@ class _Emitter:
             a, b = read.offset.get(outer, ""), read.offset.get(inner, "")
             if not a and not b:
                 continue
-            if not a or not b:
+            if not a or not b or (a == "1" and b == "1"):
                 return None
             conditions[(a, "" if b == "1" else _paren(b))] = None
         # where the outer stride is the inner extent by name, the condition holds
@@ -760,12 +786,9 @@ class _Emitter:
 
     # ---- scalar text ---------------------------------------------------------------------------
 
-    def constant(self, value: float | int | Fraction) -> str:
+    def constant(self, value: float | Fraction) -> str:
         """Module-level name of a typed literal."""
-        if isinstance(value, Fraction):
-            number = value.numerator / value.denominator
-        else:
-            number = float(value)
+        number = float(value)
         if math.isinf(number):
             text = "np.inf" if number > 0 else "-np.inf"
         elif math.isnan(number):
@@ -794,10 +817,10 @@ class _Emitter:
         operands = [self.typed(o, names) for o in expression.operands]
         kinds = {kind for _, kind in operands}
         if name in ("and", "or", "not"):
-            texts = [self.truth(o, e) for o, e in zip(operands, expression.operands, strict=True)]
+            texts = [self.truth(o) for o in operands]
             return _infix(name, texts), "b"
         if name == "select":
-            condition = self.truth(operands[0], expression.operands[0])
+            condition = self.truth(operands[0])
             self.imports.add("either")
             if {operands[1][1], operands[2][1]} == {"b"}:
                 return f"either({condition}, {operands[1][0]}, {operands[2][0]})", "b"
@@ -831,9 +854,7 @@ class _Emitter:
         self.imports.add(spelled)
         return f"{spelled}({', '.join(texts)})", "f"
 
-    def power(
-        self, base: Expression, exponent: Expression, names: Mapping[str, tuple[str, str]]
-    ) -> tuple[str, str]:
+    def power(self, base: Expression, exponent: Expression, names: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
         x = self.as_real(self.typed(base, names), base)
         if isinstance(exponent, Number):
             value = exponent.value
@@ -875,13 +896,13 @@ class _Emitter:
             return local
         return f"real({text})"
 
-    def truth(self, operand: tuple[str, str], expression: Expression) -> str:
+    def truth(self, operand: tuple[str, str]) -> str:
         text, kind = operand
         if kind == "b":
             return text
         return f"({text} != {self.constant(0) if kind == 'f' else '0'})"
 
-    def value(self, level: int) -> str:
+    def value(self) -> str:
         """Write the reads and the body at the current depth; return the text of the value, a real."""
         names: dict[str, tuple[str, str]] = {}
         used = set(symbols(self.body))
@@ -1010,7 +1031,8 @@ class _Emitter:
             elif not (direct and reached):
                 init_level = min(max(guard - 1, 0), first_reduced)
         level = 0
-        fast = self.real == "float32" and s.operator == "sum" and suffix > 0
+        fast = self.real == "float32" and s.operator == "sum" and suffix > 0 and not self.unrolled
+        accumulator_depth = self.out.depth
         combined = accumulates or not direct
         step = _STEP[s.operator]
         for level in range(count + 1):
@@ -1030,7 +1052,7 @@ class _Emitter:
                     self.blocked_loop(level + 1, extent)
                 else:
                     self.open_loop(level + 1, extent)
-        value = self.value(count)
+        value = self.value()
         self.imports.add("store")
         pointer, place = self.offsets[self.write].pointer, self.current[self.write]
         if suffix:
@@ -1068,9 +1090,7 @@ class _Emitter:
         self.out.depth += 1
         self.out.add(f"part = {self.constant(0)}")
         ending = f", {step}" if step > 1 else ""
-        self.out.add(
-            f"for {self.loops[level - 1]} in range(start, min(start + {BLOCK * step}, {high}){ending}):"
-        )
+        self.out.add(f"for {self.loops[level - 1]} in range(start, min(start + {BLOCK * step}, {high}){ending}):")
         self.out.depth += 1
 
     def scalar_levels(self) -> tuple[int, int, list[list[str]], dict[str, str]]:
@@ -1088,7 +1108,8 @@ class _Emitter:
 
     def nest_position(self) -> None:
         """argmax, argmin: the first winner in row-major order; NaN wins over everything."""
-        self.loops = [*self.free, *self.reduced]  # the order of positions
+        # reduced axes in the order of positions
+        self.loops = [*(a for a in self.loops if a in self.free), *self.reduced]
         count, free, bases, extent = self.scalar_levels()
         better = ">" if self.source.operator == "argmax" else "<"
         self.start_level(free, bases)
@@ -1098,13 +1119,19 @@ class _Emitter:
         for level in range(free, count):
             self.open_loop(level + 1, extent)
             self.start_level(level + 1, bases)
-        self.out.add(f"value = {self.value(count)}")
+        self.out.add(f"value = {self.value()}")
         position = ""
         for axis in self.reduced:
             position = f"({position}) * {_paren(extent[axis])} + {axis}" if position else axis
-        self.out.add(f"if winner < 0 or value {better} best or (value != value and best == best):")
-        self.out.add("    best = value")
-        self.out.add(f"    winner = {position or '0'}")
+        if self.unrolled:
+            self.imports.add("either")
+            self.out.add(f"better = (winner < 0) | (value {better} best) | ((value != value) & (best == best))")
+            self.out.add("best = either(better, value, best)")
+            self.out.add(f"winner = either(better, {position or '0'}, winner)")
+        else:
+            self.out.add(f"if winner < 0 or value {better} best or (value != value and best == best):")
+            self.out.add("    best = value")
+            self.out.add(f"    winner = {position or '0'}")
         self.out.depth = depth
         self.imports.add("store")
         self.out.add(f"store({self.offsets[self.write].pointer}, {self.current[self.write]}, max(winner, 0))")
@@ -1124,14 +1151,14 @@ class _Emitter:
         for level in range(free, count):
             self.open_loop(level + 1, extent)
             self.start_level(level + 1, bases)
-        self.out.add(f"top = largest(top, {self.value(count)})")
+        self.out.add(f"top = largest(top, {self.value()})")
         self.out.depth = depth
         self.out.add(f"rest = {zero}")
         self.out.add(f"ties = {zero}")
         for level in range(free, count):
             self.open_loop(level + 1, extent)
             self.start_level(level + 1, bases)
-        self.out.add(f"value = {self.value(count)}")
+        self.out.add(f"value = {self.value()}")
         self.out.add(f"rest = sum_step(rest, either(value == top, {zero}, exp(value - top)))")
         self.out.add(f"ties = sum_step(ties, either(value == top, {one}, {zero}))")
         self.out.depth = depth
@@ -1145,9 +1172,7 @@ class _Emitter:
     def module(self) -> str:
         # sizes and strides may turn up while loops are written, but all are known before the first loop
         sizes = ["    " + line for line in self.head]
-        pointers = [
-            f"    t{k} = pointer_{dtype}(arguments[{k}])" for k, (_, dtype) in enumerate(self.kernel.dtypes)
-        ]
+        pointers = [f"    t{k} = pointer_{dtype}(arguments[{k}])" for k, (_, dtype) in enumerate(self.kernel.dtypes)]
         memory = {"load", "fetch", "store", "either", "integer"} & self.imports
         memory |= {f"pointer_{dtype}" for _, dtype in self.kernel.dtypes}
         scalar = self.imports - memory
@@ -1169,9 +1194,7 @@ class _Emitter:
             head.append(f"from {_MODULE}.scalar import power as powers")
         head.append("")
         head += [f'{name} = NAMES["{name}"]' for name in sorted(scalar - steps)]
-        head += [
-            f"power_{'minus_' if p < 0 else ''}{abs(p)} = powers({p})" for p in sorted(self.powers)
-        ]
+        head += [f"power_{'minus_' if p < 0 else ''}{abs(p)} = powers({p})" for p in sorted(self.powers)]
         head += [f"{name} = np.{self.real}({value})" for value, name in self.constants.items()]
         head += ["", "", "def kernel(arguments):"]
         return "\n".join([*head, *pointers, *sizes, *self.out.lines, ""])

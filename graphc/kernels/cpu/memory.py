@@ -1,3 +1,4 @@
+# ruff: noqa: ARG001 - Numba fixes the signatures of intrinsics and their code generators
 """Intrinsics that generated kernels use to reach memory, to call by address and to choose.
 
 Only generated modules import this file, so that Numba stays unloaded until something is compiled. Its text

@@ -495,9 +495,7 @@ def _require_finite(array: numpy.ndarray, what: str, launch: Launch | None) -> N
         return
     nan = int(numpy.isnan(array).sum())
     infinite = int(numpy.isinf(array).sum())
-    found = " and ".join(
-        f"{count} {name}" for count, name in ((nan, "NaN"), (infinite, "infinite values")) if count
-    )
+    found = " and ".join(f"{count} {name}" for count, name in ((nan, "NaN"), (infinite, "infinite values")) if count)
     where = f"\n  declared at {launch.site}" if launch is not None and launch.site else ""
     raise DataError(
         f"{what} has {found} among {array.size} elements; everything computed before it is finite{where}",

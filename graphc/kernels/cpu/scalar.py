@@ -1,3 +1,4 @@
+# ruff: noqa: ARG001 - Numba fixes the signatures of intrinsics and their code generators
 """The scalar functions of the language on the CPU, one row for each name, both float types.
 
 Each function is LLVM code built through a small value class, generic in the float type and free of
