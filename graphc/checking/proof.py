@@ -335,7 +335,8 @@ class Prover:
                 if not self._ready:
                     self._answers.get(timeout=self.START)
                     self._ready = True
-                question = json.dumps({"claim": to_text(claim), "gradient": to_text(gradient)})
+                texts = {"claim": to_text(claim), "gradient": to_text(gradient)}
+                question = json.dumps({**texts, "seconds": seconds})
                 process.stdin.write(question + "\n")
                 process.stdin.flush()
                 answer = self._answers.get(timeout=seconds)

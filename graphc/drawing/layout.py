@@ -3,7 +3,7 @@
 The layered layout below needs nothing and is the default: its wires are straight where they can be, and
 the picture is the same on every machine. Graphviz can be asked for by name, as the package `pygraphviz`
 (inside the process, or in a child process for large graphs) or as the program ``dot``. Measured on
-unrolled LSTMs with shared weights, it needs more than 20 s at 600 blocks, the layered layout 2 s.
+random graphs of 600 blocks, it needs more than 20 s, the layered layout 2 s.
 All engines keep blocks apart and lead wires around them.
 
 Source: Sugiyama, Tagawa, Toda, "Methods for visual understanding of hierarchical system structures"

@@ -27,6 +27,16 @@ def _quiet(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+def _truth_as_number(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Take a condition that is used as a number for 0 or 1: NumPy would add two of them by "or"."""
+
+    @functools.wraps(function)
+    def wrapped(*operands: Any) -> Any:
+        return function(*(x * 1.0 if getattr(x, "dtype", None) == bool else x for x in operands))
+
+    return wrapped
+
+
 def _sigmoid(x: Any) -> Any:
     # exp only of what is not positive: no overflow, and sigmoid(-800) underflows like exp(-800)
     e = numpy.exp(-numpy.abs(x))
@@ -68,15 +78,15 @@ NUMPY: Mapping[str, Callable[..., Any]] = {
         "greater_equal": numpy.greater_equal,
         "equal": numpy.equal,
         "not_equal": numpy.not_equal,
-        "add": numpy.add,
-        "sub": numpy.subtract,
-        "mul": numpy.multiply,
+        "add": _truth_as_number(numpy.add),
+        "sub": _truth_as_number(numpy.subtract),
+        "mul": _truth_as_number(numpy.multiply),
         "div": numpy.true_divide,
         "floordiv": numpy.floor_divide,
-        "neg": numpy.negative,
+        "neg": _truth_as_number(numpy.negative),
         # float_power: numpy.power refuses a negative integer exponent
         "pow": numpy.float_power,
-        "exp": numpy.exp,
+        "exp": _truth_as_number(numpy.exp),
         "log": numpy.log,
         "log1p": numpy.log1p,
         "expm1": numpy.expm1,
@@ -90,7 +100,7 @@ NUMPY: Mapping[str, Callable[..., Any]] = {
         "softplus": _softplus,
         "logaddexp": numpy.logaddexp,
         "abs": numpy.abs,
-        "sign": numpy.sign,
+        "sign": _truth_as_number(numpy.sign),
         "max": _max,
         "min": _min,
         "select": numpy.where,

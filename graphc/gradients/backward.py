@@ -348,7 +348,7 @@ class Backward:
         return verbs.lookup("draw")(self, path, **options)
 
     def _repr_svg_(self) -> str:
-        return self.draw().svg()
+        return self.draw()._repr_svg_()
 
     def __str__(self) -> str:
         rows = [("gate", "operand", "local", "upstream", "downstream")]

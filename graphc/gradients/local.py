@@ -13,6 +13,7 @@ from graphc.formula.expression import (
     number,
     operation_count,
     substitute,
+    to_text,
 )
 from graphc.formula.statement import Formula
 from graphc.formula.symbolic import derivative, output_form
@@ -77,6 +78,11 @@ def _operand_symbols(node: Node) -> dict[str, Expression]:
     return replacements
 
 
+def _length(expression: Expression) -> int:
+    """Operations as a reader counts them: sech(u)^2 is longer to think of than 1 - y^2."""
+    return operation_count(expression) + 2 * to_text(expression).count("sech2")
+
+
 def node_expression(node: Node) -> Expression:
     """Body of an elementwise node in the labels of its operands."""
     formula = node.formula
@@ -111,6 +117,6 @@ def local_expression(node: Node, operand: int) -> Expression:
         if through is not None:
             replacements = {**_operand_symbols(node), "*output": Symbol(node.label)}
             outer = fold(substitute(through, replacements))
-            if operation_count(outer) <= operation_count(inner):
+            if _length(outer) <= _length(inner):
                 return outer
     return inner

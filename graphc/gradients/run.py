@@ -208,7 +208,7 @@ class Run:
         return verbs.lookup("frames")(self, path, **options)
 
     def _repr_svg_(self) -> str:
-        return self.draw().svg()
+        return self.draw()._repr_svg_()
 
     def __str__(self) -> str:
         from graphc.formula.expression import to_text

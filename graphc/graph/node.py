@@ -273,7 +273,7 @@ class Node:
         return verbs.lookup("draw")(self, path, **options)
 
     def _repr_svg_(self) -> str | None:
-        return verbs.lookup("draw")(self).svg() if verbs.known("draw") else None
+        return verbs.lookup("draw")(self)._repr_svg_() if verbs.known("draw") else None
 
 
 def as_node(value: Any, dtype: str = "float32", site: Site | None = None) -> Node:

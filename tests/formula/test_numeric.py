@@ -99,6 +99,18 @@ def test_comparisons_give_booleans() -> None:
         assert NUMPY[name](numpy.ones(3), numpy.zeros(3)).dtype == bool
 
 
+def test_conditions_count_as_zero_and_one_in_arithmetic() -> None:
+    yes = NUMPY["less"](numpy.zeros(2), numpy.ones(2))
+    assert (NUMPY["add"](yes, yes) == 2).all()
+    assert (NUMPY["sub"](yes, yes) == 0).all()
+    assert (NUMPY["neg"](yes) == -1).all()
+    assert (NUMPY["mul"](yes, yes) == 1).all()
+    assert NUMPY["exp"](yes).dtype == numpy.float64
+    assert NUMPY["sigmoid"](yes).dtype == NUMPY["tanh"](yes * 1.0).dtype
+    for name, row in FUNCTIONS.items():
+        assert numpy.isfinite(NUMPY[name](*[yes] * row.arity)).all(), name
+
+
 def test_sigmoid_underflows_gently() -> None:
     assert NUMPY["sigmoid"](-745.0) == numpy.exp(-745.0) > 0
     assert NUMPY["sigmoid"](-800.0) == 0

@@ -234,3 +234,14 @@ def test_texts_never_hold_names_of_users():
     s = elementwise(call("mul", x, Symbol("y")))
     text = emit(kernel(s, "float32"))
     assert re.fullmatch(r"[\x20-\x7e\n]*", text)
+
+
+def test_without_room_for_files_kernels_still_run(private, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cache.tempfile, "mkstemp", full)
+    with pytest.warns(RuntimeWarning, match="kernels cannot be kept in .* \\(No space left on device\\)") as caught:
+        assert value(11.0) == 60
+        assert value(12.0) == 65
+    assert len(caught) == 1

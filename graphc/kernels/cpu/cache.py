@@ -27,7 +27,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
@@ -53,6 +53,17 @@ _SETTINGS = ("NUMBA_OPT", "NUMBA_LOOP_VECTORIZE", "NUMBA_SLP_VECTORIZE")
 _FLAGS = {"enable_pyobject": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "no_compile": True}
 
 _lock = threading.RLock()
+
+
+def _forked() -> None:
+    """A child must not wait for a lock that another thread of its parent held."""
+    global _lock  # noqa: PLW0603 - replaced in the child only
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
 _loaded: dict[str, int] = {}  # hash -> address of the machine code
 _warned: set[str] = set()
 
@@ -122,12 +133,19 @@ def path_of(text: str) -> Path:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a whole file or nothing."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:12]}-")
+    """Write a whole file or nothing; without a place to write, kernels last as long as the process."""
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:12]}-")
+    except OSError as error:
+        _warn("folder", f"kernels cannot be kept in {path.parent} ({error.strerror}); every start compiles them")
+        return
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
         os.replace(temporary, path)  # noqa: PTH105 - the atomic one
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        _warn("folder", f"kernels cannot be kept in {path.parent} ({error.strerror}); every start compiles them")
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -141,18 +159,28 @@ def _locked(directory: Path, digest: str) -> Iterator[None]:
     except ImportError:  # Windows: files are whole in any case, only work may be done twice
         yield
         return
-    handle = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.lockf(handle, fcntl.LOCK_EX, 1, int(digest[:7], 16))
+        handle = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:  # a read-only folder: nothing will be written either
+        yield
+        return
+    try:
+        with suppress(OSError):  # file systems without locks: as on Windows
+            fcntl.lockf(handle, fcntl.LOCK_EX, 1, int(digest[:7], 16))
         yield
     finally:
         os.close(handle)
 
 
+def _warn(key: str, message: str) -> None:
+    """Warn once for each key."""
+    if key not in _warned:
+        _warned.add(key)
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
+
+
 def _damaged(path: Path, what: str) -> None:
-    if path.name not in _warned:
-        _warned.add(path.name)
-        warnings.warn(f"the cached kernel {path} {what}; it is built again", RuntimeWarning, stacklevel=2)
+    _warn(path.name, f"the cached kernel {path} {what}; it is built again")
 
 
 def _read_object(path: Path, digest: str) -> bytes | None:
