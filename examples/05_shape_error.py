@@ -20,15 +20,17 @@ assert message.count("05_shape_error.py") >= 2
 
 # %% A misspelt gate
 try:
-    graphc.sigmiod
+    activation = graphc.sigmiod
 except AttributeError as error:
-    print(error)
-    assert "did you mean 'sigmoid'" in str(error)
+    message = str(error)
+print(message)
+assert "did you mean 'sigmoid'" in message
 
 # %% Data that do not fit the declaration
 step = graphc.compile([graphc.sum(x)])
 try:
     step(x=[[1.0, 2.0]])
 except graphc.DataError as error:
-    print(error)
-    assert "(N, 784)" in str(error)
+    message = str(error)
+print(message)
+assert "(N, 784)" in message

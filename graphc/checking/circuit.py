@@ -125,8 +125,8 @@ class Circuit:
         by_name = dict(zip(formula.inputs, node.operands, strict=True))
         return {p: values[by_name[a.tensor].id] for p, a in formula.statements[0].reads}
 
-    def state(self, point: Mapping[str, Any]) -> State:
-        """Evaluate everything at a point, in the working precision of mpmath.
+    def values(self, point: Mapping[str, Any]) -> dict[int, Any]:
+        """Value of every node at a point, by number of the node.
 
         Raises
         ------
@@ -143,6 +143,17 @@ class Circuit:
                 values[node.id] = constant(_literal(node).value)
             else:
                 values[node.id] = point[node.label]
+        return values
+
+    def state(self, point: Mapping[str, Any]) -> State:
+        """Evaluate everything at a point, in the working precision of mpmath.
+
+        Raises
+        ------
+        OutsideDomain
+            If some gate has no real value there.
+        """
+        values = self.values(point)
         tied = [n for n in self.kinked if self._tie(n, values)]
         slopes = self._slopes(values, {})
         gradients = self._sweep(slopes)

@@ -8,6 +8,7 @@ kinks, points of larger scale and points exactly on the kinks are added.
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +30,8 @@ DIGITS = 60
 #: Precision with which a difference is confirmed: rounding explains nothing there.
 MOST_DIGITS = 3840
 
-_TOO_MANY_DIGITS = 30_000
+#: Beyond it a confirmation takes too long; the point is then left out.
+_TOO_MANY_DIGITS = 6000
 
 #: Digits that must agree; what rounding takes from the rest is checked by working with more digits.
 AGREEING = 40
@@ -139,7 +141,7 @@ class _Judge:
             return False  # 1 - sigmoid(10**6) tells nothing about who wrote it
         again = self.state(point, digits)
         second = self.claimed(claim, again, digits)
-        return second is None or _apart(second, again, claim.target, digits)
+        return second is None or _apart(second, again, claim.target, digits, _noise(again, digits))
 
 
 def _depth(state: State) -> int:
@@ -150,13 +152,22 @@ def _depth(state: State) -> int:
     return 2 * DIGITS + int(max(abs(mpmath.mag(v)) for v in numbers if v != 0) * 0.302)
 
 
-def _apart(value: Any, state: State, target: Node, digits: int) -> bool:
+def _noise(state: State, digits: int) -> Any:
+    """What rounding may leave of an exact zero: x - x is zero, x - (x/3)*3 is not."""
+    import mpmath
+
+    with mpmath.workdps(DIGITS):
+        numbers = itertools.chain(state.values.values(), state.gradients.values(), state.slopes)
+        return max(mpmath.mpf(1), *map(abs, numbers)) * mpmath.mpf(10) ** (DIGITS // 3 - digits)
+
+
+def _apart(value: Any, state: State, target: Node, digits: int, noise: Any = 0) -> bool:
     import mpmath
 
     with mpmath.workdps(digits):
         correct = state.gradients[target.id]
         low, high = state.intervals.get(target.id, (correct, correct))
-        margin = max(abs(low), abs(high), abs(value)) * mpmath.mpf(10) ** -AGREEING
+        margin = max(abs(low), abs(high), abs(value)) * mpmath.mpf(10) ** -AGREEING + noise
         return not (low - margin <= value <= high + margin)
 
 
@@ -209,6 +220,56 @@ def _solve(judge: _Judge, difference: Expression) -> Iterator[dict[str, Fraction
             continue
 
 
+def _near(
+    judge: _Judge, difference: Expression, points: Sequence[Mapping[str, Fraction]]
+) -> Iterator[dict[str, Fraction]]:
+    """Points on both sides of a kink and close to it, between two points on different sides."""
+    import mpmath
+
+    labels = {node.label: node.id for node in judge.circuit.nodes}
+
+    def side(point: Mapping[str, Fraction]) -> int:
+        try:
+            with mpmath.workdps(20):
+                values = judge.circuit.values({n: constant(v) for n, v in point.items()})
+                environment = {
+                    n: values[labels.get(n, judge.names.get(n, 0))] for n in symbols(difference) if n != "pi"
+                }
+                environment.setdefault("pi", +mpmath.mp.pi)
+                return int(mpmath.sign(evaluate(difference, environment, judge.functions, constant)))
+        except (OutsideDomain, KeyError):
+            return 0
+
+    sides: dict[int, list[Mapping[str, Fraction]]] = {-1: [], 0: [], 1: []}
+    for point in points:
+        sides[side(point)].append(point)
+    for _ in range(30):  # one side not seen yet: look further afield
+        if sides[1] and sides[-1]:
+            break
+        point = judge.settled(judge.generic(judge.random.choice((0.1, 1.0, 4.0, 20.0, 100.0))))
+        known = sides[side(point)]
+        if not known:
+            yield point
+        known.append(point)
+    if not (sides[1] and sides[-1]) or judge.integers:
+        return
+    for _ in range(3):  # a difference may vanish in several places
+        below, above = judge.random.choice(sides[-1]), judge.random.choice(sides[1])
+        low, high = Fraction(0), Fraction(1)
+        for _ in range(12):
+            middle = (low + high) / 2
+            if side(_between(below, above, middle)) < 0:
+                low = middle
+            else:
+                high = middle
+        for t in (low - Fraction(1, 100), high + Fraction(1, 100)):
+            yield _between(below, above, t + Fraction(judge.random.randrange(1, 10**9), 10**20))
+
+
+def _between(below: Mapping[str, Fraction], above: Mapping[str, Fraction], t: Fraction) -> dict[str, Fraction]:
+    return {n: below[n] * (1 - t) + above[n] * t for n in below}
+
+
 def judge(
     circuit: Circuit,
     claims: Sequence[Claim],
@@ -238,6 +299,7 @@ def judge(
     verdicts = [Verdict() for _ in claims]
     undefined: list[list[tuple[dict[str, Fraction], State]]] = [[] for _ in claims]
     generic = 0
+    visited: list[Mapping[str, Fraction]] = []
 
     def visit(point: Mapping[str, Fraction], kind: str) -> bool:
         point = self.settled(point)
@@ -245,6 +307,7 @@ def judge(
             state = self.state(point, DIGITS)
         except OutsideDomain:
             return False
+        visited.append(point)
         for k, (claim, verdict) in enumerate(zip(claims, verdicts, strict=True)):
             if verdict.counterexample is not None and kind != "generic":
                 continue
@@ -296,6 +359,11 @@ def judge(
                 if late():
                     return verdicts
                 visit(point, "tie")
+        for difference in differences[:12]:
+            if late():
+                return verdicts
+            for point in _near(self, difference, visited[:40]):
+                visit(point, "generic")
         for scale in (1.0, 1.0, 3.0, 3.0, 10.0, 10.0):
             if late():
                 return verdicts

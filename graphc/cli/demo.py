@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from graphc import gates as _gates  # noqa: F401 - fills the registry
 from graphc.errors import DataError, DrawingError
+from graphc.gradients import Backward, Run, backward
 from graphc.graph import Node, registry
 from graphc.graph.declare import input as declare_input
 from graphc.graph.declare import inputs
-from graphc.gradients import Backward, Run, backward
+
+if TYPE_CHECKING:
+    from graphc.training import Trainer
 
 __all__ = ["demo", "digits_network", "neuron", "train_digits"]
 
@@ -56,8 +59,11 @@ def digits_network() -> tuple[Node, Node]:
     return scores, call("softmax_cross_entropy")(scores, label).named("loss")
 
 
-def train_digits(seed: int = 0, progress: bool = True):  # noqa: ANN201 - the type would load the trainer
-    """Train the network on the digits and return the trainer; its history has the accuracies."""
+def train_digits(seed: int = 0, *, progress: bool = True, began: float | None = None) -> Trainer:
+    """Train the network on the digits and return the trainer; its history has the accuracies.
+
+    With ``began``, a time of `time.perf_counter`, it prints how long the kernels took from there.
+    """
     from graphc.datasets import digits
     from graphc.training import SGD, Trainer, accuracy
 
@@ -70,6 +76,8 @@ def train_digits(seed: int = 0, progress: bool = True):  # noqa: ANN201 - the ty
         metrics={"accuracy": accuracy(scores, label)},
         seed=seed,
     )
+    if began is not None:
+        print(f"kernels ready after {time.perf_counter() - began:.1f} s\n", flush=True)
     for rate, epochs in SCHEDULE:
         trainer.optimizer.learning_rate = rate
         trainer.fit(train, batch_size=32, epochs=epochs, validation=test, progress=progress)
@@ -89,7 +97,7 @@ def demo(folder: str, seed: int = 0) -> int:
     start = time.perf_counter()
     print("1. A neuron, f = 1/(1 + exp(-(w0*x0 + w1*x1 + w2))), worked backwards\n")
     print("   p = w0*x0   q = w1*x1   s = p + q   t = s + w2   n = -t   e = exp(n)   d = e + 1   f = 1/d\n")
-    back, run = neuron()
+    _, run = neuron()
     print(run)
     print(f"\nf = {float(run.value('f')):.4f}; its derivatives with respect to the inputs:")
     for name in ("w0", "x0", "w1", "x1", "w2"):
@@ -101,9 +109,9 @@ def demo(folder: str, seed: int = 0) -> int:
     _, loss = digits_network()
     print(count(loss))
     epochs = sum(n for _, n in SCHEDULE)
-    print(f"\nTraining for {epochs} epochs on 1,438 of them; kernels are compiled at the first run.\n", flush=True)
+    print(f"\nTraining for {epochs} epochs on 1,438 of them; kernels are compiled at the first run.", flush=True)
     began = time.perf_counter()
-    trainer = train_digits(seed)
+    trainer = train_digits(seed, began=start)
     print(trainer.history)
     accuracy = trainer.history["validation accuracy"][-1]
     print(f"\ntest accuracy {accuracy:.2%} on 359 digits that it never saw", end="; ")
@@ -111,8 +119,8 @@ def demo(folder: str, seed: int = 0) -> int:
     pictures.append(trainer.history.plot(place / "loss.svg"))
     print(f"\nwrote {', '.join(map(str, pictures))} in {time.perf_counter() - start:.1f} s")
     print(
-        "next:  graphc draw \"(x+y)*z\" --at x=-2,y=5,z=-4 -o f.svg\n"
-        "       graphc check \"1/(1+exp(-x))\" --claim x=\"f*(1-f)\"\n"
+        'next:  graphc draw "(x+y)*z" --at x=-2,y=5,z=-4 -o f.svg\n'
+        '       graphc check "1/(1+exp(-x))" --claim x="f*(1-f)"\n'
         "       graphc gates conv2d"
     )
     return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from graphc import gates as _gates  # noqa: F401 - fills the registry
 from graphc.errors import FormulaError, GraphcError
 from graphc.formula.expression import Call, Expression, Number, Symbol, symbols, to_text
 from graphc.formula.parser import parse_expression

@@ -6,8 +6,8 @@ import json
 
 from graphc.cli.expression import assignments, declare, numbers
 from graphc.errors import GraphcError, did_you_mean
-from graphc.graph import topological
 from graphc.gradients import backward
+from graphc.graph import topological
 
 __all__ = ["check_expression", "draw_expression"]
 

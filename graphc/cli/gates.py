@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from graphc import gates as _gates  # noqa: F401 - fills the registry
 from graphc.graph import registry
 
 __all__ = ["show_gates"]

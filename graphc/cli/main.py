@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -83,9 +84,7 @@ def _run(options: argparse.Namespace) -> int:
         case "draw":
             from graphc.cli.expressions import draw_expression
 
-            return draw_expression(
-                options.expression, options.at, options.output, options.frames, options.theme
-            )
+            return draw_expression(options.expression, options.at, options.output, options.frames, options.theme)
         case "check":
             from graphc.cli.expressions import check_expression
 
@@ -104,6 +103,16 @@ def _run(options: argparse.Namespace) -> int:
             return show_cache(options.action)
 
 
+def _bracketed(arguments: Sequence[str]) -> list[str]:
+    """Put brackets around an expression that begins with a minus, which would be read as an option."""
+    result = list(arguments)
+    if len(result) > 1 and result[0] in ("draw", "check"):
+        text = result[1]
+        if text.startswith("-") and not text.startswith(("--", "-o", "-h")):
+            result[1] = f"({text})"
+    return result
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
@@ -119,11 +128,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     try:
-        options = parser.parse_args(argv)
+        options = parser.parse_args(_bracketed(sys.argv[1:] if argv is None else argv))
     except SystemExit as stop:  # argparse has printed help, version or usage
         return stop.code if isinstance(stop.code, int) else 2
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a terminal that cannot print a letter shows a question mark
+        if isinstance(stream, io.TextIOWrapper):  # a letter that cannot be printed becomes a question mark
             with contextlib.suppress(ValueError, OSError):
                 stream.reconfigure(errors="replace")
     if options.command is None:

@@ -15,24 +15,19 @@ import numpy
 
 __all__ = ["NUMPY"]
 
+_BOOLEAN = numpy.dtype(bool)
+
 
 def _quiet(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Let IEEE arithmetic speak through its values only."""
+    """Let IEEE arithmetic speak through its values only, and count conditions as 0 and 1.
+
+    NumPy would add two conditions by "or", and refuses to negate one.
+    """
 
     @functools.wraps(function)
     def wrapped(*operands: Any) -> Any:
         with numpy.errstate(all="ignore"):
-            return function(*operands)
-
-    return wrapped
-
-
-def _truth_as_number(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Take a condition that is used as a number for 0 or 1: NumPy would add two of them by "or"."""
-
-    @functools.wraps(function)
-    def wrapped(*operands: Any) -> Any:
-        return function(*(x * 1.0 if getattr(x, "dtype", None) == bool else x for x in operands))
+            return function(*(x * 1.0 if getattr(x, "dtype", None) is _BOOLEAN else x for x in operands))
 
     return wrapped
 
@@ -78,15 +73,15 @@ NUMPY: Mapping[str, Callable[..., Any]] = {
         "greater_equal": numpy.greater_equal,
         "equal": numpy.equal,
         "not_equal": numpy.not_equal,
-        "add": _truth_as_number(numpy.add),
-        "sub": _truth_as_number(numpy.subtract),
-        "mul": _truth_as_number(numpy.multiply),
+        "add": numpy.add,
+        "sub": numpy.subtract,
+        "mul": numpy.multiply,
         "div": numpy.true_divide,
         "floordiv": numpy.floor_divide,
-        "neg": _truth_as_number(numpy.negative),
+        "neg": numpy.negative,
         # float_power: numpy.power refuses a negative integer exponent
         "pow": numpy.float_power,
-        "exp": _truth_as_number(numpy.exp),
+        "exp": numpy.exp,
         "log": numpy.log,
         "log1p": numpy.log1p,
         "expm1": numpy.expm1,
@@ -100,7 +95,7 @@ NUMPY: Mapping[str, Callable[..., Any]] = {
         "softplus": _softplus,
         "logaddexp": numpy.logaddexp,
         "abs": numpy.abs,
-        "sign": _truth_as_number(numpy.sign),
+        "sign": numpy.sign,
         "max": _max,
         "min": _min,
         "select": numpy.where,

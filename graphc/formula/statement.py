@@ -81,10 +81,19 @@ class Affine:
 
     def substitute(self, replacements: Mapping[str, Affine]) -> Affine:
         """Replace names by forms, all at once."""
-        result = Affine((), self.constant)
+        if not any(name in replacements for name, _ in self.terms):
+            return self
+        terms: dict[str, int] = {}
+        constant = self.constant
         for name, coefficient in self.terms:
-            result = result + replacements.get(name, Affine(((name, 1),))) * coefficient
-        return result
+            form = replacements.get(name)
+            if form is None:
+                terms[name] = terms.get(name, 0) + coefficient
+                continue
+            constant += coefficient * form.constant
+            for inner, factor in form.terms:
+                terms[inner] = terms.get(inner, 0) + coefficient * factor
+        return affine(terms, constant)
 
     def value(self, environment: Mapping[str, int]) -> int:
         """Evaluate; works on arrays as well."""
@@ -110,7 +119,10 @@ def affine(terms: Mapping[str, int] | str, constant: int = 0) -> Affine:
     """Build a canonical `Affine` from coefficients, or from one name."""
     if isinstance(terms, str):
         return Affine(((terms, 1),), constant)
-    return Affine(tuple(sorted((n, c) for n, c in terms.items() if c)), constant)
+    found = [(n, c) for n, c in terms.items() if c]
+    if len(found) > 1:
+        found.sort()
+    return Affine(tuple(found), constant)
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,13 @@ def evaluate(roots: Iterable[Node], values: Mapping[Node, Any]) -> list[Array]:
 
 def evaluate_all(roots: Iterable[Node], values: Mapping[Node, Any]) -> dict[Node, Array]:
     """Evaluate nodes and return the value of every node below them; see `evaluate`."""
-    order = topological(roots)
+    wanted = list(roots)
+    order = topological(wanted)
+    needed = {root.id for root in wanted}
+    for node in reversed(order):  # what lies below a given value is not needed for it
+        if node.id in needed and node not in values:
+            needed |= {operand.id for operand in node.operands}
+    order = [node for node in order if node.id in needed]
     sizes = bind_sizes(values)
     found: dict[Node, Array] = {}
     for node in order:

@@ -119,9 +119,7 @@ class Count:
         left = (0, 1, 2, 5)
         lines = []
         for row in rows:
-            cells = [
-                row[k].ljust(w) if k in left else row[k].rjust(w) for k, w in enumerate(widths) if w
-            ]
+            cells = [row[k].ljust(w) if k in left else row[k].rjust(w) for k, w in enumerate(widths) if w]
             lines.append("  ".join(cells).rstrip())
         rule = "-" * max(map(len, lines))
         given = ", ".join(f"{name} = {value}" for name, value in self.sizes.items())
@@ -265,9 +263,7 @@ class _Counter:
             for application in row.applications.values()
             for statement in application.formula.statements
         ]
-        main = max(
-            row.nodes, key=lambda n: any(o.kind == "parameter" and len(o.shape) > 1 for o in n.operands)
-        )
+        main = max(row.nodes, key=lambda n: any(o.kind == "parameter" and len(o.shape) > 1 for o in n.operands))
         parameters = sum(_elements_number(p) for p in row.parameters)
         memory = memory + sum(_elements_number(p) * item_bytes(p.dtype) for p in row.parameters)
         return Layer(

@@ -160,15 +160,9 @@ class Batches:
         empty = True
         for number, item in enumerate(iterable):
             if not (hasattr(item, "keys") and hasattr(item, "__getitem__")):
-                raise DataError(
-                    f"{self.what}: batch {number} is a {type(item).__name__}, expected a dict of arrays"
-                )
+                raise DataError(f"{self.what}: batch {number} is a {type(item).__name__}, expected a dict of arrays")
             batch = self._picked(item)
-            lengths = {
-                self._length(label, batch[label], axis)
-                for label, axis in self.axes.items()
-                if axis is not None
-            }
+            lengths = {self._length(label, batch[label], axis) for label, axis in self.axes.items() if axis is not None}
             empty = False
             yield batch, next(iter(lengths)) if len(lengths) == 1 else 1
         if empty:

@@ -33,7 +33,7 @@ def _digest(metadata: str, tensors: Mapping[str, numpy.ndarray]) -> str:
     for name in sorted(tensors):
         array = tensors[name]
         digest.update(f"\n{name} {array.dtype} {array.shape}\n".encode())
-        digest.update(memoryview(array).cast("B") if array.size else b"")
+        digest.update(array.data.cast("B") if array.size else b"")
     return digest.hexdigest()
 
 
@@ -116,14 +116,17 @@ def read_checkpoint(path: Any) -> tuple[dict[str, Any], dict[str, numpy.ndarray]
     """
     from safetensors import SafetensorError, safe_open
 
-    target = Path(path)
+    try:
+        target = Path(path)
+    except TypeError:
+        raise CheckpointError(f"a path is a text or a pathlib.Path, found {type(path).__name__}") from None
     title = f"the checkpoint {str(target)!r}"
     if not target.exists():
         raise CheckpointError(f"there is no file {str(target)!r} (looked in {target.absolute().parent})")
     if target.is_dir():
         raise CheckpointError(f"{str(target)!r} is a folder; a checkpoint is one file, written by Trainer.save")
+    size = target.stat().st_size
     try:
-        size = target.stat().st_size
         with safe_open(target, framework="numpy") as file:
             stored = file.metadata() or {}
             if _KEY not in stored:

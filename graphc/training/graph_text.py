@@ -178,9 +178,7 @@ def _build(graph: Any, arrays: Mapping[str, numpy.ndarray]) -> tuple[list[Node],
                 outputs[number] = _application_from(stored, nodes, gates)
             node = outputs[number][_position(entry["output"], len(outputs[number]))]
             if node.dtype != entry["dtype"]:
-                raise CheckpointError(
-                    f"{stored_name(entry)} has dtype {node.dtype}, the file says {entry['dtype']}"
-                )
+                raise CheckpointError(f"{stored_name(entry)} has dtype {node.dtype}, the file says {entry['dtype']}")
             if name is not None:
                 node.named(name)
         elif kind == "constant":
@@ -210,9 +208,7 @@ def _leaf_from(entry: Mapping[str, Any]) -> Node:
         case "input":
             return declare_input(entry["name"], shape, entry["dtype"])
         case "parameter":
-            return parameter(
-                entry["name"], shape, dtype=entry["dtype"], trainable=bool(entry["trainable"])
-            )
+            return parameter(entry["name"], shape, dtype=entry["dtype"], trainable=bool(entry["trainable"]))
         case "state":
             return state(entry["name"], shape, dtype=entry["dtype"])
     raise CheckpointError(f"the graph in the file has a node of unknown kind {entry['kind']!r}")
@@ -230,9 +226,7 @@ def _constant_from(entry: Mapping[str, Any], arrays: Mapping[str, numpy.ndarray]
     return node
 
 
-def _application_from(
-    stored: Mapping[str, Any], nodes: list[Node], gates: dict[str, Gate]
-) -> tuple[Node, ...]:
+def _application_from(stored: Mapping[str, Any], nodes: list[Node], gates: dict[str, Gate]) -> tuple[Node, ...]:
     operands = tuple(nodes[_position(k, len(nodes))] for k in stored["operands"])
     attributes = {str(k): _value_from(v) for k, v in stored["attributes"].items()}
     installed = registry.gates().get(stored["gate"]) if stored["registered"] else None
@@ -268,9 +262,11 @@ def _application_from(
 
 
 def _extent_from(stored: Any) -> Extent:
-    if isinstance(stored, int) and not isinstance(stored, bool):
-        return stored
-    return Size({tuple(map(str, m)): int(c) for m, c in stored})
+    if isinstance(stored, list):
+        return Size({tuple(map(str, m)): int(c) for m, c in stored})
+    if isinstance(stored, bool) or not isinstance(stored, int):
+        raise CheckpointError(f"the graph in the file is damaged: {stored!r} is not an extent")
+    return stored
 
 
 def _value_from(stored: Any) -> Any:

@@ -95,9 +95,7 @@ class History:
                 continue
             kind = name.removeprefix("validation ")
             points = [(e, row[name]) for e, row in zip(epochs, self.rows, strict=True) if name in row]
-            panels.setdefault(kind, {})[
-                "validation" if name.startswith("validation ") else "training"
-            ] = points
+            panels.setdefault(kind, {})["validation" if name.startswith("validation ") else "training"] = points
         return write(path, curves(panels))
 
 

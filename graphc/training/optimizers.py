@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from graphc.errors import GraphcError, did_you_mean
-from graphc.graph import Gate, Node, input, state  # noqa: A004 - the API's word
+from graphc.graph import Gate, Node, input, state
 
 __all__ = ["SGD", "Adam", "Optimizer", "optimizer_from"]
 
@@ -49,18 +49,16 @@ class Optimizer:
     #: Names of the hyper-parameters, as the constructor takes them.
     hyperparameters: tuple[str, ...] = ("learning_rate",)
 
+    learning_rate: float
+
     def __init__(self, learning_rate: float) -> None:
         self.learning_rate = learning_rate
         self.learning_rate_node: Node = input(_LEARNING_RATE)
 
-    @property
-    def learning_rate(self) -> float:
-        """Step length; positive, or 0 to stand still."""
-        return self._learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        self._learning_rate = _number("learning_rate", value, 0.0, math.inf)
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "learning_rate":  # it may be set at any time, so it is judged at any time
+            value = _number(name, value, 0.0, math.inf)
+        super().__setattr__(name, value)
 
     def updates(self, parameters: Mapping[str, tuple[Node, Node]]) -> list[tuple[Node, Node]]:
         """Declare the updates of one step.
@@ -310,12 +308,8 @@ def optimizer_from(settings: Mapping[str, Any]) -> Optimizer:
     name = given.pop("class", None)
     kind = _KNOWN.get(name) if isinstance(name, str) else None
     if kind is None:
-        raise GraphcError(
-            f"unknown optimiser {name!r}{did_you_mean(str(name), _KNOWN)}; known: {', '.join(_KNOWN)}"
-        )
+        raise GraphcError(f"unknown optimiser {name!r}{did_you_mean(str(name), _KNOWN)}; known: {', '.join(_KNOWN)}")
     unknown = [key for key in given if key not in kind.hyperparameters]
     if unknown:
-        raise GraphcError(
-            f"{name} has no hyper-parameter {unknown[0]!r}; it has {', '.join(kind.hyperparameters)}"
-        )
+        raise GraphcError(f"{name} has no hyper-parameter {unknown[0]!r}; it has {', '.join(kind.hyperparameters)}")
     return kind(**given)

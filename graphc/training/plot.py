@@ -66,8 +66,10 @@ def curves(panels: Mapping[str, Mapping[str, Points]]) -> str:
     epochs = [x for panel in panels.values() for points in panel.values() for x, _ in points]
     height = _HEIGHT * max(len(panels), 1)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH:g}" height="{height:g}" '
-        f'viewBox="0 0 {_WIDTH:g} {height:g}" font-family="Helvetica, Arial, sans-serif" font-size="12">',
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH:g}" height="{height:g}" '
+            f'viewBox="0 0 {_WIDTH:g} {height:g}" font-family="Helvetica, Arial, sans-serif" font-size="12">'
+        ),
         '<rect width="100%" height="100%" fill="#ffffff"/>',
     ]
     first, last = (min(epochs), max(epochs)) if epochs else (0.0, 1.0)
@@ -106,19 +108,14 @@ def _panel(title: str, panel: Mapping[str, Points], first: float, last: float, t
     for tick in across_ticks:
         x = _number(across(tick))
         parts.append(f'<path d="M{x} {below:g}v5" stroke="#404040"/>')
-        parts.append(
-            f'<text x="{x}" y="{below + 18:g}" text-anchor="middle" fill="#404040">{tick:g}</text>'
-        )
+        parts.append(f'<text x="{x}" y="{below + 18:g}" text-anchor="middle" fill="#404040">{tick:g}</text>')
     parts.append(f'<path d="M{left:g} {above:g}V{below:g}H{right:g}" fill="none" stroke="#404040"/>')
     middle = (left + right) / 2
-    parts.append(
-        f'<text x="{middle:g}" y="{below + 36:g}" text-anchor="middle" fill="#202020">epoch</text>'
-    )
+    parts.append(f'<text x="{middle:g}" y="{below + 36:g}" text-anchor="middle" fill="#202020">epoch</text>')
     label = html.escape(title)
     centre = (above + below) / 2
     parts.append(
-        f'<text transform="translate(16 {centre:g}) rotate(-90)" text-anchor="middle" fill="#202020">'
-        f"{label}</text>"
+        f'<text transform="translate(16 {centre:g}) rotate(-90)" text-anchor="middle" fill="#202020">{label}</text>'
     )
     for number, (name, points) in enumerate(panel.items()):
         colour, dashes = _STYLES.get(name, ("#404040", "2 3"))
@@ -126,18 +123,12 @@ def _panel(title: str, panel: Mapping[str, Points], first: float, last: float, t
         known = [(across(x), down(y)) for x, y in points if math.isfinite(y)]
         line = " ".join(f"{_number(x)},{_number(y)}" for x, y in known)
         if len(known) > 1:
-            parts.append(
-                f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"{pattern}/>'
-            )
-        parts += [
-            f'<circle cx="{_number(x)}" cy="{_number(y)}" r="2.5" fill="{colour}"/>' for x, y in known
-        ]
+            parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"{pattern}/>')
+        parts += [f'<circle cx="{_number(x)}" cy="{_number(y)}" r="2.5" fill="{colour}"/>' for x, y in known]
         # the legend stands above the axes, where no curve can run through it
         x = right - 100.0 * (len(panel) - number)
         y = above - 14
-        parts.append(
-            f'<path d="M{x:g} {y:g}h22" fill="none" stroke="{colour}" stroke-width="2"{pattern}/>'
-        )
+        parts.append(f'<path d="M{x:g} {y:g}h22" fill="none" stroke="{colour}" stroke-width="2"{pattern}/>')
         parts.append(f'<text x="{x + 28:g}" y="{y + 4:g}" fill="#202020">{html.escape(name)}</text>')
     return parts
 

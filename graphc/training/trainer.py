@@ -458,7 +458,7 @@ def _progress(wanted: bool, epochs: int, steps: int | None) -> Iterator[Any]:
     import sys
 
     if not wanted or not sys.stderr.isatty():
-        yield lambda epoch, loss: None
+        yield lambda *_: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn

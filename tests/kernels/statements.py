@@ -21,7 +21,8 @@ from graphc.formula.statement import (
     affine,
 )
 from graphc.kernels.cpu import cache
-from graphc.kernels.cpu.emit import emit, extent_names
+from graphc.kernels.cpu.emit import emit
+from graphc.kernels.cpu.writer import extent_names
 from graphc.planning.plan import Kernel
 
 

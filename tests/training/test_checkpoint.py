@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from pathlib import Path
 
 import numpy
 import pytest
@@ -15,9 +16,7 @@ from graphc.training import checkpoint as checkpoint_module
 from tests.training.networks import blobs, classifier, trainer
 
 
-@pytest.mark.parametrize(
-    "optimizer", [lambda: graphc.SGD(0.1, momentum=0.9, nesterov=True), lambda: graphc.Adam(0.01)]
-)
+@pytest.mark.parametrize("optimizer", [lambda: graphc.SGD(0.1, momentum=0.9, nesterov=True), lambda: graphc.Adam(0.01)])
 def test_two_and_two_epochs_are_four_bit_for_bit(tmp_path, optimizer):
     whole, first = trainer(optimizer()), trainer(optimizer())
     whole.fit(blobs(), batch_size=16, epochs=4, validation=blobs(20))
@@ -121,7 +120,7 @@ def test_formulas_are_stored_as_text_and_never_pickled(tmp_path):
     assert "y = (x + sqrt(x**2 + b)) / 2" in text
     assert "sum(x[n,c,i,j+r-padding] * w[r], r)" in text
     assert str(tmp_path) not in text
-    assert os.path.basename(__file__) not in text  # no paths of the user's machine
+    assert Path(__file__).name not in text  # no paths of the user's machine
 
 
 # ---- saving fails --------------------------------------------------------------------------------
@@ -210,6 +209,8 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
         graphc.Trainer.load(tmp_path / "nothing.graphc")
     with pytest.raises(graphc.CheckpointError, match="folder"):
         graphc.Trainer.load(tmp_path)
+    with pytest.raises(graphc.CheckpointError, match="int"):
+        graphc.Trainer.load(3)
 
 
 def test_another_programs_safetensors_file_is_recognised(tmp_path):
@@ -288,7 +289,7 @@ def test_forged_content_is_refused_and_never_executed(tmp_path, name):
     with pytest.raises(graphc.CheckpointError) as error:
         graphc.Trainer.load(path)
     assert word in str(error.value)
-    assert not os.path.exists("/tmp/graphc-was-here")
+    assert not Path("/tmp/graphc-was-here").exists()
 
 
 def test_a_gate_whose_registered_formula_differs_is_rebuilt_from_the_file(tmp_path):

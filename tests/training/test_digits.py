@@ -26,9 +26,7 @@ def digits_network(dtype: str = "float32"):
 
 def _accuracy(seed: int) -> float:
     _, loss, accuracy = digits_network()
-    trainer = graphc.Trainer(
-        loss, optimizer=graphc.SGD(0.05, momentum=0.9), metrics={"accuracy": accuracy}, seed=seed
-    )
+    trainer = graphc.Trainer(loss, optimizer=graphc.SGD(0.05, momentum=0.9), metrics={"accuracy": accuracy}, seed=seed)
     train, test = graphc.datasets.digits("train"), graphc.datasets.digits("test")
     for rate, epochs in ((0.05, 12), (0.01, 4), (0.002, 2)):
         trainer.optimizer.learning_rate = rate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from xml.etree import ElementTree
 
 import numpy
 import pytest
@@ -144,9 +145,7 @@ def test_history_prints_a_table_and_draws_curves(tmp_path):
     assert text.count("<polyline") == 4
     assert "accuracy" in text
     assert "validation" in text
-    import xml.etree.ElementTree as tree
-
-    tree.fromstring(text)
+    ElementTree.fromstring(text)
     assert [p.name for p in tmp_path.iterdir()] == ["loss.svg"]
 
 
@@ -161,7 +160,7 @@ def test_flat_single_and_undefined_curves_are_drawn(tmp_path, value):
     rows = [{"epoch": k, "loss": value} for k in (1, 2)]
     for part in (rows, rows[:1]):
         text = graphc.training.History(part).plot(tmp_path / "h.svg").read_text(encoding="utf-8")
-        assert '"nan' not in text and 'nan"' not in text
+        assert "nan" not in text
 
 
 def test_the_progress_bar_is_for_terminals(capfd, monkeypatch):

@@ -2,14 +2,13 @@
 
 ``emit`` derives what the statement's docstrings promise, for every operator, access and guard:
 
-1. reads that are zero outside become guards where the body vanishes with them;
-2. a derived axis (``i = (p + 1 - r) / 2``) takes the place of a reduced axis, so that no division and no
-   divisibility test is left in a loop;
-3. axis ranges and interval guards become linear inequalities, each a limit of the deepest loop it mentions;
-4. the loop order comes from a small stride-cost model (`_order`);
-5. loops whose strides fit are joined at run time (``e1 = e0*e1; e0 = 1``), so that an elementwise kernel is
+1. the statement is brought to its normal form (`graphc.kernels.cpu.normal`);
+2. the loop order comes from a small stride-cost model (`_Emitter.order`);
+3. each linear inequality becomes a limit of the deepest loop that it mentions: no test is left in a loop;
+4. loops whose strides fit are joined at run time (``e1 = e0*e1; e0 = 1``), so that an elementwise kernel is
    one long loop whatever the rank;
-6. offsets are built level by level, and only the innermost term stays in the innermost loop.
+5. offsets are built level by level, and only the innermost term stays in the innermost loop;
+6. sums of float32 run in blocks, whose results are added with compensation.
 
 Arguments of a kernel: the address of each tensor in the order of ``dtypes``, then every extent ``t0.0, t0.1,
 ..., t1.0, ...``. A tensor that only has flat accesses has a single extent, its number of elements.
@@ -21,115 +20,28 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 
 from graphc.errors import KernelError
-from graphc.formula.expression import (
-    FUNCTIONS,
-    ZERO,
-    Call,
-    Expression,
-    Number,
-    Symbol,
-    substitute,
-    symbols,
-)
-from graphc.formula.statement import (
-    Access,
-    Affine,
-    Divides,
-    Gather,
-    Interval,
-    Let,
-    Statement,
-    Wins,
-    Zero,
-    affine,
-)
+from graphc.formula.expression import symbols
+from graphc.formula.statement import Access, Affine, Gather, affine
+from graphc.kernels.cpu.body import Body
+from graphc.kernels.cpu.normal import Normal
+from graphc.kernels.cpu.writer import Writer, bracketed
 from graphc.planning.plan import Kernel
 
-__all__ = ["compute_type", "emit", "extent_names"]
+__all__ = ["emit"]
 
 #: Iterations of the innermost loop of a float32 sum between two compensated additions.
 BLOCK = 512
+#: Taken for extents that no hint gives.
 _DEFAULT_EXTENT = 32
+#: float32 terms beyond which a sum is not left to plain additions in memory.
 _LONG_SUM = 8192
+#: Most points of a constant window that is written out.
 _UNROLLED = 16
-_MODULE = "graphc.kernels.cpu"
 _NEUTRAL = {"set": 0, "sum": 0, "max": -math.inf, "min": math.inf, "prod": 1, "logsumexp": -math.inf,
             "argmax": 0, "argmin": 0}  # fmt: skip
-#: Python spelling of the functions that Numba lowers itself; the others are in `graphc.kernels.cpu.scalar`.
-_INFIX = {
-    "add": "({0} + {1})",
-    "sub": "({0} - {1})",
-    "mul": "({0} * {1})",
-    "div": "({0} / {1})",
-    "neg": "(-{0})",
-    "less": "({0} < {1})",
-    "less_equal": "({0} <= {1})",
-    "greater": "({0} > {1})",
-    "greater_equal": "({0} >= {1})",
-    "equal": "({0} == {1})",
-    "not_equal": "({0} != {1})",
-    "and": "({0} & {1})",
-    "or": "({0} | {1})",
-    "not": "(not {0})",
-}
 _STEP = {"sum": "sum_step", "set": "sum_step", "prod": "product_step", "max": "largest", "min": "smallest"}
-
-
-def extent_names(kernel: Kernel) -> tuple[tuple[str, ...], ...]:
-    """Names of the extents in a kernel's arguments, for each tensor in the order of ``dtypes``."""
-    assert kernel.statement is not None
-    ranks, flat = _ranks(kernel.statement)
-    return tuple(
-        (f"{tensor}.size",) if tensor in flat else tuple(f"{tensor}.{d}" for d in range(ranks.get(tensor, 0)))
-        for tensor, _ in kernel.dtypes
-    )
-
-
-def compute_type(kernel: Kernel) -> str:
-    """Float type of a kernel's arithmetic: that of the written tensor, else the widest it reads."""
-    assert kernel.statement is not None
-    types = dict(kernel.dtypes)
-    written = types[kernel.statement.write.tensor]
-    if written.startswith("float"):
-        return written
-    floats = [t for t in types.values() if t.startswith("float")]
-    return max(floats, default="float64")
-
-
-def _accesses(statement: Statement) -> Iterable[Access]:
-    def visit(access: Access) -> Iterable[Access]:
-        yield access
-        for item in access.index:
-            if isinstance(item, Gather):
-                yield from visit(item.access)
-
-    yield from visit(statement.write)
-    for _, access in statement.reads:
-        yield from visit(access)
-    for guard in statement.guards:
-        if isinstance(guard, Wins):
-            yield from visit(guard.access)
-
-
-def _ranks(statement: Statement) -> tuple[dict[str, int], set[str]]:
-    ranks: dict[str, int] = {}
-    flat: set[str] = set()
-    for access in _accesses(statement):
-        if access.flat:
-            flat.add(access.tensor)
-        else:
-            ranks[access.tensor] = len(access.index)
-    return ranks, flat - set(ranks)
-
-
-@dataclass(frozen=True)
-class _Inequality:
-    """``form >= 0``."""
-
-    form: Affine
 
 
 @dataclass
@@ -140,17 +52,6 @@ class _Read:
     pointer: str
     offset: dict[str, str]  # loop variable -> stride text ("" is the constant part)
     inside: list[str]
-
-
-class _Text:
-    """Lines with indentation."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.depth = 1
-
-    def add(self, line: str) -> None:
-        self.lines.append("    " * self.depth + line)
 
 
 def emit(kernel: Kernel, hints: Mapping[str, int] | None = None) -> str:
@@ -174,230 +75,29 @@ def emit(kernel: Kernel, hints: Mapping[str, int] | None = None) -> str:
     return _Emitter(kernel, hints or {}).text()
 
 
-def _paren(text: str) -> str:
-    return text if re.fullmatch(r"\w+", text) else f"({text})"
-
-
 class _Emitter:
+    """One kernel in the making."""
+
     def __init__(self, kernel: Kernel, hints: Mapping[str, int]) -> None:
         assert kernel.statement is not None
-        self.kernel = kernel
         self.source = kernel.statement
         self.hints = hints
         self.types = dict(kernel.dtypes)
-        self.numbers = {tensor: k for k, (tensor, _) in enumerate(kernel.dtypes)}
-        self.real = compute_type(kernel)
-        self.ranks, self.flat = _ranks(self.source)
-        self.out = _Text()
-        self.head: list[str] = []  # sizes, strides: emitted before the loops
-        self.constants: dict[str, str] = {}
-        self.imports: set[str] = set()
-        self.powers: set[int] = set()
-        self.used_sizes: dict[str, str] = {}
-        self.strides: dict[tuple[str, int], str] = {}
-        self.temporaries = 0
-        self.unrolled = False
-        self.shared: dict[Expression, tuple[str, str]] = {}
-        self.variables: set[str] = set()
         for tensor in (self.source.write.tensor, *self.source.tensors()):
             if tensor not in self.types:
                 raise KernelError(f"the kernel's dtypes do not name the tensor {tensor!r}")
         if self.source.accumulate and self.source.operator in ("argmax", "argmin", "logsumexp"):
             raise KernelError(f"{self.source.operator} cannot accumulate into what a tensor holds")
-
-    # ---- normalisation -------------------------------------------------------------------------
-
-    def normalise(self) -> None:
-        """Rename axes, turn guards into inequalities, eliminate derived axes."""
-        s = self.source
-        self.axis_name = {axis.name: f"i{k}" for k, axis in enumerate(s.axes)}
-        for k, let in enumerate(s.lets):
-            self.axis_name[let.name] = f"l{k}"
-        rename = {a: affine(n) for a, n in self.axis_name.items()}
-        self.extents = {self.axis_name[a.name]: a.extent for a in s.axes}
-        self.axes = [self.axis_name[a.name] for a in s.axes]
-        written = s.write.substitute(rename).axes()
-        self.free = [a for a in self.axes if a in written]
-        self.reduced = [a for a in self.axes if a not in written]
-        self.write = s.write.substitute(rename)
-        body = substitute(s.body, {a: Symbol(n) for a, n in self.axis_name.items() if a not in dict(s.reads)})
-        self.lets = [Let(self.axis_name[t.name], t.numerator.substitute(rename), t.divisor) for t in s.lets]
-        self.inequalities: list[_Inequality] = []
-        self.divides: list[Divides] = []
-        self.wins: list[Wins] = []
-        intervals: list[Interval] = []
-        for guard in s.guards:
-            if isinstance(guard, Interval):
-                intervals.append(Interval(guard.index.substitute(rename), guard.upper.substitute(rename)))
-            elif isinstance(guard, Divides):
-                self.divides.append(Divides(guard.index.substitute(rename), guard.divisor))
-            elif isinstance(guard, Zero):
-                form = guard.index.substitute(rename)
-                self.inequalities += [_Inequality(form), _Inequality(form * -1)]
-            else:
-                self.wins.append(
-                    Wins(
-                        guard.access.substitute(rename),
-                        tuple((i.substitute(rename), e) for i, e in guard.axes),
-                    )
-                )
-        reads: dict[Access, str] = {}
-        self.body = body
-        if self.write.outside == "zero":
-            intervals += self.within(self.write)
-        for placeholder, access in s.reads:
-            access = access.substitute(rename)
-            vanishing = substitute(self.body, {placeholder: ZERO}) == ZERO
-            if access.outside == "zero" and vanishing and s.operator in ("sum", "set"):
-                # a point outside adds nothing: it need not be visited
-                plain = [i for i in access.index if isinstance(i, Affine)]
-                if len(plain) == len(access.index):
-                    intervals += self.within(access)
-                    access = Access(access.tensor, access.index, "forbidden", access.flat)
-            if access in reads:  # the same element under two names
-                self.body = substitute(self.body, {placeholder: Symbol(reads[access])})
-            else:
-                reads[access] = placeholder
-        self.reads = {placeholder: access for access, placeholder in reads.items()}
-        for interval in dict.fromkeys(intervals):
-            for form in (interval.index, interval.upper - interval.index - 1):
-                self.inequalities.append(_Inequality(form))
-        self.eliminate_lets()
-        self.resolve_lets()
-
-    def within(self, access: Access) -> list[Interval]:
-        guards = []
-        for dimension, item in enumerate(access.index):
-            if isinstance(item, Affine):
-                name = f"{access.tensor}.size" if access.flat else f"{access.tensor}.{dimension}"
-                guard = Interval(item, affine(name))
-                plain = item.plain()
-                if not (plain in self.extents and self.extents[plain] == guard.upper):
-                    guards.append(guard)
-        return guards
-
-    def eliminate_lets(self) -> None:
-        """Where ``l = (c*a + rest) / d`` exactly, with c = 1 or -1 and a reduced: a = c*(d*l - rest)."""
-        for let in list(self.lets):
-            exact = [g for g in self.divides if g.divisor == let.divisor and g.index == let.numerator]
-            choices = [a for a in self.reduced if abs(let.numerator.coefficient(a)) == 1]
-            # among several, the one that no other derived axis needs
-            choices.sort(key=lambda a: sum(bool(o.numerator.coefficient(a)) for o in self.lets))
-            if not exact or not choices or self.source.operator in ("argmax", "argmin"):
-                continue
-            if any(name.startswith("l") and name in self.axis_name.values() for name in let.numerator.names()):
-                continue  # built on another derived axis
-            axis = choices[0]
-            c = let.numerator.coefficient(axis)
-            rest = let.numerator - affine({axis: c})
-            solution = (affine(let.name) * let.divisor - rest) * c
-            replace = {axis: solution}
-            self.lets.remove(let)
-            self.divides = [Divides(g.index.substitute(replace), g.divisor) for g in self.divides if g not in exact]
-            self.inequalities = [_Inequality(q.form.substitute(replace)) for q in self.inequalities]
-            extent = self.extents.pop(axis)
-            self.inequalities += [_Inequality(solution), _Inequality(extent - solution - 1)]
-            self.lets = [Let(o.name, o.numerator.substitute(replace), o.divisor) for o in self.lets]
-            self.reads = {p: a.substitute(replace) for p, a in self.reads.items()}
-            self.wins = [
-                Wins(w.access.substitute(replace), tuple((i.substitute(replace), e) for i, e in w.axes))
-                for w in self.wins
-            ]
-            self.body = self.substitute_axis(self.body, replace)
-            self.reduced[self.reduced.index(axis)] = let.name
-            self.axes[self.axes.index(axis)] = let.name
-
-    def substitute_axis(self, body: Expression, replace: Mapping[str, Affine]) -> Expression:
-        def expression(form: Affine) -> Expression:
-            total: Expression = Number(form.constant)
-            for name, coefficient in form.terms:
-                total = Call("add", (total, Call("mul", (Number(coefficient), Symbol(name)))))
-            return total
-
-        return substitute(body, {a: expression(f) for a, f in replace.items()})
-
-    def resolve_lets(self) -> None:
-        """Limits on a derived axis become limits on its numerator (floor division keeps order)."""
-        lets = {let.name: let for let in self.lets}
-        changed = True
-        while changed:
-            changed = False
-            for k, q in enumerate(self.inequalities):
-                for name in q.form.names():
-                    if name in lets and abs(q.form.coefficient(name)) == 1:
-                        let, c = lets[name], q.form.coefficient(name)
-                        rest = q.form - affine({name: c})
-                        if any(other in lets for other in rest.names()):
-                            continue
-                        if c == 1:  # l >= -rest
-                            form = let.numerator + rest * let.divisor
-                        else:  # l <= rest
-                            form = (rest + 1) * let.divisor - let.numerator - 1
-                        self.inequalities[k] = _Inequality(form)
-                        changed = True
-                        break
-
-    # ---- sizes and strides ---------------------------------------------------------------------
-
-    def size(self, name: str) -> str:
-        """Local variable of a size such as ``t1.0``."""
-        if name not in self.used_sizes:
-            tensor, _, dimension = name.rpartition(".")
-            if tensor not in self.numbers:
-                raise KernelError(f"the size {name!r} is of a tensor that the kernel does not have")
-            number = self.numbers[tensor]
-            if dimension == "size" and tensor not in self.flat:
-                local = f"n{number}_all"
-                factors = [self.size(f"{tensor}.{d}") for d in range(self.ranks[tensor])]
-                self.used_sizes[name] = local
-                self.head.append(f"{local} = {' * '.join(factors) or '1'}")
-                return local
-            if dimension != "size" and int(dimension) >= (1 if tensor in self.flat else self.ranks[tensor]):
-                raise KernelError(f"the size {name!r} is beyond the rank of the tensor")
-            dimension = "0" if dimension == "size" else dimension
-            self.used_sizes[name] = local = f"n{number}_{dimension}"
-            argument = len(self.types)
-            for tensor_name, rank_names in zip(self.types, extent_names(self.kernel), strict=True):
-                if tensor_name == tensor:
-                    argument += int(dimension)
-                    break
-                argument += len(rank_names)
-            self.head.append(f"{local} = arguments[{argument}]")
-        return self.used_sizes[name]
-
-    def row_stride(self, tensor: str, dimension: int) -> str:
-        """Elements between neighbours along a dimension; "1" for the last."""
-        last = self.ranks[tensor] - 1
-        if dimension == last:
-            return "1"
-        key = (tensor, dimension)
-        if key not in self.strides:
-            inner = self.row_stride(tensor, dimension + 1)
-            extent = self.size(f"{tensor}.{dimension + 1}")
-            if inner == "1":
-                self.strides[key] = extent
-            else:
-                local = f"s{self.numbers[tensor]}_{dimension}"
-                self.head.append(f"{local} = {extent} * {inner}")
-                self.strides[key] = local
-        return self.strides[key]
-
-    def form_text(self, form: Affine) -> str:
-        """Python text of a linear form over loop variables and sizes."""
-        text = ""
-        for name, c in sorted(form.terms, key=lambda term: (term[1] < 0, term[0])):
-            local = name if name in self.variables else self.size(name)
-            piece = local if abs(c) == 1 else f"{abs(c)} * {local}"
-            text += (" - " if c < 0 else " + ") + piece if text else ("-" if c < 0 else "") + piece
-        if form.constant or not text:
-            c = form.constant
-            text += (f" - {-c}" if c < 0 else f" + {c}") if text else str(c)
-        return text
+        self.out = Writer(kernel)
+        self.body = Body(self.out)
+        self.normal = Normal(self.source)
+        self.unrolled = False
 
     # ---- order of loops ------------------------------------------------------------------------
 
     def typical(self, axis: str) -> int:
-        form = self.extents.get(axis)
+        """Expected extent of an axis."""
+        form = self.normal.extents.get(axis)
         if form is None:
             return 4  # what is left of a window after its stride
         total = form.constant
@@ -412,7 +112,7 @@ class _Emitter:
             return abs(item.coefficient(axis)) if isinstance(item, Affine) else 0
         total = 0
         size = 1
-        derived = {let.name: let for let in self.lets}
+        derived = {let.name: let for let in self.normal.lets}
         for dimension in range(len(access.index) - 1, -1, -1):
             item = access.index[dimension]
             if isinstance(item, Affine):
@@ -438,33 +138,36 @@ class _Emitter:
             return 0.1 if step == 0 else 1.0 if step == 1 else 3.0 if step <= 4 else 8.0
 
         def total(axis: str) -> float:
-            result = sum(cost(self.step(access, axis)) for access in self.reads.values())
-            written = self.step(self.write, axis)
-            if axis in self.free:
-                result += cost(written) * (2 if self.reduced or not self.race_free else 1)
-                if not self.reduced:
+            result = sum(cost(self.step(access, axis)) for access in self.normal.reads.values())
+            written = self.step(self.normal.write, axis)
+            if axis in self.normal.free:
+                result += cost(written) * (2 if self.normal.reduced or not self.race_free else 1)
+                if not self.normal.reduced:
                     result -= 0.01 * (written == 1)
             elif not self.race_free:
                 result += 0.5  # one combination with memory for each start
             return result + 10 / self.typical(axis)
 
-        axes = [*self.free, *self.reduced]
+        axes = [*self.normal.free, *self.normal.reduced]
         if not axes:
             return axes
         self.unrolled = self.small_window()
         if self.unrolled:
-            if not self.free:
+            if not self.normal.free:
                 return axes
-            best = min(reversed(self.free), key=lambda a: round(total(a), 6))
-            return [*(a for a in self.free if a != best), best, *self.reduced]
+            best = min(reversed(self.normal.free), key=lambda a: round(total(a), 6))
+            return [*(a for a in self.normal.free if a != best), best, *self.normal.reduced]
         # argmax and logsumexp need all points of an element together; a long chain of float32 additions in
         # memory would lose digits that the compensated sum in registers keeps
-        length = math.prod(self.typical(a) for a in self.reduced)
-        long = self.source.operator == "sum" and self.real == "float32" and length > _LONG_SUM
+        length = math.prod(self.typical(a) for a in self.normal.reduced)
+        long = self.source.operator == "sum" and self.out.real == "float32" and length > _LONG_SUM
         whole = self.source.operator in ("argmax", "argmin", "logsumexp") or (long and self.race_free)
-        candidates = self.reduced if whole and self.reduced else [*self.reduced, *self.free]
+        candidates = self.normal.reduced if whole and self.normal.reduced else [*self.normal.reduced, *self.normal.free]
         # among reduced axes ties go to the last; a free axis must be better to win
-        best = min(reversed(candidates), key=lambda a: (round(total(a), 6), a in self.free and bool(self.reduced)))
+        best = min(
+            reversed(candidates),
+            key=lambda a: (round(total(a), 6), a in self.normal.free and bool(self.normal.reduced)),
+        )
         return [*(a for a in axes if a != best), best]
 
     def small_window(self) -> bool:
@@ -472,41 +175,41 @@ class _Emitter:
 
         LLVM then writes them out, and the innermost free loop around them is vectorised.
         """
-        extents = [self.extents.get(a) for a in self.reduced]
+        extents = [self.normal.extents.get(a) for a in self.normal.reduced]
         if not extents or any(e is None or e.terms for e in extents):
             return False
-        limited = {n for q in self.inequalities for n in q.form.names()}
-        limited |= {n for d in self.divides for n in d.index.names()}
-        limited |= {n for let in self.lets for n in let.numerator.names()}
+        limited = {n for q in self.normal.inequalities for n in q.names()}
+        limited |= {n for d in self.normal.divides for n in d.index.names()}
+        limited |= {n for let in self.normal.lets for n in let.numerator.names()}
         small = 0 < math.prod(e.constant for e in extents if e is not None) <= _UNROLLED
-        return small and not limited & set(self.reduced) and self.source.operator != "logsumexp"
+        return small and not limited & set(self.normal.reduced) and self.source.operator != "logsumexp"
 
     # ---- emission ------------------------------------------------------------------------------
 
     def text(self) -> str:
-        self.normalise()
+        """Write the nest that the operator needs."""
         s = self.source
         self.race_free = s.race_free() and not s.write.flat
-        if s.write.flat and isinstance(self.write.index[0], Affine):
+        if s.write.flat and isinstance(self.normal.write.index[0], Affine):
             # one plain axis over the whole tensor reaches each element once
-            plain = self.write.index[0].plain()
-            self.race_free = plain in self.extents and len(self.free) == 1
+            plain = self.normal.write.index[0].plain()
+            self.race_free = plain in self.normal.extents and len(self.normal.free) == 1
         if not self.race_free and s.operator in ("argmax", "argmin", "logsumexp"):
             raise KernelError(f"{s.operator} needs a write index of plain axes; found {s.write}")
         self.loops = self.order()
-        self.variables = {*self.loops, *(let.name for let in self.lets)}
+        self.out.variables = {*self.loops, *(let.name for let in self.normal.lets)}
         if s.operator in ("argmax", "argmin"):
             self.nest_position()
         elif s.operator == "logsumexp":
             self.nest_logsumexp()
         else:
             self.nest()
-        return self.module()
+        return self.out.module()
 
     def level(self, names: Iterable[str]) -> int:
         """Depth at which all names are known: 0 is before the first loop."""
         depth = 0
-        lets = {let.name: let for let in self.lets}
+        lets = {let.name: let for let in self.normal.lets}
         for name in names:
             if name in self.loops:
                 depth = max(depth, self.loops.index(name) + 1)
@@ -527,35 +230,35 @@ class _Emitter:
         self.stepped: dict[str, tuple[str, int]] = {}
         self.guarded: set[str] = set()  # axes that are not free to be joined
         self.gather_lines: dict[tuple[Access, str], str] = {}
-        lets = {let.name for let in self.lets}
-        for let in self.lets:
+        lets = {let.name for let in self.normal.lets}
+        for let in self.normal.lets:
             level = self.level([let.name])
-            self.before[level].append(f"{let.name} = ({self.form_text(let.numerator)}) // {let.divisor}")
+            self.before[level].append(f"{let.name} = ({self.out.form_text(let.numerator)}) // {let.divisor}")
             self.guarded.update(let.numerator.names())
-        for q in dict.fromkeys(self.inequalities):
-            names = [n for n in q.form.names() if n in self.variables]
-            if self.trivial(q.form):
+        for q in dict.fromkeys(self.normal.inequalities):
+            names = [n for n in q.names() if n in self.out.variables]
+            if self.trivial(q):
                 continue
             self.guarded.update(names)
             level = self.level(names)
             if level == 0 or any(n in lets for n in names):
-                self.conditions[level].append(f"{self.form_text(q.form)} >= 0")
+                self.conditions[level].append(f"{self.out.form_text(q)} >= 0")
                 continue
             axis = self.loops[level - 1]
-            c = q.form.coefficient(axis)
-            rest = q.form - affine({axis: c})
+            c = q.coefficient(axis)
+            rest = q - affine({axis: c})
             if c == 1:
-                self.lower[level].append(self.form_text(rest * -1))
+                self.lower[level].append(self.out.form_text(rest * -1))
             elif c > 0 and not rest.terms:
                 self.lower[level].append(str(-(rest.constant // c)))
             elif c > 0:
-                self.lower[level].append(f"-(({self.form_text(rest)}) // {c})")
+                self.lower[level].append(f"-(({self.out.form_text(rest)}) // {c})")
             elif c == -1:
-                self.upper[level].append(self.form_text(rest + 1))
+                self.upper[level].append(self.out.form_text(rest + 1))
             else:
-                self.upper[level].append(f"({self.form_text(rest)}) // {-c} + 1")
-        for guard in self.divides:
-            names = [n for n in guard.index.names() if n in self.variables]
+                self.upper[level].append(f"({self.out.form_text(rest)}) // {-c} + 1")
+        for guard in self.normal.divides:
+            names = [n for n in guard.index.names() if n in self.out.variables]
             self.guarded.update(names)
             level = self.level(names)
             axis = self.loops[level - 1] if level else ""
@@ -563,35 +266,36 @@ class _Emitter:
             if abs(c) == 1 and axis not in self.stepped and not any(n in lets for n in names):
                 # first value at or above the lower limit that the divisor divides
                 rest = guard.index - affine({axis: c})
-                self.stepped[axis] = (self.form_text(rest * -c), guard.divisor)
+                self.stepped[axis] = (self.out.form_text(rest * -c), guard.divisor)
             else:
-                self.conditions[level].append(f"({self.form_text(guard.index)}) % {guard.divisor} == 0")
+                self.conditions[level].append(f"({self.out.form_text(guard.index)}) % {guard.divisor} == 0")
         # offsets
         self.offsets: dict[Access, _Read] = {}
-        for access in (self.write, *self.reads.values(), *(w.access for w in self.wins)):
+        for access in (self.normal.write, *self.normal.reads.values(), *(w.access for w in self.normal.wins)):
             self.register(access)
-        for win in self.wins:
+        for win in self.normal.wins:
             names = set(win.access.axes())
             for index, _ in win.axes:
                 names.update(index.names())
-            self.guarded.update(n for n in names if n in self.variables)
-        for name in symbols(self.body):
-            if name in self.variables:
+            self.guarded.update(n for n in names if n in self.out.variables)
+        for name in symbols(self.normal.body):
+            if name in self.out.variables:
                 self.guarded.add(name)
 
     def trivial(self, form: Affine) -> bool:
         """Whether ``form >= 0`` says nothing new: axes with an extent and sizes are never negative."""
-        counted = [n for n in form.names() if n in self.variables]
-        if any(n not in self.extents for n in counted):
+        counted = [n for n in form.names() if n in self.out.variables]
+        if any(n not in self.normal.extents for n in counted):
             return False
         if all(c > 0 for _, c in form.terms) and form.constant >= 0:
             return True
-        return len(counted) == 1 and form == self.extents[counted[0]] - affine(counted[0]) - 1
+        return len(counted) == 1 and form == self.normal.extents[counted[0]] - affine(counted[0]) - 1
 
     def register(self, access: Access) -> _Read:
+        """Write the strides of an access."""
         if access in self.offsets:
             return self.offsets[access]
-        number = self.numbers[access.tensor]
+        number = self.out.numbers[access.tensor]
         read = _Read(access, f"t{number}", {}, [])
         parts: dict[str, list[str]] = {}
 
@@ -599,39 +303,39 @@ class _Emitter:
             parts.setdefault(key, []).append(text)
 
         for dimension, item in enumerate(access.index):
-            stride = "1" if access.flat else self.row_stride(access.tensor, dimension)
+            stride = "1" if access.flat else self.out.row_stride(access.tensor, dimension)
             upper = f"{access.tensor}.size" if access.flat else f"{access.tensor}.{dimension}"
             if isinstance(item, Gather):
-                name = self.gather(item.access, "" if access.outside == "zero" else self.size(upper))
+                name = self.gather(item.access, "" if access.outside == "zero" else self.out.size(upper))
                 put(name, stride)
                 if access.outside == "zero":
-                    read.inside += [f"{name} >= 0", f"{name} < {self.size(upper)}"]
+                    read.inside += [f"{name} >= 0", f"{name} < {self.out.size(upper)}"]
                 continue
             if access.outside == "zero":
                 plain = item.plain()
-                if not (plain in self.extents and self.extents[plain] == affine(upper)):
-                    names = [n for n in item.names() if n in self.variables]
+                if not (plain in self.normal.extents and self.normal.extents[plain] == affine(upper)):
+                    names = [n for n in item.names() if n in self.out.variables]
                     self.guarded.update(names)
-                    text = self.form_text(item)
-                    read.inside += [f"{_paren(text)} >= 0", f"{_paren(text)} < {self.size(upper)}"]
+                    text = self.out.form_text(item)
+                    read.inside += [f"{bracketed(text)} >= 0", f"{bracketed(text)} < {self.out.size(upper)}"]
             rest = Affine((), item.constant)
             for name, c in item.terms:
-                if name in self.variables:
+                if name in self.out.variables:
                     put(name, stride if c == 1 else str(c) if stride == "1" else f"{c} * {stride}")
                 else:
                     rest = rest + affine({name: c})
             if rest.terms or rest.constant:
-                text = self.form_text(rest)
+                text = self.out.form_text(rest)
                 if stride != "1":
                     signs = {"1": stride, "-1": f"-{stride}"}
-                    text = signs.get(text, f"{_paren(text)} * {stride}")
+                    text = signs.get(text, f"{bracketed(text)} * {stride}")
                 put("", text)
         number_of = len(self.offsets)
         for key, pieces in parts.items():
             text = " + ".join(pieces)
             if key and len(pieces) + text.count("*") > 1 and not re.fullmatch(r"-?\d+", text):
                 local = f"d{number_of}_{key}"
-                self.head.append(f"{local} = {text}")
+                self.out.head.append(f"{local} = {text}")
                 text = local
             read.offset[key] = text
         self.offsets[access] = read
@@ -645,15 +349,15 @@ class _Emitter:
             self.gather_lines[access, limit] = name
             level = self.level([k for k in read.offset if k])
             self.gathered[name] = level
-            self.guarded.update(k for k in read.offset if k in self.variables)
+            self.guarded.update(k for k in read.offset if k in self.out.variables)
             terms = [(k, v) for k, v in read.offset.items()]
             offset = self.offset_text(terms)
-            self.imports.add("load")
+            self.out.use("load")
             self.before[level].append(f"{name} = integer(load({read.pointer}, {offset}))")
             if limit:  # a wrong index from a computation must not reach foreign memory
                 self.before[level].append(f"{name} = min(max({name}, 0), {limit} - 1)")
-            self.imports.add("integer")
-            self.variables.add(name)
+            self.out.use("integer")
+            self.out.variables.add(name)
         return self.gather_lines[access, limit]
 
     @staticmethod
@@ -665,7 +369,7 @@ class _Emitter:
             elif stride == "1":
                 pieces.append(key)
             else:
-                pieces.append(f"{key} * {_paren(stride)}")
+                pieces.append(f"{key} * {bracketed(stride)}")
         return " + ".join(pieces).replace("+ -", "- ") or "0"
 
     def bases(self, accesses: Iterable[Access], innermost: int) -> list[list[str]]:
@@ -724,25 +428,31 @@ class _Emitter:
 
     def covers(self) -> bool:
         """Whether the free axes alone reach every element of the written tensor."""
-        for dimension, item in enumerate(self.write.index):
+        for dimension, item in enumerate(self.normal.write.index):
             if not isinstance(item, Affine):
                 return False
             plain = item.plain()
-            name = f"{self.write.tensor}.size" if self.write.flat else f"{self.write.tensor}.{dimension}"
-            if plain is None or self.extents.get(plain) != affine(name):
+            name = (
+                f"{self.normal.write.tensor}.size"
+                if self.normal.write.flat
+                else f"{self.normal.write.tensor}.{dimension}"
+            )
+            if plain is None or self.normal.extents.get(plain) != affine(name):
                 return False
         return self.race_free
 
     def join_loops(self) -> dict[str, str]:
         """Text of every extent; neighbouring loops whose strides fit become one at run time."""
-        extent = {axis: self.form_text(self.extents[axis]) for axis in self.loops if axis in self.extents}
+        extent = {
+            axis: self.out.form_text(self.normal.extents[axis]) for axis in self.loops if axis in self.normal.extents
+        }
         blocked = self.guarded | set(self.stepped)
         position = self.source.operator in ("argmax", "argmin")
         if position:  # the stored position counts reduced axes in their order: only the last ones may join
-            blocked = blocked | (set(self.reduced) if len(self.reduced) > 2 else set())
-        for group in (self.free, self.reduced):
+            blocked = blocked | (set(self.normal.reduced) if len(self.normal.reduced) > 2 else set())
+        for group in (self.normal.free, self.normal.reduced):
             kept = [a for a in self.loops if a in group and a in extent and a not in blocked]
-            kept = [a for a in kept if self.extents[a].terms]  # constant loops are unrolled
+            kept = [a for a in kept if self.normal.extents[a].terms]  # constant loops are unrolled
             if len(kept) < 2:
                 continue
             inner = kept[-1]
@@ -754,16 +464,16 @@ class _Emitter:
                     break
                 for axis in (inner, outer):
                     if not extent[axis].startswith("e"):
-                        self.head.append(f"e{axis} = {extent[axis]}")
+                        self.out.head.append(f"e{axis} = {extent[axis]}")
                         extent[axis] = f"e{axis}"
                 tests = [f"{extent[p]} == 1" for p in previous] + [
                     f"{a} == {b and b + ' * '}{extent[inner]}" for a, b in conditions
                 ]
                 body = [f"{extent[inner]} *= {extent[outer]}", f"{extent[outer]} = 1"]
                 if tests:
-                    self.head.append(f"if {' and '.join(tests)}:")
+                    self.out.head.append(f"if {' and '.join(tests)}:")
                     body = ["    " + line for line in body]
-                self.head += body
+                self.out.head += body
                 previous.append(outer)
         return extent
 
@@ -776,196 +486,55 @@ class _Emitter:
                 continue
             if not a or not b or (a == "1" and b == "1"):
                 return None
-            conditions[(a, "" if b == "1" else _paren(b))] = None
+            conditions[(a, "" if b == "1" else bracketed(b))] = None
         # where the outer stride is the inner extent by name, the condition holds
-        own = self.form_text(self.extents[inner])
+        own = self.out.form_text(self.normal.extents[inner])
         return [(a, b) for a, b in conditions if not (b == "" and a == own and not self.joined(inner))]
 
     def joined(self, axis: str) -> bool:
-        return any(line.startswith(f"e{axis} ") or line.strip().startswith(f"e{axis} *=") for line in self.head)
+        return any(line.startswith(f"e{axis} ") or line.strip().startswith(f"e{axis} *=") for line in self.out.head)
 
     # ---- scalar text ---------------------------------------------------------------------------
-
-    def constant(self, value: float | Fraction) -> str:
-        """Module-level name of a typed literal."""
-        number = float(value)
-        if math.isinf(number):
-            text = "np.inf" if number > 0 else "-np.inf"
-        elif math.isnan(number):
-            text = "np.nan"
-        else:
-            text = repr(number)
-        return self.constants.setdefault(text, f"c{len(self.constants)}")
-
-    def typed(self, expression: Expression, names: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
-        """Text and kind (``"f"`` real, ``"i"`` int64, ``"b"`` boolean) of an expression."""
-        if expression in self.shared:
-            return self.shared[expression]
-        if isinstance(expression, Number):
-            if isinstance(expression.value, int) and abs(expression.value) < 2**62:
-                return str(expression.value), "i"
-            return self.constant(expression.value), "f"
-        if isinstance(expression, Symbol):
-            if expression.name in names:
-                return names[expression.name]
-            if expression.name in self.variables:
-                return expression.name, "i"
-            return self.size(expression.name), "i"
-        name = expression.function
-        if name == "pow":
-            return self.power(expression.operands[0], expression.operands[1], names)
-        operands = [self.typed(o, names) for o in expression.operands]
-        kinds = {kind for _, kind in operands}
-        if name in ("and", "or", "not"):
-            texts = [self.truth(o) for o in operands]
-            return _infix(name, texts), "b"
-        if name == "select":
-            condition = self.truth(operands[0])
-            self.imports.add("either")
-            if {operands[1][1], operands[2][1]} == {"b"}:
-                return f"either({condition}, {operands[1][0]}, {operands[2][0]})", "b"
-            whole = {operands[1][1], operands[2][1]} == {"i"} and not all(
-                isinstance(e, Number) for e in expression.operands[1:]
-            )
-            if whole:
-                return f"either({condition}, {operands[1][0]}, {operands[2][0]})", "i"
-            a, b = (self.as_real(o, e) for o, e in zip(operands[1:], expression.operands[1:], strict=True))
-            return f"either({condition}, {a}, {b})", "f"
-        whole = kinds == {"i"}
-        if name in ("less", "less_equal", "greater", "greater_equal", "equal", "not_equal"):
-            if whole:
-                return _infix(name, [t for t, _ in operands]), "b"
-            return _infix(name, self.as_reals(operands, expression)), "b"
-        if whole and name in ("add", "sub", "mul", "neg"):
-            return _infix(name, [t for t, _ in operands]), "i"
-        if whole and name in ("max", "min", "abs"):
-            return f"{name}({', '.join(t for t, _ in operands)})", "i"
-        if whole and name == "floordiv":
-            return f"({operands[0][0]} // {operands[1][0]})", "i"
-        texts = self.as_reals(operands, expression)
-        if name == "floordiv":
-            self.imports.add("floor")
-            return f"floor({texts[0]} / {texts[1]})", "f"
-        if name in ("add", "sub", "mul", "div", "neg"):
-            return _infix(name, texts), "f"
-        if name not in FUNCTIONS:
-            raise KernelError(f"no CPU text for the scalar function {name!r}")
-        spelled = {"abs": "absolute", "max": "maximum", "min": "minimum"}.get(name, name)
-        self.imports.add(spelled)
-        return f"{spelled}({', '.join(texts)})", "f"
-
-    def power(self, base: Expression, exponent: Expression, names: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
-        x = self.as_real(self.typed(base, names), base)
-        if isinstance(exponent, Number):
-            value = exponent.value
-            value = int(value) if float(value).is_integer() and abs(value) <= 64 else value
-            if value == Fraction(1, 2):
-                self.imports.add("sqrt")
-                return f"sqrt({x})", "f"
-            if value == Fraction(-1, 2):
-                self.imports.add("sqrt")
-                return f"({self.constant(1)} / sqrt({x}))", "f"
-            if isinstance(value, int):
-                if value == 1:
-                    return x, "f"
-                if value == -1:
-                    return f"({self.constant(1)} / {x})", "f"
-                self.powers.add(value)
-                return f"power_{'minus_' if value < 0 else ''}{abs(value)}({x})", "f"
-        self.imports.add("power")
-        y = self.as_real(self.typed(exponent, names), exponent)
-        return f"power({x}, {y})", "f"
-
-    def as_reals(self, operands: list[tuple[str, str]], expression: Call) -> list[str]:
-        return [self.as_real(o, e) for o, e in zip(operands, expression.operands, strict=True)]
-
-    def as_real(self, operand: tuple[str, str], expression: Expression) -> str:
-        text, kind = operand
-        if kind == "f":
-            return text
-        if isinstance(expression, Number):
-            return self.constant(expression.value)
-        if kind == "b":
-            self.imports.add("either")
-            return f"either({text}, {self.constant(1)}, {self.constant(0)})"
-        if re.fullmatch(r"n\d+_\w+", text):  # a size: converted once
-            local = f"r{text}"
-            line = f"{local} = real({text})"
-            if line not in self.head:
-                self.head.append(line)
-            return local
-        return f"real({text})"
-
-    def truth(self, operand: tuple[str, str]) -> str:
-        text, kind = operand
-        if kind == "b":
-            return text
-        return f"({text} != {self.constant(0) if kind == 'f' else '0'})"
 
     def value(self) -> str:
         """Write the reads and the body at the current depth; return the text of the value, a real."""
         names: dict[str, tuple[str, str]] = {}
-        used = set(symbols(self.body))
-        for k, (placeholder, access) in enumerate(self.reads.items()):
+        used = set(symbols(self.normal.body))
+        for k, (placeholder, access) in enumerate(self.normal.reads.items()):
             if placeholder not in used:
                 continue
             read = self.offsets[access]
             own = access.tensor == self.source.write.tensor
-            self.imports.add("fetch" if own else "load")
+            self.out.use("fetch" if own else "load")
             text = f"{'fetch' if own else 'load'}({read.pointer}, {self.current[access]})"
             kind = "i" if self.types[access.tensor].startswith("int") else "f"
-            if kind == "f" and self.types[access.tensor] != self.real:
+            if kind == "f" and self.types[access.tensor] != self.out.real:
                 text = f"real({text})"
             if read.inside:
-                neutral = "0" if kind == "i" else self.constant(0)
+                neutral = "0" if kind == "i" else self.out.constant(0)
                 self.out.add(f"v{k} = {neutral}")
                 self.out.add(f"if {' and '.join(read.inside)}:")
                 self.out.add(f"    v{k} = {text}")
             else:
                 self.out.add(f"v{k} = {text}")
             names[placeholder] = (f"v{k}", kind)
-        # subexpressions that occur more than once get a name
-        counts: dict[Expression, int] = {}
-
-        def visit(e: Expression) -> None:
-            if isinstance(e, Call):
-                counts[e] = counts.get(e, 0) + 1
-                if counts[e] == 1:
-                    for operand in e.operands:
-                        visit(operand)
-
-        visit(self.body)
-        self.shared = {}
-
-        def share(e: Expression) -> None:
-            if isinstance(e, Call) and e not in self.shared:
-                for operand in e.operands:
-                    share(operand)
-                if counts[e] > 1:
-                    text, kind = self.typed(e, names)
-                    self.temporaries += 1
-                    self.out.add(f"x{self.temporaries} = {text}")
-                    self.shared[e] = (f"x{self.temporaries}", kind)
-
-        share(self.body)
-        typed = self.typed(self.body, names)
+        typed = self.body.write(self.normal.body, names)
         whole = self.source.operator == "set" and self.types[self.source.write.tensor].startswith("int")
-        if whole and typed[1] == "i" and not self.wins and self.race_free and not self.source.accumulate:
+        if whole and typed[1] == "i" and not self.normal.wins and self.race_free and not self.source.accumulate:
             text = typed[0]  # integers stay integers
         else:
-            text = self.as_real(typed, self.body)
-        self.shared = {}
+            text = self.body.as_real(typed, self.normal.body)
         # a winner guard protects no memory: both sides are computed, so the loop has no branch
-        for win in self.wins:
-            self.imports.update(("either", "load"))
+        for win in self.normal.wins:
+            self.out.use("either", "load")
             read = self.offsets[win.access]
             position = ""
             for index, extent in win.axes:
-                piece = self.form_text(index)
-                position = f"({position}) * {_paren(self.form_text(extent))} + {piece}" if position else piece
+                piece = self.out.form_text(index)
+                position = f"({position}) * {bracketed(self.out.form_text(extent))} + {piece}" if position else piece
             stored = f"integer(load({read.pointer}, {self.current[win.access]}))"
-            self.imports.add("integer")
-            neutral = self.constant(_NEUTRAL[self.source.operator])
+            self.out.use("integer")
+            neutral = self.out.constant(_NEUTRAL[self.source.operator])
             text = f"either({stored} == {position or '0'}, {text}, {neutral})"
         return text
 
@@ -974,9 +543,9 @@ class _Emitter:
     def fill_all(self) -> None:
         """Give every element the neutral value."""
         tensor = self.source.write.tensor
-        self.imports.add("store")
-        self.out.add(f"for e in range({self.size(tensor + '.size')}):")
-        self.out.add(f"    store(t{self.numbers[tensor]}, e, {self.constant(_NEUTRAL[self.source.operator])})")
+        self.out.use("store")
+        self.out.add(f"for e in range({self.out.size(tensor + '.size')}):")
+        self.out.add(f"    store(t{self.out.numbers[tensor]}, e, {self.out.constant(_NEUTRAL[self.source.operator])})")
 
     def start_level(self, level: int, bases: list[list[str]]) -> None:
         for line in self.before[level]:
@@ -997,15 +566,15 @@ class _Emitter:
 
     def init_rows(self, level: int, extent: Mapping[str, str]) -> None:
         """Neutral values for the part of the written tensor that the free loops below ``level`` reach."""
-        read = self.offsets[self.write]
-        inner = [a for a in self.loops[level:] if a in self.free]
+        read = self.offsets[self.normal.write]
+        inner = [a for a in self.loops[level:] if a in self.normal.free]
         depth = self.out.depth
         for axis in inner:
             self.out.add(f"for {axis} in range({extent[axis]}):")
             self.out.depth += 1
         terms = [(k, v) for k, v in read.offset.items()]
-        self.imports.add("store")
-        neutral = self.constant(_NEUTRAL[self.source.operator])
+        self.out.use("store")
+        neutral = self.out.constant(_NEUTRAL[self.source.operator])
         self.out.add(f"store({read.pointer}, {self.offset_text(terms)}, {neutral})")
         self.out.depth = depth
 
@@ -1016,12 +585,14 @@ class _Emitter:
         count = len(self.loops)
         accumulates = s.accumulate
         suffix = 0  # innermost loops that are reduced: their result stays in a register
-        while suffix < count and self.loops[count - 1 - suffix] in self.reduced:
+        while suffix < count and self.loops[count - 1 - suffix] in self.normal.reduced:
             suffix += 1
-        first_reduced = next((k for k, a in enumerate(self.loops) if a in self.reduced), count)
+        first_reduced = next((k for k, a in enumerate(self.loops) if a in self.normal.reduced), count)
         direct = self.race_free and first_reduced == count - suffix  # each element is finished at once
         extent = self.join_loops()
-        bases = self.bases((self.write, *self.reads.values(), *(w.access for w in self.wins)), count)
+        bases = self.bases(
+            (self.normal.write, *self.normal.reads.values(), *(w.access for w in self.normal.wins)), count
+        )
         guard = self.first_guard()
         init_level = None
         if not accumulates:
@@ -1031,7 +602,7 @@ class _Emitter:
             elif not (direct and reached):
                 init_level = min(max(guard - 1, 0), first_reduced)
         level = 0
-        fast = self.real == "float32" and s.operator == "sum" and suffix > 0 and not self.unrolled
+        fast = self.out.real == "float32" and s.operator == "sum" and suffix > 0 and not self.unrolled
         accumulator_depth = self.out.depth
         combined = accumulates or not direct
         step = _STEP[s.operator]
@@ -1042,7 +613,7 @@ class _Emitter:
             if init_level == level and level > 0:
                 self.init_rows(level, extent)
             if level == count - suffix and suffix:
-                neutral = self.constant(_NEUTRAL[s.operator])
+                neutral = self.out.constant(_NEUTRAL[s.operator])
                 self.out.add(f"total = {neutral}")
                 if fast:
                     self.out.add(f"lost = {neutral}")
@@ -1053,14 +624,14 @@ class _Emitter:
                 else:
                     self.open_loop(level + 1, extent)
         value = self.value()
-        self.imports.add("store")
-        pointer, place = self.offsets[self.write].pointer, self.current[self.write]
+        self.out.use("store")
+        pointer, place = self.offsets[self.normal.write].pointer, self.current[self.normal.write]
         if suffix:
-            self.imports.add(step)
+            self.out.use(step)
             accumulator = "part" if fast else "total"
             self.out.add(f"{accumulator} = {step}({accumulator}, {value})")
             if fast:
-                self.imports.update(("rounding_error", "either"))
+                self.out.use("rounding_error", "either")
                 self.out.depth -= 1
                 self.out.add("lost = lost + rounding_error(total, part)")
                 self.out.add("total = total + part")
@@ -1069,14 +640,14 @@ class _Emitter:
                 self.out.add("total = either(lost == lost, total + lost, total)")
             value = "total"
         if combined:
-            self.imports.add("fetch")
+            self.out.use("fetch")
             held = f"fetch({pointer}, {place})"
-            if self.types[s.write.tensor] != self.real:
+            if self.types[s.write.tensor] != self.out.real:
                 held = f"real({held})"
             if s.operator in ("sum", "set"):
                 value = f"{held} + {value}"
             else:
-                self.imports.add(step)
+                self.out.use(step)
                 value = f"{step}({held}, {value})"
         self.out.add(f"store({pointer}, {place}, {value})")
 
@@ -1088,7 +659,7 @@ class _Emitter:
             high = "last"
         self.out.add(f"for start in range({low}, {high}, {BLOCK * step}):")
         self.out.depth += 1
-        self.out.add(f"part = {self.constant(0)}")
+        self.out.add(f"part = {self.out.constant(0)}")
         ending = f", {step}" if step > 1 else ""
         self.out.add(f"for {self.loops[level - 1]} in range(start, min(start + {BLOCK * step}, {high}){ending}):")
         self.out.depth += 1
@@ -1096,9 +667,11 @@ class _Emitter:
     def scalar_levels(self) -> tuple[int, int, list[list[str]], dict[str, str]]:
         """Common start of nests that need all points of one element together."""
         self.prepare()
-        count, free = len(self.loops), len(self.free)
+        count, free = len(self.loops), len(self.normal.free)
         extent = self.join_loops()
-        bases = self.bases((self.write, *self.reads.values(), *(w.access for w in self.wins)), count)
+        bases = self.bases(
+            (self.normal.write, *self.normal.reads.values(), *(w.access for w in self.normal.wins)), count
+        )
         if not self.covers() or self.first_guard() <= free:
             self.fill_all()
         for level in range(free):
@@ -1109,11 +682,11 @@ class _Emitter:
     def nest_position(self) -> None:
         """argmax, argmin: the first winner in row-major order; NaN wins over everything."""
         # reduced axes in the order of positions
-        self.loops = [*(a for a in self.loops if a in self.free), *self.reduced]
+        self.loops = [*(a for a in self.loops if a in self.normal.free), *self.normal.reduced]
         count, free, bases, extent = self.scalar_levels()
         better = ">" if self.source.operator == "argmax" else "<"
         self.start_level(free, bases)
-        self.out.add(f"best = {self.constant(-math.inf if better == '>' else math.inf)}")
+        self.out.add(f"best = {self.out.constant(-math.inf if better == '>' else math.inf)}")
         self.out.add("winner = -1")
         depth = self.out.depth
         for level in range(free, count):
@@ -1121,10 +694,10 @@ class _Emitter:
             self.start_level(level + 1, bases)
         self.out.add(f"value = {self.value()}")
         position = ""
-        for axis in self.reduced:
-            position = f"({position}) * {_paren(extent[axis])} + {axis}" if position else axis
+        for axis in self.normal.reduced:
+            position = f"({position}) * {bracketed(extent[axis])} + {axis}" if position else axis
         if self.unrolled:
-            self.imports.add("either")
+            self.out.use("either")
             self.out.add(f"better = (winner < 0) | (value {better} best) | ((value != value) & (best == best))")
             self.out.add("best = either(better, value, best)")
             self.out.add(f"winner = either(better, {position or '0'}, winner)")
@@ -1133,8 +706,10 @@ class _Emitter:
             self.out.add("    best = value")
             self.out.add(f"    winner = {position or '0'}")
         self.out.depth = depth
-        self.imports.add("store")
-        self.out.add(f"store({self.offsets[self.write].pointer}, {self.current[self.write]}, max(winner, 0))")
+        self.out.use("store")
+        self.out.add(
+            f"store({self.offsets[self.normal.write].pointer}, {self.current[self.normal.write]}, max(winner, 0))"
+        )
 
     def nest_logsumexp(self) -> None:
         """Two passes: the maximum, then the sum of exp of what is below it.
@@ -1143,9 +718,9 @@ class _Emitter:
         """
         count, free, bases, extent = self.scalar_levels()
         self.start_level(free, bases)
-        one, zero = self.constant(1), self.constant(0)
-        infinity, minus = self.constant(math.inf), self.constant(-math.inf)
-        self.imports.update(("largest", "sum_step", "exp", "log", "log1p", "either", "store"))
+        one, zero = self.out.constant(1), self.out.constant(0)
+        infinity, minus = self.out.constant(math.inf), self.out.constant(-math.inf)
+        self.out.use("largest", "sum_step", "exp", "log", "log1p", "either", "store")
         depth = self.out.depth
         self.out.add(f"top = {minus}")
         for level in range(free, count):
@@ -1165,46 +740,6 @@ class _Emitter:
         self.out.add("value = top + log(ties) + log1p(rest / ties)")
         # infinite maxima are the result themselves (all -inf, or an inf); NaN passes through
         self.out.add(f"value = either((top == {infinity}) | (top == {minus}), top, value)")
-        self.out.add(f"store({self.offsets[self.write].pointer}, {self.current[self.write]}, value)")
+        self.out.add(f"store({self.offsets[self.normal.write].pointer}, {self.current[self.normal.write]}, value)")
 
     # ---- the module ----------------------------------------------------------------------------
-
-    def module(self) -> str:
-        # sizes and strides may turn up while loops are written, but all are known before the first loop
-        sizes = ["    " + line for line in self.head]
-        pointers = [f"    t{k} = pointer_{dtype}(arguments[{k}])" for k, (_, dtype) in enumerate(self.kernel.dtypes)]
-        memory = {"load", "fetch", "store", "either", "integer"} & self.imports
-        memory |= {f"pointer_{dtype}" for _, dtype in self.kernel.dtypes}
-        scalar = self.imports - memory
-        text = _formula_text(self.source, self.kernel.dtypes)
-        head = [
-            f'"""{text}"""',
-            "",
-            "import numpy as np",
-            "",
-            f"from {_MODULE}.memory import {', '.join(sorted(memory))}",
-            f"from {_MODULE}.memory import {'real32' if self.real == 'float32' else 'real64'} as real",
-        ]
-        steps = {"sum_step", "product_step", "rounding_error"}
-        if scalar & steps:
-            head.append(f"from {_MODULE}.scalar import {', '.join(sorted(scalar & steps))}")
-        if scalar - steps:
-            head.append(f"from {_MODULE}.scalar import NAMES")
-        if self.powers:
-            head.append(f"from {_MODULE}.scalar import power as powers")
-        head.append("")
-        head += [f'{name} = NAMES["{name}"]' for name in sorted(scalar - steps)]
-        head += [f"power_{'minus_' if p < 0 else ''}{abs(p)} = powers({p})" for p in sorted(self.powers)]
-        head += [f"{name} = np.{self.real}({value})" for value, name in self.constants.items()]
-        head += ["", "", "def kernel(arguments):"]
-        return "\n".join([*head, *pointers, *sizes, *self.out.lines, ""])
-
-
-def _formula_text(statement: Statement, dtypes: Iterable[tuple[str, str]]) -> str:
-    """The statement and its types as one safe line: tensors and axes have generated names."""
-    text = f"{statement}; {', '.join(f'{t}: {d}' for t, d in dtypes)}"
-    return re.sub(r"[^ -~]|[\"\\]", "?", text)
-
-
-def _infix(name: str, texts: list[str]) -> str:
-    return _INFIX[name].format(*texts)

@@ -19,8 +19,9 @@ from graphc.formula.size import Extent, extent_value
 from graphc.formula.statement import Access, Gather, Wins, size_name
 from graphc.kernels.cpu import cache
 from graphc.kernels.cpu.contraction import ARGUMENTS, emit_contraction
-from graphc.kernels.cpu.emit import emit, extent_names
+from graphc.kernels.cpu.emit import emit
 from graphc.kernels.cpu.executor import EXECUTOR
+from graphc.kernels.cpu.writer import extent_names
 from graphc.planning.plan import ALIGNMENT, Kernel, Launch, Layout, Plan, item_bytes
 
 __all__ = ["Program"]
