@@ -14,8 +14,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     ]
     if not reports:
         return
-    from graphc.graph import registry
     import graphc.gates  # noqa: F401 - fills the registry
+    from graphc.graph import registry
 
     gates = registry.gates()
     shapes = sum(len(gate.samples) for gate in gates.values())

@@ -65,7 +65,7 @@ CASES = [
     Bad("node name with a control character", lambda: (scalar() * 2).named("a\x1b[31m"), GraphcError,
         ("'a\\x1b[31m'", "cannot be printed")),
     Bad("empty node name", lambda: scalar("  "), GraphcError, ("a name is a non-empty text, found '  '",)),
-    Bad("name that is no text", lambda: scalar(3), GraphcError, ("a name is a non-empty text, found 3",)),  # pyright: ignore
+    Bad("name that is no text", lambda: scalar(3), GraphcError, ("a name is a non-empty text, found 3",)),
     Bad("no names", lambda: graphc.inputs(" , "), GraphcError, ("expected names separated by spaces",)),
     Bad("two nodes of one name", lambda: graphc.backward(same_name_twice()), GraphcError,
         ("two nodes are named 'x'", "declared at", "test_errors.py:", "rename one")),
@@ -152,7 +152,7 @@ CASES = [
         ("'y' lies on no path from wrt=['x'] to 'f'", "wrt=['y']")),
     Bad("an upstream of another shape", lambda: graphc.backward(image(3), upstream=ZEROS(4)), graphc.DerivativeError,
         ("upstream has shape (4,), expected that of 'image', (3,)",)),
-    Bad("a number instead of a node", lambda: graphc.backward(3.0), graphc.DerivativeError,  # pyright: ignore
+    Bad("a number instead of a node", lambda: graphc.backward(3.0), graphc.DerivativeError,
         ("backward needs a node, found float",)),
     # ---- data handed in
     Bad("a missing input", lambda: graphc.backward(product()).at(x=1.0), graphc.DataError,
@@ -230,11 +230,12 @@ def test_there_are_at_least_40_cases_and_each_is_another_one() -> None:
 
 
 def test_a_clash_of_extents_names_gate_formula_operands_letter_extents_sites_and_a_repair() -> None:
-    x = graphc.input("x", ("N", 784)); line_x = sys._getframe().f_lineno  # noqa: E702 - one line, one number
-    w = graphc.parameter("w", (10, 784)); line_w = sys._getframe().f_lineno  # noqa: E702
+    here = sys._getframe().f_lineno
+    x = graphc.input("x", ("N", 784))
+    w = graphc.parameter("w", (10, 784))
     with pytest.raises(graphc.ShapeError) as caught:
-        x @ w; line_call = sys._getframe().f_lineno  # noqa: B018, E702
-    line_call = line_w + 2
+        x @ w
+    line_x, line_w, line_call = here + 1, here + 2, here + 4
     message, file = str(caught.value), __file__
     assert message.splitlines() == [
         "matmul: the letter k has two extents: 784 in a and 10 in b",

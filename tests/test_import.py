@@ -86,6 +86,8 @@ def test_two_thousand_nodes_are_declared_differentiated_and_planned_in_a_second(
         times.append((planned - start, declared - start, differentiated - declared, planned - differentiated))
     assert len(back.nodes) == 2_000
     total, *parts = min(times)
-    shown = ", ".join(f"{name} {t:.2f} s" for name, t in zip(("declared", "differentiated", "planned"), parts, strict=True))
+    shown = ", ".join(
+        f"{name} {t:.2f} s" for name, t in zip(("declared", "differentiated", "planned"), parts, strict=True)
+    )
     print(f"2,000 nodes: {total:.2f} s ({shown}); budget 1 s")
     assert total <= 1.0 * SLACK

@@ -113,7 +113,7 @@ def test_both_neurons_agree_to_all_digits() -> None:
 
 
 @pytest.mark.parametrize("make", [lambda: sum_times_z()[2], neuron_in_eight_gates], ids=["sum_times_z", "neuron"])
-def test_on_every_edge_local_times_upstream_is_downstream(make) -> None:  # noqa: ANN001
+def test_on_every_edge_local_times_upstream_is_downstream(make) -> None:
     run = make()
     edges = 0
     for node in run.back.nodes:
@@ -164,9 +164,7 @@ SCORES = numpy.array([[3.2, 5.1, -1.7], [1.3, 4.9, 2.0], [2.2, 2.5, -3.1]])
 
 
 def test_the_multiclass_hinge_of_cat_car_and_frog() -> None:
-    hinge = graphc.gate(
-        "margin[n,c] = max(0, s[n,c] - s[n,t[n]] + 1)\nloss[n] = sum(margin[n,c], c) - 1", name="hinge"
-    )
+    hinge = graphc.gate("margin[n,c] = max(0, s[n,c] - s[n,t[n]] + 1)\nloss[n] = sum(margin[n,c], c) - 1", name="hinge")
     scores, label = graphc.input("s", ("N", 3)), graphc.input("t", ("N",), dtype="int32")
     losses = hinge(scores, label)
     mean = graphc.mean(losses)

@@ -98,7 +98,8 @@ class Circuit:
                     shapes=(node.shape,),
                     site=node.site,
                 )
-        self.leaves = [n for n in self.nodes if n.application is None and n.kind != "constant"]
+        leaves = [n for n in self.nodes if n.application is None and n.kind != "constant"]
+        self.leaves = sorted(leaves, key=lambda n: n.id)  # as declared: so a counterexample reads best
         self.edges = [
             Edge(operand, node, k, local_body(node.application.formula, k))
             for node in self.nodes

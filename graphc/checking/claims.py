@@ -28,7 +28,7 @@ from graphc.formula.expression import (
     number,
     symbols,
 )
-from graphc.formula.parser import ExpressionReader, _syntax, node_text
+from graphc.formula.parser import ExpressionReader, syntax_tree, node_text
 from graphc.formula.symbolic import TWO_OVER_ROOT_PI, from_sympy
 from graphc.graph.node import Node
 
@@ -195,7 +195,7 @@ def read_claim(target: Node, given: Any, names: Names) -> Claim:
     where = f"the claim for {target.label!r}"
     if isinstance(given, str):
         try:
-            expression = _Reader(names).read(_syntax(given, "eval"))
+            expression = _Reader(names).read(syntax_tree(given, "eval"))
         except (FormulaError, CheckError) as error:
             hint = _hint(given) if "cannot read" in str(error) else ""
             raise CheckError(f"{where}, {_short(given)!r}: {error}{hint}", node=target, site=target.site) from None

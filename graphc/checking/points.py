@@ -8,7 +8,6 @@ kinks, points of larger scale and points exactly on the kinks are added.
 from __future__ import annotations
 
 import itertools
-import math
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -309,16 +308,16 @@ def judge(
             return False
         visited.append(point)
         for k, (claim, verdict) in enumerate(zip(claims, verdicts, strict=True)):
-            if verdict.counterexample is not None and kind != "generic":
+            if verdict.counterexample is not None and kind not in ("generic", "far"):
                 continue
             value = self.claimed(claim, state, DIGITS)
             if value is None:
                 undefined[k].append((point, state))
                 if kind == "generic" and verdict.counterexample is None:
-                    # a claim may have gaps, but not at a point that nobody chose
+                    # a claim may have gaps, but not at a point that nobody chose; far out numbers get too large
                     verdict.counterexample = _counterexample(*undefined[k][0], claim, None)
                 continue
-            if kind == "generic":
+            if kind in ("generic", "far"):
                 verdict.samples.append((state, value))
             if verdict.counterexample is not None:
                 continue
@@ -363,13 +362,13 @@ def judge(
             if late():
                 return verdicts
             for point in _near(self, difference, visited[:40]):
-                visit(point, "generic")
+                visit(point, "far")
         for scale in (1.0, 1.0, 3.0, 3.0, 10.0, 10.0):
             if late():
                 return verdicts
             point = self.generic(scale)
-            visit(point, "generic")
-            visit({n: -v for n, v in point.items()}, "generic")
+            visit(point, "far")
+            visit({n: -v for n, v in point.items()}, "far")
     if not self.leaves:  # nothing to vary: one point says it all
         for verdict in verdicts:
             verdict.points = max(verdict.points, FEWEST)

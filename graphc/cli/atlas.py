@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from graphc import gates as _gates  # noqa: F401 - fills the registry
 from graphc.errors import GraphcError
 from graphc.formula.adjoint import adjoint
 from graphc.formula.expression import to_latex, to_text

@@ -314,9 +314,7 @@ class _Binder:
         for statement in self.statements[before:]:
             unwritten = [name for name in statement.tensors() if name not in written]
             if unwritten:
-                raise self.fail(
-                    f"{unwritten[0]!r} is read before it is written: {text!r}; move its line up"
-                )
+                raise self.fail(f"{unwritten[0]!r} is read before it is written: {text!r}; move its line up")
             written.add(statement.write.tensor)
 
     def assign(self, write: Access, value: ast.expr, letters: list[str], text: str) -> None:

@@ -121,8 +121,7 @@ def gather_or_reason(statement: Statement) -> tuple[Statement | None, str]:
         if not own:
             guards.append(Zero(form - affine({axis: scale})))
             continue
-        current = form
-        variable = min(own, key=lambda n: (abs(current.coefficient(n)) != 1, rank[n]))
+        variable = min((abs(form.coefficient(n)) != 1, rank[n], n) for n in own)[2]
         coefficient = form.coefficient(variable)
         rest = form - affine({variable: coefficient})
         numerator = (affine({axis: scale}) - rest) * (1 if coefficient > 0 else -1)

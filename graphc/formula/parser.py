@@ -17,7 +17,7 @@ from fractions import Fraction
 from graphc.errors import FormulaError, did_you_mean
 from graphc.formula.expression import FUNCTIONS, Call, Expression, Number, Symbol, call, number
 
-__all__ = ["MAXIMUM_LENGTH", "REDUCTIONS", "node_text", "parse_expression", "parse_lines"]
+__all__ = ["MAXIMUM_LENGTH", "REDUCTIONS", "node_text", "parse_expression", "parse_lines", "syntax_tree"]
 
 #: Longest text read, in characters: longer ones are not formulas, and deep ones exhaust the stack.
 MAXIMUM_LENGTH = 20_000
@@ -63,7 +63,8 @@ def node_text(node: ast.AST) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _syntax(text: str, mode: str) -> ast.AST:
+def syntax_tree(text: str, mode: str) -> ast.AST:
+    """Parse text into a syntax tree of bounded length and depth, or refuse it; nothing is evaluated."""
     if len(text) > MAXIMUM_LENGTH:
         raise FormulaError(f"the text has {len(text)} characters; at most {MAXIMUM_LENGTH} are read as a formula")
     depth = 0
@@ -222,7 +223,7 @@ def parse_expression(text: str, *, names: Collection[str] | None = None) -> Expr
     """
     if not isinstance(text, str):
         raise FormulaError(f"expected text, found {type(text).__name__}")
-    tree = _syntax(text, "eval")
+    tree = syntax_tree(text, "eval")
     try:
         return ExpressionReader(names).read(tree)
     except RecursionError:
@@ -242,7 +243,7 @@ def parse_lines(text: str) -> list[tuple[str, list[ast.expr] | None, ast.expr, s
     for line in lines:
         if not line or line.startswith("#"):
             continue
-        tree = _syntax(line, "exec")
+        tree = syntax_tree(line, "exec")
         assert isinstance(tree, ast.Module)
         if len(tree.body) != 1 or not isinstance(tree.body[0], ast.Assign) or len(tree.body[0].targets) != 1:
             raise FormulaError(f"a formula line is 'y = ...' or 'y[i, j] = ...'; found {line!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -313,6 +314,41 @@ def test_dropped_epsilon_and_rounded_constants_are_seen() -> None:
     assert not graphc.check(x * math.pi, {"x": 3.14159265358979}, proof_seconds=0).ok
     assert graphc.check(x * 0.1, {"x": "1/10"}, proof_seconds=0).ok
     assert not graphc.check(x * 0.1, {"x": "1/10 + 10**-30"}, proof_seconds=0).ok
+
+
+ONE = ["neg", "exp", "tanh", "sigmoid", "relu", "abs", "reciprocal"]
+TWO = ["add", "sub", "mul", "div", "max", "min"]
+
+
+def random_graph(generator: random.Random):
+    pool = list(graphc.inputs("x y z"))[: generator.randint(2, 3)]
+    for k in range(generator.randint(2, 8)):
+        if generator.random() < 0.4:
+            node = getattr(graphc, generator.choice(ONE))(generator.choice(pool[-4:]))
+        else:
+            other = generator.choice(pool) if generator.random() < 0.8 else generator.choice([2.0, 0.5, 0.1])
+            node = getattr(graphc, generator.choice(TWO))(generator.choice(pool[-3:]), other)
+        pool.append(node.named(f"n{k}") if generator.random() < 0.3 else node)
+    return pool[-1]
+
+
+def test_right_gradients_of_random_graphs_are_never_accused_and_slips_are_seen() -> None:
+    generator = random.Random(7)
+    right = wrong = 0
+    for _ in range(40):
+        root = random_graph(generator)
+        for node in graphc.backward(root).wrt:
+            finding = graphc.check(root, {node: "12345"}, proof_seconds=0)[node]
+            if finding.correct is None or finding.verdict == "undecided":
+                continue
+            again = graphc.check(root, {node: finding.correct}, proof_seconds=0)[node]
+            assert again.verdict == "agrees", str(again)
+            right += 1
+            for slip in (f"-({finding.correct}) + 1e-20", f"({finding.correct})*(1 + 1e-20) + {node.label}/10**25"):
+                assert graphc.check(root, {node: slip}, proof_seconds=0)[node].verdict == "differs"
+                wrong += 1
+    print(f"random graphs: {right} right claims, {wrong} wrong ones")
+    assert right >= 40
 
 
 def test_large_graph_is_judged_in_time_and_not_expanded() -> None:

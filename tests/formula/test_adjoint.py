@@ -166,9 +166,7 @@ def test_the_adjoint_of_a_strided_convolution_reads_as_its_definition() -> None:
     )
     template = adjoint(blur, "x")
     assert template is not None
-    assert str(template.formula) == (
-        "dx[n, 2*i + r - 1] = sum(dy[n, i] * w[r])  where 0 <= 2*i + r - 1 < x.1"
-    )
+    assert str(template.formula) == ("dx[n, 2*i + r - 1] = sum(dy[n, i] * w[r])  where 0 <= 2*i + r - 1 < x.1")
     assert [(o.role, o.tensor) for o in template.operands] == [("upstream", "y"), ("input", "w")]
 
 
@@ -247,7 +245,9 @@ def test_the_softmax_of_a_logsumexp_never_overflows() -> None:
     x = numpy.array([[1e4, 1e4 - 1.0]])
     z = numpy.array([1e4 + math.log1p(math.exp(-1.0))])
     names = dict(zip((o.role for o in template.operands), template.formula.inputs, strict=True))
-    sizes = {f"{n}.{d}": e for n, s in (("x", (1, 2)), ("z", (1,)), ("dx", (1, 2)), ("dz", (1,))) for d, e in enumerate(s)}
+    sizes = {
+        f"{n}.{d}": e for n, s in (("x", (1, 2)), ("z", (1,)), ("dx", (1, 2)), ("dz", (1,))) for d, e in enumerate(s)
+    }
     found = run(statement, {names["input"]: x, names["output"]: z, names["upstream"]: numpy.ones(1)}, sizes)
     assert found.sum() == pytest.approx(1.0)
     assert found[0, 1] == pytest.approx(1 / (1 + math.e))

@@ -1,6 +1,6 @@
-"""What every gate promises, as functions that take a gate: `test_contract` asks the registry's, and
-`test_wrong_gate` hands in wrong ones to see that each promise is really checked.
+"""What every gate promises, as functions that take a gate.
 
+`test_contract` asks them of the registry; `test_wrong_gate` hands in wrong gates to see that each is caught.
 Every function returns how many comparisons it made, so that "nothing was compared" cannot pass for success.
 """
 
@@ -26,7 +26,7 @@ from graphc.formula.expression import ONE, Call, Expression, Number, Symbol
 from graphc.formula.gather import gather_or_reason
 from graphc.formula.latex import definition_latex, formula_latex, gate_latex, statement_latex
 from graphc.formula.parser import parse_expression, parse_lines
-from graphc.formula.statement import Access, Affine, Formula, Interval, Statement, affine, size_name
+from graphc.formula.statement import Affine, Formula, Interval, Statement, affine, size_name
 from graphc.graph import Gate, Node, Sample
 from graphc.graph.reference import evaluate, run_statement
 from graphc.graph.shapes import Clash, extents
@@ -195,9 +195,7 @@ def points_per_element(formula: Formula, statement: Statement, sizes: dict[str, 
 def check_no_larger_fits(case: Case) -> int:
     """An output extent worked out from a window is the largest: one more would read outside."""
     formula = case.formula()
-    shapes = {
-        name: node.shape for name, node in zip(formula.inputs, case.operands, strict=True)
-    }
+    shapes = {name: node.shape for name, node in zip(formula.inputs, case.operands, strict=True)}
     checked = 0
     for name, expression in formula.extents.items():
         tensor = name.rpartition(".")[0]
@@ -285,9 +283,7 @@ def check_second_order(gate: Gate, sample: Sample) -> int:
 # ---- (c) scatter and gather -------------------------------------------------------------------------
 
 
-def run_statements(
-    formula: Formula, tensors: dict[str, numpy.ndarray], sizes: dict[str, int]
-) -> tuple[int, list[str]]:
+def run_statements(formula: Formula, tensors: dict[str, numpy.ndarray], sizes: dict[str, int]) -> tuple[int, list[str]]:
     """Run an adjoint as it is and in gather form, statement by statement; return comparisons and reasons."""
     compared, reasons = 0, []
     with numpy.errstate(all="ignore"):
@@ -323,9 +319,7 @@ def check_scatter_and_gather(gate: Gate, samples: Iterable[Sample]) -> int:
     for sample in samples:
         case = apply(gate, sample)
         formula, sizes = case.formula(), case.sizes()
-        tensors = {
-            name: case.values[node] for name, node in zip(formula.inputs, case.operands, strict=True)
-        }
+        tensors = {name: case.values[node] for name, node in zip(formula.inputs, case.operands, strict=True)}
         (result,) = evaluate([case.output], case.values)
         for name, node in zip(formula.inputs, case.operands, strict=True):
             template = adjoints.adjoint(formula, name) if node.is_float else None
@@ -445,8 +439,10 @@ def assert_kernel(found: numpy.ndarray, expected: numpy.ndarray, dtype: str, wha
 
 
 def _tables() -> tuple[Any, dict[str, Callable[..., Any]]]:
-    """Scalar functions over pairs (value, derivatives) in mpmath: forward differentiation, from the
-    textbook and independent of the tables of graphc. A value that does not exist raises ValueError."""
+    """Scalar functions over pairs (value, derivatives) in mpmath: forward differentiation.
+
+    From the textbook, and independent of the tables of graphc. A value that does not exist raises ValueError.
+    """
     import mpmath
 
     context = mpmath.mp.clone()
@@ -514,9 +510,7 @@ def _tables() -> tuple[Any, dict[str, Callable[..., Any]]]:
         "tanh": unary(context.tanh, lambda x, y: 1 - y**2),
         "erf": unary(context.erf, lambda x, y: 2 / context.sqrt(context.pi) * context.exp(-(x**2))),
         "sigmoid": unary(lambda x: 1 / (1 + context.exp(-x)), lambda x, y: y * (1 - y)),
-        "softplus": unary(
-            lambda x: context.log(1 + context.exp(x)), lambda x, y: 1 / (1 + context.exp(-x))
-        ),
+        "softplus": unary(lambda x: context.log(1 + context.exp(x)), lambda x, y: 1 / (1 + context.exp(-x))),
         "abs": unary(abs, lambda x, y: context.sign(x)),
         "sign": unary(context.sign, lambda x, y: 0),
         "max": lambda a, b: a if a[0] >= b[0] else b,
@@ -589,8 +583,7 @@ def exact_grid(gate: Gate, dtype: str) -> Grid:
     values, slopes = [], []
     for point in zip(*operands, strict=True):
         at = {
-            name: (context.mpf(float(x)), {name: context.mpf(1)})
-            for name, x in zip(gate.operands, point, strict=True)
+            name: (context.mpf(float(x)), {name: context.mpf(1)}) for name, x in zip(gate.operands, point, strict=True)
         }
         try:
             value, derivative = exact(expression, {**attributes, **at})
@@ -603,9 +596,7 @@ def exact_grid(gate: Gate, dtype: str) -> Grid:
     return Grid(operands, values, slopes)
 
 
-def assert_points(
-    found: numpy.ndarray, expected: list[Any], grid: Grid, dtype: str, what: str, seed: int = 1
-) -> int:
+def assert_points(found: numpy.ndarray, expected: list[Any], grid: Grid, dtype: str, what: str, seed: int = 1) -> int:
     """Compare with exact values wherever these are representable; list every point that is wrong."""
     compared, wrong = 0, []
     for k, value in enumerate(expected):

@@ -312,4 +312,4 @@ def test_no_gate_can_hide_behind_an_empty_comparison() -> None:
     assert contract.check_points_reference(WINDOW) == 0  # the registry's test refuses 0 for such gates
     assert contract.elementwise_text(make()) is not None
     assert contract.elementwise_text(WINDOW) is None
-    assert ONE == graphc.formula.expression.Number(1)
+    assert graphc.formula.expression.Number(1) == ONE

@@ -16,9 +16,7 @@ from graphc.gradients import IndexFormula, LetForm
 
 def lstm(steps: int) -> graphc.Node:
     """A scalar LSTM written by hand: gates i, f, o and candidate g with one weight each, shared over time."""
-    shared = {
-        (gate, part): graphc.parameter(f"{part}_{gate}", ()) for gate in "ifog" for part in ("w", "u", "b")
-    }
+    shared = {(gate, part): graphc.parameter(f"{part}_{gate}", ()) for gate in "ifog" for part in ("w", "u", "b")}
     h, c = graphc.input("h0"), graphc.input("c0")
     for t in range(1, steps + 1):
         x = graphc.input(f"x{t}")
@@ -64,7 +62,7 @@ def test_the_lines_of_a_let_form_are_ordered_used_and_readable() -> None:
     names = [name for name, _ in form.lines]
     text = str(form)
     for name, expression in form.lines:
-        used = {s for s in _symbols(expression)}
+        used = _symbols(expression)
         assert used <= known, f"{used - known} is used before its line"
         known.add(name)
     for name in names:
@@ -95,7 +93,7 @@ def _symbols(expression: object) -> set[str]:
         (lambda x, y: abs(x) * y, "y", "Abs(x)"),
     ],
 )  # fmt: skip
-def test_scalar_gradients_are_the_closed_forms_of_the_textbook(make, name: str, expected: str) -> None:  # noqa: ANN001
+def test_scalar_gradients_are_the_closed_forms_of_the_textbook(make, name: str, expected: str) -> None:
     import sympy
 
     x, y = graphc.inputs("x y")

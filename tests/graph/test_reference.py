@@ -29,7 +29,7 @@ def pads(padding: int | tuple[int, int] | str, extent: int, size: int, stride: i
     if padding == "same":
         total = max((-(-extent // stride) - 1) * stride + reach - extent, 0)
         return total // 2, total - total // 2
-    number = padding if isinstance(padding, int) else padding[axis]  # pyright: ignore
+    number = padding if isinstance(padding, int) else padding[axis]
     return number, number
 
 
@@ -37,7 +37,10 @@ def plain_conv(x: numpy.ndarray, w: numpy.ndarray, stride: int, padding: Any, di
     """Convolution as nested loops over a padded image."""
     n, c, h, width = x.shape
     k, per_group, r, s = w.shape
-    (top, bottom), (left, right) = pads(padding, h, r, stride, dilation, 0), pads(padding, width, s, stride, dilation, 1)
+    (top, bottom), (left, right) = (
+        pads(padding, h, r, stride, dilation, 0),
+        pads(padding, width, s, stride, dilation, 1),
+    )
     padded = numpy.zeros((n, c, h + top + bottom, width + left + right))
     padded[:, :, top : top + h, left : left + width] = x
     rows = (padded.shape[2] - dilation * (r - 1) - 1) // stride + 1

@@ -68,8 +68,7 @@ def window_arrays(stride, padding, dilation, size=(2, 3, 2), image=(7, 6), windo
     return random(n, k, *out), random(n, c, *image, seed=1), random(k, c, *window, seed=2)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize(("window", "dtype"), [*((w, "float32") for w in WINDOWS), ((3, 2, 2), "float64")])
 @pytest.mark.parametrize("image", [(7, 6), (5, 1), (3, 11)])
 def test_convolution_and_its_adjoints(window, image, dtype):
     result, image_array, weights = window_arrays(*window, image=image)

@@ -75,6 +75,14 @@ def test_a_program_runs_its_plan(dtype):
     numpy.testing.assert_array_equal(program.array(7), program.array(2).reshape(2, 2))
 
 
+def test_threads_of_matrix_products_can_be_set():
+    program = filled(threads=2)
+    program.resize({"N": 300})
+    program.bind(0, batch(300))
+    program.run()
+    numpy.testing.assert_allclose(program.view(4), numpy.log(batch(300) @ program.array(1)) + 0.5, rtol=1e-5)
+
+
 def test_other_sizes_run_in_place_and_larger_ones_grow():
     program = filled()
     seen = []

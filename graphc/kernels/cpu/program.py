@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy
@@ -42,7 +42,6 @@ class _Frame:
     starts: list[int]  # of each launch in `arguments`
     table: numpy.ndarray  # int64, for the executor
     places: dict[int, numpy.ndarray]  # base buffer -> positions of its address in `arguments`
-    bound: dict[int, int] = field(default_factory=dict)  # base buffer -> address filled in
 
 
 def _aligned(count: int, dtype: str = "uint8") -> numpy.ndarray:
@@ -100,6 +99,7 @@ class Program:
         self._arena = _aligned(0)
         self._frames: dict[tuple[tuple[str, int], ...], _Frame] = {}
         self._frame: _Frame | None = None
+        self._moved: set[int] = set()  # base buffers whose address the arguments do not hold yet
         self._copies: list[tuple[numpy.ndarray, numpy.ndarray]] | None = None
         self._ran = False
         if not plan.sizes:
@@ -233,6 +233,7 @@ class Program:
             if found.dtype != buffer.dtype or not found.flags.c_contiguous:
                 found = self._converted(buffer.name, found, buffer.dtype)
         self._arrays[number] = found
+        self._moved.add(number)
 
     @staticmethod
     def _converted(name: str, found: numpy.ndarray, dtype: str) -> numpy.ndarray:
@@ -277,6 +278,7 @@ class Program:
         if frame.layout.total > self._arena.nbytes:
             self._arena = _aligned(frame.layout.total)
         self._frame = frame
+        self._moved = set(frame.places)
         self._copies = None
         self._ran = False
 
@@ -341,24 +343,21 @@ class Program:
 
     def _fill(self, frame: _Frame) -> None:
         """Write the addresses that changed into the arguments."""
-        arena = self._arena.ctypes.data
-        for base, where in frame.places.items():
+        for base in sorted(self._moved):
             buffer = self.plan.buffers[base]
-            if buffer.role == "arena":
-                address = arena + frame.layout.offsets[base]
+            if base not in frame.places:
+                pass  # no launch reads it
+            elif buffer.role == "arena":
+                frame.arguments[frame.places[base]] = self._arena.ctypes.data + frame.layout.offsets[base]
             else:
-                if base not in self._arrays:
-                    raise DataError(f"nothing is bound to the {buffer.role} {buffer.name!r}")
-                array = self._arrays[base]
+                array = self.array(base)
                 if array.shape != frame.shapes[base]:
                     raise DataError(
                         f"the {buffer.role} {buffer.name!r} needs shape {list(frame.shapes[base])}"
                         f" ({_shape_text(buffer.shape)}); found {list(array.shape)}"
                     )
-                address = array.ctypes.data
-            if frame.bound.get(base) != address:
-                frame.bound[base] = address
-                frame.arguments[where] = address
+                frame.arguments[frame.places[base]] = array.ctypes.data
+            self._moved.discard(base)
 
     def _check_indices(self) -> None:
         frame = self._ready()
@@ -422,7 +421,8 @@ class Program:
     def _run_checked(self, frame: _Frame) -> None:
         del frame
         for number, buffer in enumerate(self.plan.buffers):
-            if buffer.role != "arena" and buffer.view_of is None and number in self._arrays:
+            # constants are what the graph says, infinities included
+            if buffer.role in ("input", "parameter", "state") and number in self._arrays:
                 _require_finite(self._arrays[number], f"the {buffer.role} {buffer.name!r}", None)
         for number, launch in enumerate(self.plan.launches):
             self._call(number)()
