@@ -28,7 +28,7 @@ from graphc.formula.expression import (
     number,
     symbols,
 )
-from graphc.formula.parser import ExpressionReader, syntax_tree, node_text
+from graphc.formula.parser import ExpressionReader, node_text, syntax_tree
 from graphc.formula.symbolic import TWO_OVER_ROOT_PI, from_sympy
 from graphc.graph.node import Node
 

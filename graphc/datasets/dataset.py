@@ -52,8 +52,7 @@ class Dataset:
     def __post_init__(self) -> None:
         if len(self.image) != len(self.label):
             raise DataError(
-                f"a Dataset needs one label an image; found {len(self.image)} images"
-                f" and {len(self.label)} labels",
+                f"a Dataset needs one label an image; found {len(self.image)} images and {len(self.label)} labels",
                 shapes=(self.image.shape, self.label.shape),
             )
 
@@ -120,6 +119,4 @@ class Dataset:
             )
         order = np.random.default_rng(seed).permutation(len(self))
         test, train = order[:count], order[count:]
-        return Dataset(self.image[train], self.label[train]), Dataset(
-            self.image[test], self.label[test]
-        )
+        return Dataset(self.image[train], self.label[train]), Dataset(self.image[test], self.label[test])

@@ -18,9 +18,7 @@ _SIDE = 8  # pixels
 _LARGEST = 16  # a pixel counts the set bits of a 4 x 4 block
 
 
-def digits(
-    split: Literal["train", "test"] | None = None, *, seed: int = 0, test_fraction: float = 0.2
-) -> Dataset:
+def digits(split: Literal["train", "test"] | None = None, *, seed: int = 0, test_fraction: float = 0.2) -> Dataset:
     """Load 1,797 handwritten digits of 8 x 8 pixels, 174 to 183 of each class.
 
     Parameters

@@ -250,15 +250,10 @@ def _download(source: _Source) -> dict[str, Path]:
             f" downloaded after pip install 'graphc[data]' ({_INSTEAD})"
         ) from None
     cache = Path(pooch.os_cache("graphc")) / source.folder
-    return {
-        name: _fetch(source, name, checksum, cache, pooch.retrieve)
-        for name, checksum in source.files.items()
-    }
+    return {name: _fetch(source, name, checksum, cache, pooch.retrieve) for name, checksum in source.files.items()}
 
 
-def _fetch(
-    source: _Source, name: str, checksum: str, cache: Path, retrieve: Callable[..., str]
-) -> Path:
+def _fetch(source: _Source, name: str, checksum: str, cache: Path, retrieve: Callable[..., str]) -> Path:
     """Give the path of one file, downloaded from the first host that serves it whole."""
     failure = None
     for host in source.hosts:

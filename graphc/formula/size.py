@@ -37,6 +37,8 @@ class Size:
         return size
 
     def __add__(self, other: Extent) -> Extent:
+        if other == 0:
+            return self
         terms = self._terms(self)
         for monomial, coefficient in self._terms(other).items():
             terms[monomial] = terms.get(monomial, 0) + coefficient
@@ -54,6 +56,10 @@ class Size:
         return self * -1 + other
 
     def __mul__(self, other: Extent) -> Extent:
+        if isinstance(other, int):  # the usual case: strides and elements counted in numbers
+            if other == 1:
+                return self
+            return self._reduced({monomial: c * other for monomial, c in self.terms})
         terms: dict[tuple[str, ...], int] = {}
         for m, c in self._terms(self).items():
             for n, d in self._terms(other).items():

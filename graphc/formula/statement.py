@@ -81,6 +81,8 @@ class Affine:
 
     def substitute(self, replacements: Mapping[str, Affine]) -> Affine:
         """Replace names by forms, all at once."""
+        if len(self.terms) == 1 and self.terms[0][1] == 1 and self.constant == 0:
+            return replacements.get(self.terms[0][0], self)  # a plain axis: nearly every index
         if not any(name in replacements for name, _ in self.terms):
             return self
         terms: dict[str, int] = {}

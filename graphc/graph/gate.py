@@ -181,7 +181,7 @@ class Gate:
         Node, or tuple of Node for a gate with several outputs
         """
         outputs = self.apply(operands, attributes)
-        return outputs if len(outputs) > 1 else outputs[0]
+        return outputs[0] if len(outputs) == 1 else outputs
 
     def apply(self, operands: tuple[Any, ...], attributes: Mapping[str, Any]) -> tuple[Node, ...]:
         """Apply the gate and return every output.

@@ -40,9 +40,7 @@ def test_each_call_gives_fresh_arrays(data):
 
 
 def test_equal_to_the_copy_of_scikit_learn(data):
-    datasets = pytest.importorskip(
-        "sklearn.datasets", reason="scikit-learn, whose copy is compared, is not installed"
-    )
+    datasets = pytest.importorskip("sklearn.datasets", reason="scikit-learn, whose copy is compared, is not installed")
     theirs = datasets.load_digits()
     assert np.array_equal(data.image[:, 0] * 16, theirs.images)
     assert np.array_equal(data.label, theirs.target)
@@ -85,9 +83,7 @@ def test_lengths_that_differ_are_refused():
 
 def test_split_is_disjoint_and_complete():
     count = 101
-    whole = Dataset(
-        np.arange(count, dtype=np.float32).reshape(count, 1, 1, 1), np.arange(count, dtype=np.int32)
-    )
+    whole = Dataset(np.arange(count, dtype=np.float32).reshape(count, 1, 1, 1), np.arange(count, dtype=np.int32))
     train, test = whole.split(0.25, seed=3)
     assert (len(train), len(test)) == (76, 25)
     assert sorted([*train.label, *test.label]) == list(range(count))
@@ -108,9 +104,7 @@ def test_split_is_the_documented_permutation(data):
     assert np.array_equal(train.label, data.label[order[359:]])
 
 
-@pytest.mark.parametrize(
-    ("fraction", "count"), [(0.2, 359), (0.5, 898), (0.001, 2), (0.9999, 1797)]
-)
+@pytest.mark.parametrize(("fraction", "count"), [(0.2, 359), (0.5, 898), (0.001, 2), (0.9999, 1797)])
 def test_split_rounds_to_the_nearest_integer(data, fraction, count):
     if count == len(data):
         with pytest.raises(DataError, match="both parts need at least one"):

@@ -248,9 +248,7 @@ def test_import_loads_neither_pooch_nor_scikit_learn():
 
 
 @needs_data
-@pytest.mark.parametrize(
-    ("name", "mean", "deviation"), [("mnist", 0.1307, 0.3081), ("fashion-mnist", 0.2860, 0.3530)]
-)
+@pytest.mark.parametrize(("name", "mean", "deviation"), [("mnist", 0.1307, 0.3081), ("fashion-mnist", 0.2860, 0.3530)])
 def test_real_files_have_the_published_statistics(name, mean, deviation):
     train, test = LOADERS[name]()
     assert train.image.shape == (60_000, 1, 28, 28)

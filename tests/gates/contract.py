@@ -52,26 +52,37 @@ SECTIONS = ("Parameters", "Returns", "Raises", "Notes", "Source", "Examples")
 
 @dataclass(frozen=True)
 class Case:
-    """A gate applied to one sample: nodes, operand arrays and the node that weights the output."""
+    """A gate applied to one sample: nodes, operand arrays and a node that weights each output."""
 
     gate: Gate
     sample: Sample
     operands: tuple[Node, ...]
-    output: Node
-    upstream: Node
+    outputs: tuple[Node, ...]
+    upstreams: tuple[Node, ...]
     values: dict[Node, numpy.ndarray]
 
     @property
     def floats(self) -> tuple[Node, ...]:
         return tuple(node for node in self.operands if node.is_float)
 
+    @property
+    def differentiable(self) -> tuple[Node, ...]:
+        """Outputs that a gradient may arrive at."""
+        return tuple(node for node in self.outputs if node.is_float)
+
     def formula(self) -> Formula:
-        assert self.output.formula is not None
-        return self.output.formula
+        assert self.outputs[0].formula is not None
+        return self.outputs[0].formula
 
     def sizes(self) -> dict[str, int]:
-        assert self.output.application is not None
-        return {name: int(str(extent)) for name, extent in self.output.application.sizes.items()}
+        assert self.outputs[0].application is not None
+        return {name: int(str(extent)) for name, extent in self.outputs[0].application.sizes.items()}
+
+    def backward(self) -> graphc.Backward:
+        """Gradients of the outputs, each weighted by its upstream node."""
+        if len(self.outputs) == 1:
+            return graphc.backward(self.outputs[0], wrt=self.floats, upstream=self.upstreams[0])
+        return graphc.backward(weighted(self), wrt=self.floats)
 
 
 def draw_operands(sample: Sample, seed: int = 0) -> list[numpy.ndarray]:
@@ -109,12 +120,15 @@ def apply(gate: Gate, sample: Sample, seed: int = 0, dtype: str = "float64") -> 
         graphc.input(f"{name}_", shape, dtype="int32" if k in sample.integers else dtype)
         for k, (name, shape) in enumerate(zip(gate.operands, sample.shapes, strict=True))
     )
-    output = gate(*nodes, **sample.attributes)
-    shape = tuple(int(str(extent)) for extent in output.shape)
-    upstream = graphc.input("upstream_", shape, dtype=dtype)
+    outputs = gate.apply(nodes, sample.attributes)
     values: dict[Node, Any] = dict(zip(nodes, draw_operands(sample, seed), strict=True))
-    values[upstream] = numpy.random.default_rng(seed + 1).uniform(0.5, 1.5, shape)
-    return Case(gate, sample, nodes, output, upstream, values)
+    upstreams = []
+    for k, output in enumerate(outputs):
+        shape = tuple(int(str(extent)) for extent in output.shape)
+        upstream = graphc.input(f"upstream{k or ''}_", shape, dtype=dtype)
+        values[upstream] = numpy.random.default_rng(seed + 1 + k).uniform(0.5, 1.5, shape)
+        upstreams.append(upstream)
+    return Case(gate, sample, nodes, outputs, tuple(upstreams), values)
 
 
 def directions(nodes: Iterable[Node], values: dict[Node, numpy.ndarray], seed: int) -> dict[Node, Any]:
@@ -153,8 +167,14 @@ def total(*terms: Node) -> Node:
 
 
 def weighted(case: Case) -> Node:
-    """The scalar that is differentiated: the output weighted by the upstream node and summed."""
-    return graphc.sum(graphc.mul(case.output, case.upstream))
+    """The scalar that is differentiated: every output weighted by its upstream node, and summed."""
+    return total(
+        *(
+            graphc.sum(graphc.mul(output, upstream))
+            for output, upstream in zip(case.outputs, case.upstreams, strict=True)
+            if output.is_float
+        )
+    )
 
 
 # ---- (a) shapes -------------------------------------------------------------------------------------
@@ -163,9 +183,9 @@ def weighted(case: Case) -> Node:
 def check_shape(gate: Gate, sample: Sample) -> int:
     """The shape rule gives the shape that the reference fills, every element of it, and no larger fits."""
     case = apply(gate, sample)
-    (result,) = evaluate([case.output], case.values)
-    declared = tuple(int(str(extent)) for extent in case.output.shape)
-    assert result.shape == declared, f"shape rule {declared}, reference {result.shape}"
+    for output, result in zip(case.outputs, evaluate(case.outputs, case.values), strict=True):
+        declared = tuple(int(str(extent)) for extent in output.shape)
+        assert result.shape == declared, f"shape rule {declared}, reference {result.shape}"
     formula, sizes = case.formula(), case.sizes()
     for statement in formula.statements:
         reached = points_per_element(formula, statement, sizes)
@@ -173,7 +193,7 @@ def check_shape(gate: Gate, sample: Sample) -> int:
             f"{gate.name}: {int((reached == 0).sum())} elements of {statement.write.tensor} see no operand "
             f"element for shapes {sample.shapes}"
         )
-    return 1 + len(formula.statements) + check_no_larger_fits(case)
+    return len(case.outputs) + len(formula.statements) + check_no_larger_fits(case)
 
 
 def points_per_element(formula: Formula, statement: Statement, sizes: dict[str, int]) -> numpy.ndarray:
@@ -218,19 +238,18 @@ def check_no_larger_fits(case: Case) -> int:
 def check_adjoint(gate: Gate, sample: Sample) -> int:
     """The derived gradient is the slope of the reference along random directions."""
     case = apply(gate, sample)
-    if not case.output.is_float:
+    if not case.differentiable:
         with pytest.raises(DerivativeError, match="only floats have gradients"):
-            graphc.backward(case.output, upstream=1.0)
+            graphc.backward(case.outputs[0], upstream=1.0)
         return 1
     if not case.floats:
         return 0
-    back = graphc.backward(case.output, wrt=case.floats, upstream=case.upstream)
+    back = case.backward()
     gradients = evaluate([back.grad(node) for node in case.floats], case.values)
-    weights = case.values[case.upstream]
+    scalar = weighted(case)
 
     def function(values: dict[Node, numpy.ndarray]) -> float:
-        (result,) = evaluate([case.output], values)
-        return float((result * weights).sum())
+        return float(evaluate([scalar], values)[0])
 
     scale = 1.0
     for k, (node, gradient) in enumerate(zip(case.floats, gradients, strict=True)):
@@ -249,9 +268,9 @@ def check_adjoint(gate: Gate, sample: Sample) -> int:
 def check_second_order(gate: Gate, sample: Sample) -> int:
     """The gradient of a gradient is the slope of that gradient along random directions."""
     case = apply(gate, sample)
-    if not gate.differentiable or not case.output.is_float or not case.floats:
+    if not gate.differentiable or not case.differentiable or not case.floats:
         return 0
-    back = graphc.backward(case.output, wrt=case.floats, upstream=case.upstream)
+    back = case.backward()
     generator = numpy.random.default_rng(5)
     values, terms = dict(case.values), []
     for node in case.floats:
@@ -265,7 +284,7 @@ def check_second_order(gate: Gate, sample: Sample) -> int:
         return float(evaluate([scalar], at)[0])
 
     below = set(graphc.graph.topological([scalar]))
-    candidates = (*case.floats, case.upstream)
+    candidates = (*case.floats, *case.upstreams)
     again = graphc.backward(scalar, wrt=[node for node in candidates if node in below])
     for k, node in enumerate(candidates):
         direction = directions([node], values, 30 + k)
@@ -320,7 +339,8 @@ def check_scatter_and_gather(gate: Gate, samples: Iterable[Sample]) -> int:
         case = apply(gate, sample)
         formula, sizes = case.formula(), case.sizes()
         tensors = {name: case.values[node] for name, node in zip(formula.inputs, case.operands, strict=True)}
-        (result,) = evaluate([case.output], case.values)
+        results = dict(zip(formula.outputs, evaluate(case.outputs, case.values), strict=True))
+        weights = {tensor: case.values[node] for tensor, node in zip(formula.outputs, case.upstreams, strict=True)}
         for name, node in zip(formula.inputs, case.operands, strict=True):
             template = adjoints.adjoint(formula, name) if node.is_float else None
             if template is None:
@@ -328,9 +348,7 @@ def check_scatter_and_gather(gate: Gate, samples: Iterable[Sample]) -> int:
             bound: dict[str, numpy.ndarray] = {}
             known = dict(sizes)
             for own, operand in zip(template.formula.inputs, template.operands, strict=True):
-                source = {
-                    "upstream": case.values[case.upstream], "output": result, "input": tensors.get(operand.tensor),
-                }[operand.role]  # fmt: skip
+                source = {"upstream": weights, "output": results, "input": tensors}[operand.role][operand.tensor]
                 bound[own] = source
                 known |= {f"{own}.{d}": extent for d, extent in enumerate(source.shape)}
                 known[f"{own}.size"] = source.size
@@ -359,9 +377,8 @@ def check_latex(gate: Gate, sample: Sample) -> int:
     case = apply(gate, sample)
     formula = case.formula()
     texts = [gate_latex(gate), formula_latex(formula)]
-    if case.output.application is not None:
-        definition = gate.define(tuple(n.shape for n in case.operands), case.output.attributes)
-        texts.append(definition_latex(definition, formula))
+    definition = gate.define(tuple(n.shape for n in case.operands), case.outputs[0].attributes)
+    texts.append(definition_latex(definition, formula))
     for name, node in zip(formula.inputs, case.operands, strict=True):
         template = adjoints.adjoint(formula, name) if node.is_float else None
         for statement in template.formula.statements if template else ():
@@ -384,12 +401,12 @@ def check_kernels(gate: Gate, samples: Iterable[Sample], dtype: str) -> int:
     outputs, losses, values, floats = [], [], {}, []
     for k, sample in enumerate(samples):
         case = apply(gate, sample, seed=k, dtype=dtype)
-        for node in (*case.operands, case.upstream):
+        for node in (*case.operands, *case.upstreams):
             node.named(f"{node.label}{k}")
         # what the compiled program sees is rounded to its dtype: the reference gets the same numbers
         rounded = {n: v.astype(dtype) if n.is_float else v.astype("int32") for n, v in case.values.items()}
         values |= rounded
-        outputs.append(case.output)
+        outputs += case.outputs
         if gate.differentiable and case.floats:
             losses.append(weighted(case))
             floats += list(case.floats)
@@ -409,8 +426,8 @@ def check_kernels(gate: Gate, samples: Iterable[Sample], dtype: str) -> int:
     exact_values = evaluate(roots, values)
     if losses:
         # terms of both signs cancel in the sum that is differentiated: its error is relative to their sizes
-        products = [evaluate([loss.operands[0]], values)[0] for loss in losses]
-        size = sum(float(numpy.abs(product).sum()) for product in products)
+        products = [node for node in graphc.graph.topological(losses) if node.gate == "mul" and node not in outputs]
+        size = sum(float(numpy.abs(product).sum()) for product in evaluate(products, values))
         worst = abs(float(numpy.asarray(found[0])) - float(exact_values[0]))
         assert worst <= KERNEL_TOLERANCE[dtype] * size, f"{gate.name}: weighted sum: {worst:.3g} of {size:.3g}"
         roots, found, exact_values = roots[1:], found[1:], exact_values[1:]
@@ -726,7 +743,7 @@ def check_values(gate: Gate, samples: Iterable[Sample]) -> int:
             graphc.input(name, array.shape, dtype="int32" if k in sample.integers else "float64")
             for k, (name, array) in enumerate(zip(gate.operands, arrays, strict=True))
         ]
-        output = gate(*nodes, **sample.attributes)
+        output = gate.apply(tuple(nodes), sample.attributes)[0]
         (result,) = evaluate([output], dict(zip(nodes, arrays, strict=True)))
         expected = numpy.asarray(expected)
         assert result.shape == expected.shape, f"{gate.name}: {result.shape}, the source says {expected.shape}"

@@ -104,6 +104,21 @@ def test_the_right_gates_pass() -> None:
     assert contract.check_scatter_and_gather(WINDOW, WINDOW.samples) == 4
 
 
+def test_a_gate_with_two_outputs_goes_through_the_same_contract() -> None:
+    polar = Gate(
+        "polar",
+        "r[n] = sqrt(x[n]**2 + y[n]**2)\np[n] = x[n]*y[n]",
+        ("x", "y"),
+        samples=(Sample(((5,), (5,)), interval=(0.5, 2.0)), Sample(((1,), (1,)), interval=(0.5, 2.0))),
+    )
+    for sample in polar.samples:
+        assert contract.check_shape(polar, sample) == 4
+        assert contract.check_adjoint(polar, sample) == 4
+        assert contract.check_second_order(polar, sample) == 4
+    assert contract.check_scatter_and_gather(polar, polar.samples) > 4
+    assert contract.check_kernels(polar, polar.samples, "float64") == 8
+
+
 def test_a_wrong_value_of_a_sample_is_caught() -> None:
     wrong = make(samples=(Sample(((3, 5),), values=((2.0,), 1.9291)),))
     with pytest.raises(AssertionError, match="the source says 1.9291"):

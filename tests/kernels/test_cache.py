@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import subprocess
@@ -85,7 +86,8 @@ def value(constant):
 def forget(monkeypatch):
     """As in a new process: nothing loaded (symbols stay, so machine code must not be mixed up)."""
     monkeypatch.setattr(cache, "_loaded", {})
-    cache._engine.cache_clear()
+    # an engine of its own: the one of the process must outlive the addresses that other tests hold
+    monkeypatch.setattr(cache, "_engine", functools.cache(cache._Engine))
 
 
 def test_a_second_process_loads_machine_code_without_numba(tmp_path):
