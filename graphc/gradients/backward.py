@@ -102,7 +102,8 @@ class Backward:
         seed = as_node(upstream, root.dtype, root.site)
         if seed.shape != root.shape:
             raise DerivativeError(
-                f"upstream has shape {shape_text(seed.shape)}, expected that of {root.label!r}, {shape_text(root.shape)}",
+                f"upstream has shape {shape_text(seed.shape)}, "
+                f"expected that of {root.label!r}, {shape_text(root.shape)}",
                 node=root,
                 shapes=(root.shape, seed.shape),
                 site=root.site,
