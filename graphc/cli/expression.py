@@ -1,112 +1,78 @@
-"""From the text of an expression to nodes, through the registry of gates; nothing is evaluated."""
+"""``graphc draw`` and ``graphc check``: an expression as text, drawn or judged."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
 
-from graphc.errors import FormulaError, GraphcError
-from graphc.formula.expression import Call, Expression, Number, Symbol, symbols, to_text
-from graphc.formula.parser import parse_expression
-from graphc.graph import Gate, Node, registry
-from graphc.graph.declare import input as declare_input
+from graphc.cli.declare import assignments, declare, numbers
+from graphc.errors import GraphcError, did_you_mean
+from graphc.gradients import backward
+from graphc.graph import topological
 
-__all__ = ["assignments", "declare", "numbers"]
-
-#: Scalar functions of the language that are drawn as one gate although the registry has none of that name.
-_OTHERS = {
-    "select": ("y = a if c > 0.5 else b", ("c", "a", "b")),
-    "less": ("y = 1 if a < b else 0", ("a", "b")),
-    "less_equal": ("y = 1 if a <= b else 0", ("a", "b")),
-    "greater": ("y = 1 if a > b else 0", ("a", "b")),
-    "greater_equal": ("y = 1 if a >= b else 0", ("a", "b")),
-    "not_equal": ("y = 1 if a != b else 0", ("a", "b")),
-}
-_REFUSED = ("and", "or", "not", "floordiv")
+__all__ = ["check_expression", "draw_expression"]
 
 
-def declare(text: str, name: str = "f") -> Node:
-    """Declare the graph of a scalar expression: every name an input, every operation a gate.
+def draw_expression(text: str, at: str | None, output: str | None, frames: bool, theme: str) -> int:
+    """Draw the circuit of an expression.
 
     Parameters
     ----------
     text : str
-        Python notation, such as ``"1/(1+exp(-x))"``.
-    name : str, default ``"f"``
-        Name given to the root, unless an input has it.
-
-    Raises
-    ------
-    FormulaError
-        If the text is not in the formula language, or has no name in it.
+        The expression.
+    at : str or None
+        ``"x=-2,y=5"``; without it the drawing has closed forms instead of numbers.
+    output : str or None
+        File to write; without it the drawing is printed as text.
+    frames : bool
+        One picture for each gate, forward and then backward.
+    theme : str
+        Colours.
     """
-    expression = parse_expression(text)
-    names = list(symbols(expression))
-    for symbol in names:
-        if "." in symbol:
-            raise FormulaError(f"size(...) in {text!r}: the inputs of an expression are scalars")
-    if not names:
-        raise FormulaError(f"{text!r} contains no name, so there is nothing to differentiate; try 'x*{text}'")
-    leaves = {symbol: declare_input(symbol) for symbol in names}
-    root = _node(expression, leaves)
-    assert isinstance(root, Node)  # an expression with a name in it is not a number
-    if root.application is not None and name not in leaves:
-        root.named(name)
-    return root
+    from graphc import drawing
 
-
-def _node(expression: Expression, leaves: Mapping[str, Node]) -> Node | float:
-    if isinstance(expression, Number):
-        return float(expression.value)
-    if isinstance(expression, Symbol):
-        return leaves[expression.name]
-    operands = [_node(operand, leaves) for operand in expression.operands]
-    function = expression.function
-    if function == "div" and operands[0] == 1.0:
-        return registry.call("reciprocal", operands[1])
-    if function in _REFUSED:
-        raise FormulaError(f"{to_text(expression)!r}: {function!r} has no derivative and is no gate")
-    if function in registry.gates():
-        return registry.call(function, *operands)
-    if function in _OTHERS:
-        formula, names = _OTHERS[function]
+    root = declare(text)
+    back = backward(root)
+    subject = back
+    if at is not None:
+        given = numbers(at, "--at")
+        names = [n.label for n in topological([root]) if n.kind == "input"]
+        for name in given:
+            if name not in names:
+                raise GraphcError(f"--at: {text!r} has no input {name!r}{did_you_mean(name, names)}")
+        missing = [name for name in names if name not in given]
+        if missing:
+            example = ",".join(f"{name}={given.get(name, 1.0):g}" for name in names)
+            raise GraphcError(f"--at gives no number for {', '.join(missing)}; for example --at {example}")
+        subject = back.at(given)
+    if frames:
+        if output is None or at is None:
+            raise GraphcError("--frames needs numbers and a file: --at x=1 -o steps.pdf")
+        written = drawing.frames(subject, output, theme=theme)
+        print(f"wrote {len(written)} file{'s' if len(written) > 1 else ''}: {', '.join(map(str, written))}")
+        return 0
+    picture = drawing.draw(subject, theme=theme)
+    if output is None:
+        print(picture.text())
     else:
-        names = tuple("abc"[: len(operands)])
-        formula = f"y = {to_text(Call(function, tuple(map(Symbol, names))))}"
-    return Gate(function, formula, names, symbol=function)(*operands)
+        print(f"wrote {picture.save(output)}")
+    if at is not None:
+        print(subject)
+    return 0
 
 
-def assignments(items: list[str], option: str) -> dict[str, str]:
-    """Read ``name=text`` items.
+def check_expression(text: str, claims: list[str], as_json: bool) -> int:
+    """Check claimed derivatives; returns 0 all right, 1 one wrong, 3 none wrong but one undecided."""
+    from graphc.checking import check
 
-    Raises
-    ------
-    GraphcError
-        If an item has no ``=``, or a name comes twice.
-    """
-    found: dict[str, str] = {}
-    for item in items:
-        name, equals, text = item.partition("=")
-        name = name.strip()
-        if not equals or not name.isidentifier() or not text.strip():
-            raise GraphcError(f"{option} takes name=value, for example x=2; found {item!r}")
-        if name in found:
-            raise GraphcError(f"{option} gives {name!r} twice: {found[name]!r} and {text!r}")
-        found[name] = text.strip()
-    return found
-
-
-def numbers(text: str, option: str) -> dict[str, float]:
-    """Read ``x=-2,y=5``.
-
-    Raises
-    ------
-    GraphcError
-        If a value is not a number.
-    """
-    found: dict[str, float] = {}
-    for name, value in assignments([item for item in text.split(",") if item.strip()], option).items():
-        try:
-            found[name] = float(value)
-        except ValueError:
-            raise GraphcError(f"{option}: {value!r} is not a number (for {name!r})") from None
-    return found
+    root = declare(text)
+    claimed = assignments(claims, "--claim")
+    report = check(root, claimed)
+    if as_json:
+        found = report.json()
+        print(found if isinstance(found, str) else json.dumps(found, indent=1))
+    else:
+        print(report)
+    verdicts = [report[name].verdict for name in claimed]
+    if "differs" in verdicts:
+        return 1
+    return 3 if "undecided" in verdicts else 0

@@ -82,11 +82,11 @@ def _run(options: argparse.Namespace) -> int:
 
             return demo(options.folder, options.seed)
         case "draw":
-            from graphc.cli.expressions import draw_expression
+            from graphc.cli.expression import draw_expression
 
             return draw_expression(options.expression, options.at, options.output, options.frames, options.theme)
         case "check":
-            from graphc.cli.expressions import check_expression
+            from graphc.cli.expression import check_expression
 
             return check_expression(options.expression, options.claim, options.json)
         case "gates":

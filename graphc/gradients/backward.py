@@ -9,6 +9,7 @@ from graphc.errors import DerivativeError, GraphcError, did_you_mean
 from graphc.formula.adjoint import adjoint
 from graphc.formula.expression import Expression, to_text
 from graphc.gradients.local import elementwise, local_expression
+from graphc.gradients.table import format_table
 from graphc.graph import registry
 from graphc.graph.gate import derived
 from graphc.graph.node import Application, Node, as_node, topological
@@ -374,17 +375,6 @@ class Backward:
                     )
                 )
         return format_table(rows)
-
-
-def format_table(rows: list[tuple[str, str, str, str, str]]) -> str:
-    """Lay out a worked table: gate | operand | local x upstream = downstream."""
-    widths = [max(len(row[k]) for row in rows) for k in range(5)]
-    lines = []
-    for row in rows:
-        cells = [text.ljust(width) for text, width in zip(row, widths, strict=True)]
-        lines.append(f"{cells[0]} | {cells[1]} | {cells[2]} x {cells[3]} = {row[4]}".rstrip())
-    lines.insert(1, "-" * max(map(len, lines)))
-    return "\n".join(lines)
 
 
 def _names(nodes: Iterable[Node]) -> dict[str, Node]:

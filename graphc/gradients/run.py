@@ -11,9 +11,11 @@ import numpy
 from graphc.errors import DataError, DerivativeError, did_you_mean
 from graphc.formula.adjoint import adjoint
 from graphc.formula.expression import evaluate as evaluate_expression
+from graphc.formula.expression import to_text
 from graphc.formula.numeric import NUMPY
 from graphc.formula.size import extent_value
-from graphc.gradients.local import elementwise, local_body
+from graphc.gradients.local import elementwise, local_body, local_expression
+from graphc.gradients.table import format_table
 from graphc.graph import verbs
 from graphc.graph.node import Node
 from graphc.graph.reference import bind_sizes, evaluate_all, run_formula
@@ -211,9 +213,6 @@ class Run:
         return self.draw()._repr_svg_()
 
     def __str__(self) -> str:
-        from graphc.formula.expression import to_text
-        from graphc.gradients.backward import format_table
-        from graphc.gradients.local import local_expression
 
         rows = [("gate", "operand", "local", "upstream", "downstream")]
         for node in reversed(self.back.nodes):
@@ -223,7 +222,8 @@ class Run:
                 formula = node.formula
                 if formula is not None and elementwise(formula) and node.shape == operand.shape == ():
                     value = float(self.local(operand, node, position))
-                    local = f"{to_text(local_expression(node, position))} = {_digits(value)}"
+                    shown, digits = to_text(local_expression(node, position)), _digits(value)
+                    local = digits if shown == digits else f"{shown} = {digits}"
                 else:
                     local = f"adjoint of {node.gate}"
                 rows.append(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import graphc
-from graphc.cli.expression import declare
+from graphc.cli.declare import declare
 from graphc.cli.main import main
 
 

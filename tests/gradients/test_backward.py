@@ -283,12 +283,12 @@ def test_the_worked_tables_name_every_edge() -> None:
     back = graphc.backward(f)
     text, numbers = str(back), str(back.at(x=-2, y=5, z=-4))
     lines = text.splitlines()
-    assert lines[0].split() == ["gate", "|", "operand", "|", "local", "x", "upstream", "=", "downstream"]
+    assert lines[0].split() == ["gate", "|", "operand", "|", "local", "×", "upstream", "=", "downstream"]
     assert set(lines[1]) == {"-"}
     assert [line.split("|")[0].strip() for line in lines[2:]] == ["f", "f", "q", "q"]
     assert [" ".join(line.split("|")[2].split()) for line in lines[2:]] == [
-        "z x df/df = df/dq", "q x df/df = df/dz", "1 x df/dq = df/dx", "1 x df/dq = df/dy",
+        "z × df/df = df/dq", "q × df/df = df/dz", "1 × df/dq = df/dx", "1 × df/dq = df/dy",
     ]  # fmt: skip
     assert [" ".join(line.split("|")[2].split()) for line in numbers.splitlines()[2:]] == [
-        "z = -4 x 1 = -4", "q = 3 x 1 = 3", "1 = 1 x -4 = -4", "1 = 1 x -4 = -4",
+        "z = -4 × 1 = -4", "q = 3 × 1 = 3", "1 × -4 = -4", "1 × -4 = -4",
     ]  # fmt: skip
