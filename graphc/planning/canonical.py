@@ -33,10 +33,15 @@ __all__ = ["Canonical", "canonical", "rename_access"]
 
 @dataclass(frozen=True)
 class Canonical:
-    """A canonical statement; ``tensors[k]`` is the original name of ``t{k}``."""
+    """A canonical statement; ``tensors[k]`` is the original name of ``t{k}``.
+
+    ``portable`` says that the result does not depend on the values of sizes, so that every application of the
+    same template shares it.
+    """
 
     statement: Statement
     tensors: tuple[str, ...]
+    portable: bool
 
 
 def rename_access(access: Access, tensors: Mapping[str, str], names: Mapping[str, Affine]) -> Access:
@@ -53,7 +58,7 @@ def _size_forms(
     tensors: Mapping[str, str],
     ranks: Mapping[str, int],
     sizes: Mapping[str, Extent],
-) -> dict[str, Affine]:
+) -> tuple[dict[str, Affine], bool]:
     """Express every size name in the statement through the extents of its own tensors."""
     needed = _sizes_used(statement)
     own = {size_name(t, d) for t in tensors for d in range(ranks[t])}
@@ -72,19 +77,20 @@ def _size_forms(
         name = axis.extent.plain()
         if name is not None and axis.name in axis_sizes:
             forms[name] = axis_sizes[axis.name]
+    portable = True
     for name in needed:
         if name in forms:
             continue
+        portable = False
         value = sizes[name]
-        for old in sorted(own):
-            if sizes.get(old) == value and not isinstance(value, int):
-                forms[name] = forms[old]
-                break
-        else:
-            if not isinstance(value, int):
-                raise PlanError(f"the size {name} = {value} is not an extent of a tensor of {statement}")
+        same = [old for old in sorted(own) if sizes.get(old) == value]
+        if isinstance(value, int):
             forms[name] = Affine((), value)
-    return forms
+        elif same:
+            forms[name] = forms[same[0]]
+        else:
+            raise PlanError(f"the size {name} = {value} is not an extent of a tensor of {statement}")
+    return forms, portable
 
 
 def _sizes_used(statement: Statement) -> list[str]:
@@ -134,7 +140,7 @@ def canonical(statement: Statement, ranks: Mapping[str, int], sizes: Mapping[str
     """
     order = list(dict.fromkeys([statement.write.tensor, *statement.tensors()]))
     tensors = {name: f"t{k}" for k, name in enumerate(order)}
-    names: dict[str, Affine] = dict(_size_forms(statement, tensors, ranks, sizes))
+    names, portable = _size_forms(statement, tensors, ranks, sizes)
     axis_names: dict[str, str] = {}
     for k, axis in enumerate([*statement.axes]):
         axis_names[axis.name] = f"a{k}"
@@ -176,4 +182,5 @@ def canonical(statement: Statement, ranks: Mapping[str, int], sizes: Mapping[str
             statement.accumulate,
         ),
         tuple(order),
+        portable,
     )

@@ -322,6 +322,8 @@ def _recognise(
     rows = _merge(kinds.get((True, False, True), []), extents, strides, (0, 2))
     columns = _merge(kinds.get((False, True, True), []), extents, strides, (1, 2))
     inner = _merge(kinds.get((True, True, False), []), extents, strides, (0, 1))
+    if not inner or not (rows or columns):
+        return None  # elementwise, outer and dot products only move memory: loops do that as well
     n = _largest(columns, 2)
     if columns and n is None:
         return None

@@ -23,7 +23,7 @@ from graphc.formula.gather import gather
 from graphc.formula.size import Extent, Size
 from graphc.formula.statement import Access, Affine, Axis, Formula, Statement, affine, size_name
 from graphc.graph.node import Node, topological
-from graphc.planning.canonical import canonical
+from graphc.planning.canonical import Canonical, canonical
 from graphc.planning.contraction import recognise, split_windows
 from graphc.planning.plan import Buffer, Kernel, Launch, Plan
 
@@ -55,6 +55,10 @@ class _Builder:
     scalars: dict[Node, float] = field(default_factory=dict)  # constants folded into kernels
     merged: dict[Any, int] = field(default_factory=dict)  # launch key -> buffer it writes
     leaves: dict[int, Node] = field(default_factory=dict)
+    # looked up by identity: statements are shared by every application of a template and kept alive here
+    templates: dict[int, tuple[Statement, Canonical]] = field(default_factory=dict)
+    numbers: dict[Any, tuple[Kernel, int]] = field(default_factory=dict)
+    folded: dict[Any, tuple[Statement, Statement]] = field(default_factory=dict)
 
     # ---- buffers ---------------------------------------------------------------------------------
 
@@ -117,7 +121,7 @@ class _Builder:
         operands = [self.representative[operand] for operand in application.operands]
         constants = {t: self.scalars[o] for t, o in zip(formula.inputs, operands, strict=True) if o in self.scalars}
         tensors = {t: self.of_node[o] for t, o in zip(formula.inputs, operands, strict=True) if o not in self.scalars}
-        statements = [_fold_constants(s, constants) for s in formula.statements]
+        statements = [self.fold(s, constants) for s in formula.statements]
         if (
             len(statements) == 1
             and isinstance(statements[0].body, Number)
@@ -138,6 +142,19 @@ class _Builder:
             self.statement(statement, names, tensors, label, application.site, f"{node.id}.{position}", dtype)
         for output, tensor in zip(application.outputs, formula.outputs, strict=True):
             self.of_node[output] = tensors[tensor]
+
+    def fold(self, statement: Statement, constants: Mapping[str, float]) -> Statement:
+        """Write scalar constants into the body, exactly where they are whole numbers."""
+        values = tuple((p, constants[a.tensor]) for p, a in statement.reads if a.tensor in constants)
+        if not values:
+            return statement
+        key = (id(statement), repr(values))
+        if key not in self.folded:
+            replacements: dict[str, Expression] = {p: number(value) for p, value in values}
+            body = fold(substitute(statement.body, replacements))
+            reads = tuple((p, a) for p, a in statement.reads if p not in replacements)
+            self.folded[key] = (statement, replace(statement, body=body, reads=reads))
+        return self.folded[key][1]
 
     # ---- statements ------------------------------------------------------------------------------
 
@@ -232,11 +249,7 @@ class _Builder:
                 contraction.work,
             )
             return
-        form = statement
-        if not statement.race_free() and statement.reduced():
-            # one thread may scatter: gathering pays only where a reduction then stays in a register
-            form = gather(statement) or statement
-        result = canonical(form, names.ranks, names.sizes)
+        result = self.template(statement, names)
         order = result.tensors
         dtypes = [(f"t{k}", own if t == target else self.buffers[tensors[t]].dtype) for k, t in enumerate(order)]
         kernel = Kernel("loops", result.statement, tuple(dtypes))
@@ -246,6 +259,31 @@ class _Builder:
         for axis in statement.axes:
             work = names.value(axis.extent) * work
         self.launch(kernel, target, read, arguments, names, tensors, statement, label, site, own, work)
+
+    def template(self, statement: Statement, names: _SizedNames) -> Canonical:
+        """Canonical form of a statement, made once for each template."""
+        known = self.templates.get(id(statement))
+        if known is not None:
+            return known[1]
+        form = statement
+        if not statement.race_free() and statement.reduced():
+            # one thread may scatter: gathering pays only where a reduction then stays in a register
+            form = gather(statement) or statement
+        result = canonical(form, names.ranks, names.sizes)
+        if result.portable:
+            self.templates[id(statement)] = (statement, result)
+        return result
+
+    def kernel_number(self, kernel: Kernel) -> int:
+        """Number of a kernel; equal keys are one kernel."""
+        quick = (id(kernel.statement), kernel.kind, kernel.dtypes)
+        if quick not in self.numbers:
+            key = kernel.key()
+            if key not in self.kernels:
+                self.kernels[key] = len(self.kernel_list)
+                self.kernel_list.append(kernel)
+            self.numbers[quick] = (kernel, self.kernels[key])
+        return self.numbers[quick][1]
 
     def launch(
         self,
@@ -261,11 +299,7 @@ class _Builder:
         dtype: str,
         work: Extent,
     ) -> None:
-        key = kernel.key()
-        if key not in self.kernels:
-            self.kernels[key] = len(self.kernel_list)
-            self.kernel_list.append(kernel)
-        number = self.kernels[key]
+        number = self.kernel_number(kernel)
         same = (number, read, arguments)
         if not statement.accumulate:
             if same in self.merged:  # the same kernel on the same data: computed once
@@ -290,12 +324,8 @@ class _Builder:
         index = tuple(affine(axis.name) for axis in axes)
         statement = Statement(Access("t0", index), "set", axes, (("v0", Access("t1", index)),), Symbol("v0"))
         kernel = Kernel("loops", statement, (("t0", source.dtype), ("t1", source.dtype)))
-        key = kernel.key()
-        if key not in self.kernels:
-            self.kernels[key] = len(self.kernel_list)
-            self.kernel_list.append(kernel)
         copy = self.buffer(source.name, source.shape, source.dtype, "arena")
-        self.launches.append(Launch(self.kernels[key], (copy, number), (*source.shape, *source.shape), label))
+        self.launches.append(Launch(self.kernel_number(kernel), (copy, number), (*source.shape, *source.shape), label))
         return copy
 
 
@@ -331,20 +361,6 @@ class _SizedNames:
         for name, coefficient in form.terms:
             total = self.sizes[name] * coefficient + total
         return total
-
-
-def _fold_constants(statement: Statement, constants: Mapping[str, float]) -> Statement:
-    """Write scalar constants into the body, exactly where they are whole numbers."""
-    if not constants:
-        return statement
-    replacements: dict[str, Expression] = {
-        p: number(constants[a.tensor]) for p, a in statement.reads if a.tensor in constants
-    }
-    if not replacements:
-        return statement
-    body = fold(substitute(statement.body, replacements))
-    reads = tuple((p, a) for p, a in statement.reads if p not in replacements)
-    return replace(statement, body=body, reads=reads)
 
 
 def plan(

@@ -66,18 +66,25 @@ def test_convolutions_are_planned_right(options):
     judge(graphc.sum(y * y), 2)
 
 
-def test_matrix_products_of_every_orientation_are_contractions():
-    for shapes in [
-        ((5, 7), (7, 3)),
-        ((1, 7), (7, 1)),
-        ((7,), (7, 4)),
-        ((4, 7), (7,)),
-        ((2, 5, 7), (2, 7, 3)),
-        ((2, 5, 7), (7, 3)),
-    ]:
+@pytest.mark.parametrize(
+    "shapes",
+    [((5, 7), (7, 3)), ((7,), (7, 4)), ((4, 7), (7,)), ((2, 5, 7), (2, 7, 3)), ((2, 5, 7), (7, 3))],
+)
+def test_matrix_products_of_every_orientation_are_contractions(shapes):
+    a, b = graphc.parameter("a", shapes[0]), graphc.parameter("b", shapes[1])
+    planned = judge(graphc.sum(graphc.tanh(a @ b)), 1, sizes=())
+    assert any(kernel.kind == "contraction" for kernel in planned.kernels)
+
+
+def test_products_without_reuse_are_loops():
+    for shapes in [((1, 7), (7, 1)), ((6, 1), (1, 4)), ((7,), (7,))]:
         a, b = graphc.parameter("a", shapes[0]), graphc.parameter("b", shapes[1])
         planned = judge(graphc.sum(graphc.tanh(a @ b)), 1, sizes=())
-        assert any(kernel.kind == "contraction" for kernel in planned.kernels), shapes
+        forward = [k for k in planned.launches if k.label.startswith("matmul") and "." not in k.label]
+        assert [planned.kernels[k.kernel].kind for k in forward] == ["loops"], shapes
+    x, y = graphc.input("x", ("N", 8)), graphc.input("y", ("N", 8))
+    planned = judge(graphc.sum(graphc.tanh(x * y)), 3)
+    assert all(kernel.kind == "loops" for kernel in planned.kernels)
 
 
 def test_equal_expressions_are_computed_once():
