@@ -38,7 +38,7 @@ from graphc.graph import (
     update,
     verbs,
 )
-from graphc.layers.initialisers import he, normal, uniform, xavier, zeros
+from graphc.layers.initialisers import he, normal, xavier, zeros
 
 __version__ = "0.1.0"
 
@@ -113,7 +113,6 @@ __all__ = [
     "parameter",
     "state",
     "to_networkx",
-    "uniform",
     "update",
     "xavier",
     "zeros",

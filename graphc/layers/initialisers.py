@@ -9,7 +9,7 @@ import numpy
 
 from graphc.errors import GraphcError
 
-__all__ = ["Initialiser", "he", "normal", "uniform", "xavier", "zeros"]
+__all__ = ["Initialiser", "he", "normal", "xavier", "zeros"]
 
 Initialiser = Callable[[tuple[int, ...], numpy.random.Generator], numpy.ndarray]
 
@@ -33,11 +33,6 @@ def normal(deviation: float = 0.01, mean: float = 0.0) -> Initialiser:
     if not deviation >= 0:
         raise GraphcError(f"a standard deviation cannot be negative, found {deviation}")
     return lambda shape, generator: generator.normal(mean, deviation, shape)
-
-
-def uniform(low: float, high: float) -> Initialiser:
-    """Uniform numbers in ``[low, high)``."""
-    return lambda shape, generator: generator.uniform(low, high, shape)
 
 
 def xavier() -> Initialiser:
