@@ -582,7 +582,11 @@ def from_sympy(expression: Any) -> Expression:
     """
     import sympy
 
-    return _Reader(sympy).read(sympy.sympify(expression, strict=True))
+    if isinstance(expression, int | float | Fraction):
+        return number(expression)
+    if not isinstance(expression, sympy.Basic):  # texts go through our own parser, never through SymPy's
+        raise FormulaError(f"expected a SymPy expression, found {type(expression).__name__}: {expression!r:.60}")
+    return _Reader(sympy).read(expression)
 
 
 class _Reader:
