@@ -1,8 +1,16 @@
-"""What all tests share: a summary of the gate contract at the end."""
+"""What all tests share: profiles of the property tests, and a summary of the gate contract at the end."""
 
 from __future__ import annotations
 
+import os
 from typing import Any
+
+from hypothesis import settings
+
+# no deadlines: a loaded machine is no defect. Where CI decides, the same examples every time; elsewhere new ones.
+settings.register_profile("home", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "home")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
