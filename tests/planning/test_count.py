@@ -117,7 +117,7 @@ def test_counting_2000_layers_is_quick_enough():
         h = graphc.relu(h)
     start = time.perf_counter()
     assert len(graphc.count(h)) == 2001
-    assert time.perf_counter() - start < 1.0
+    assert time.perf_counter() - start < 10.0  # linear takes 0.1 s; quadratic would take minutes
 
 
 @pytest.mark.parametrize(
