@@ -8,6 +8,7 @@ can never be confused with axes or tensors.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from graphc.errors import FormulaError
 from graphc.formula.expression import Expression, Symbol
 
 __all__ = [
+    "NEUTRAL",
     "OPERATORS",
     "Access",
     "Affine",
@@ -37,6 +39,18 @@ __all__ = [
 #: ``set`` has no reduced axes. ``argmax``/``argmin`` store the row-major position of the winner among
 #: the reduced axes, the first at a tie.
 OPERATORS = ("set", "sum", "max", "min", "prod", "logsumexp", "argmax", "argmin")
+
+#: What an element holds that no point of the iteration domain reaches.
+NEUTRAL: Mapping[str, float] = {
+    "set": 0,
+    "sum": 0,
+    "max": -math.inf,
+    "min": math.inf,
+    "prod": 1,
+    "logsumexp": -math.inf,
+    "argmax": 0,
+    "argmin": 0,
+}
 
 
 def size_name(tensor: str, dimension: int) -> str:
@@ -250,8 +264,8 @@ class Statement:
     """``write operator= body`` for every point of the axes that passes the guards.
 
     ``reads`` binds scalar placeholders of ``body`` to accesses. ``accumulate`` adds to what the tensor
-    already holds instead of starting from the operator's neutral element. Elements of the written tensor
-    that no point reaches are the neutral element (0 for ``set`` and ``sum``).
+    already holds instead of starting from the operator's `NEUTRAL` element. Elements of the written tensor
+    that no point reaches are the neutral element.
     """
 
     write: Access

@@ -17,6 +17,7 @@ from graphc.formula.expression import evaluate as evaluate_expression
 from graphc.formula.numeric import NUMPY
 from graphc.formula.size import Extent, Size, extent_value
 from graphc.formula.statement import (
+    NEUTRAL,
     Access,
     Affine,
     Divides,
@@ -36,17 +37,6 @@ __all__ = ["BLOCK_POINTS", "bind_sizes", "evaluate", "evaluate_all", "run_formul
 BLOCK_POINTS = 1 << 19
 
 Array = numpy.ndarray
-
-_NEUTRAL = {
-    "set": 0.0,
-    "sum": 0.0,
-    "max": -math.inf,
-    "min": math.inf,
-    "prod": 1.0,
-    "logsumexp": -math.inf,
-    "argmax": 0,
-    "argmin": 0,
-}
 
 
 def bind_sizes(values: Mapping[Node, Any]) -> dict[str, int]:
@@ -184,7 +174,7 @@ def run_formula(formula: Formula, inputs: Mapping[str, Array], sizes: Mapping[st
             shape = tuple(sizes[size_name(target, d)] for d in range(formula.ranks[target]))
             kind = "int64" if target in formula.integers else "float64"
             if not statement.accumulate or target not in tensors:
-                tensors[target] = numpy.full(shape, _NEUTRAL[statement.operator], dtype=kind)
+                tensors[target] = numpy.full(shape, NEUTRAL[statement.operator], dtype=kind)
             run_statement(statement, tensors, sizes)
     return {name: tensors[name] for name in formula.outputs}
 
@@ -264,7 +254,7 @@ def _block(
     body = numpy.broadcast_to(numpy.asarray(body, dtype="float64"), shape)
     if mask is not None:
         mask = numpy.broadcast_to(mask, shape)
-        body = numpy.where(mask, body, _NEUTRAL["max" if "max" in statement.operator else
+        body = numpy.where(mask, body, NEUTRAL["max" if "max" in statement.operator else
                            "min" if "min" in statement.operator else statement.operator])  # fmt: skip
     _store(statement, tensors, environment, body, mask, ranges)
 

@@ -302,15 +302,14 @@ class _Builder:
         number = self.kernel_number(kernel)
         same = (number, read, arguments)
         if not statement.accumulate:
-            if same in self.merged:  # the same kernel on the same data: computed once
+            # what is added to later has a history of its own: it is neither shared nor offered for sharing
+            shared = target not in names.added_to
+            if shared and same in self.merged:  # the same kernel on the same data: computed once
                 tensors[target] = self.merged[same]
                 return
             tensors[target] = self.buffer(target, names.shape(target), dtype, "arena")
-            self.merged[same] = tensors[target]
-        else:
-            # what is added to has one history: forget that an equal launch may reuse it
-            old = tensors[target]
-            self.merged = {k: v for k, v in self.merged.items() if v != old}
+            if shared:
+                self.merged[same] = tensors[target]
         written = tensors[target]
         buffers = (written, *read) if kernel.kind == "loops" else (*read, written)
         self.launches.append(Launch(number, buffers, arguments, label, site, work))

@@ -134,6 +134,19 @@ def test_gradients_of_inputs_are_asked_for_by_name():
         graphc.compile([graphc.sum(x * w)], gradients=["z"])
 
 
+def test_a_gradient_that_is_added_to_is_not_shared_with_an_equal_one():
+    product = graphc.gate("y[i] = x[i]*w[i]", name="product")
+    shifted = graphc.gate("y[i] = x[i]*w[i] + x[0]", name="shifted")
+    x, w, g = (graphc.input(name, (4,)) for name in "xwg")
+    plain = graphc.backward(product(x, w), ["x"], upstream=g).grad("x")
+    added = graphc.backward(shifted(x, w), ["x"], upstream=g).grad("x")
+    data = {"w": [2.0, 3.0, 4.0, 5.0], "g": [1.0, 1.0, 1.0, 1.0]}
+    expected = {plain: [2.0, 3.0, 4.0, 5.0], added: [6.0, 3.0, 4.0, 5.0]}
+    for outputs in ([plain, added], [added, plain]):
+        found = graphc.compile(outputs)(**data)
+        assert [array.tolist() for array in found] == [expected[node] for node in outputs]
+
+
 def test_equal_kernels_are_compiled_once_and_listed_in_source_and_report():
     _, loss = cnn()
     step = graphc.compile([loss], gradients=True)

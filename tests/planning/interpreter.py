@@ -7,7 +7,8 @@ import itertools
 import numpy
 
 from graphc.formula.size import extent_value
-from graphc.graph.reference import _NEUTRAL, run_statement
+from graphc.formula.statement import NEUTRAL
+from graphc.graph.reference import run_statement
 
 
 class Interpreter:
@@ -61,7 +62,7 @@ class Interpreter:
         # read copies: a written buffer that shares memory with a read one shows as a wrong result
         tensors = {t: numpy.array(a) for (t, _), a in zip(kernel.dtypes, arrays, strict=True)}
         if not statement.accumulate:
-            tensors["t0"][...] = _NEUTRAL[statement.operator]
+            tensors["t0"][...] = NEUTRAL[statement.operator]
         with numpy.errstate(all="ignore"):
             run_statement(statement, tensors, sizes)
         arrays[0][...] = tensors["t0"]

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from graphc.errors import KernelError
 from graphc.formula.expression import symbols
-from graphc.formula.statement import Access, Affine, Gather, affine
+from graphc.formula.statement import NEUTRAL, Access, Affine, Gather, affine
 from graphc.kernels.cpu.body import Body
 from graphc.kernels.cpu.normal import Normal
 from graphc.kernels.cpu.writer import Writer, bracketed
@@ -39,8 +39,6 @@ _DEFAULT_EXTENT = 32
 _LONG_SUM = 8192
 #: Most points of a constant window that is written out.
 _UNROLLED = 16
-_NEUTRAL = {"set": 0, "sum": 0, "max": -math.inf, "min": math.inf, "prod": 1, "logsumexp": -math.inf,
-            "argmax": 0, "argmin": 0}  # fmt: skip
 _STEP = {"sum": "sum_step", "set": "sum_step", "prod": "product_step", "max": "largest", "min": "smallest"}
 
 
@@ -534,7 +532,7 @@ class _Emitter:
                 position = f"({position}) * {bracketed(self.out.form_text(extent))} + {piece}" if position else piece
             stored = f"integer(load({read.pointer}, {self.current[win.access]}))"
             self.out.use("integer")
-            neutral = self.out.constant(_NEUTRAL[self.source.operator])
+            neutral = self.out.constant(NEUTRAL[self.source.operator])
             text = f"either({stored} == {position or '0'}, {text}, {neutral})"
         return text
 
@@ -545,7 +543,7 @@ class _Emitter:
         tensor = self.source.write.tensor
         self.out.use("store")
         self.out.add(f"for e in range({self.out.size(tensor + '.size')}):")
-        self.out.add(f"    store(t{self.out.numbers[tensor]}, e, {self.out.constant(_NEUTRAL[self.source.operator])})")
+        self.out.add(f"    store(t{self.out.numbers[tensor]}, e, {self.out.constant(NEUTRAL[self.source.operator])})")
 
     def start_level(self, level: int, bases: list[list[str]]) -> None:
         for line in self.before[level]:
@@ -574,7 +572,7 @@ class _Emitter:
             self.out.depth += 1
         terms = [(k, v) for k, v in read.offset.items()]
         self.out.use("store")
-        neutral = self.out.constant(_NEUTRAL[self.source.operator])
+        neutral = self.out.constant(NEUTRAL[self.source.operator])
         self.out.add(f"store({read.pointer}, {self.offset_text(terms)}, {neutral})")
         self.out.depth = depth
 
@@ -613,7 +611,7 @@ class _Emitter:
             if init_level == level and level > 0:
                 self.init_rows(level, extent)
             if level == count - suffix and suffix:
-                neutral = self.out.constant(_NEUTRAL[s.operator])
+                neutral = self.out.constant(NEUTRAL[s.operator])
                 self.out.add(f"total = {neutral}")
                 if fast:
                     self.out.add(f"lost = {neutral}")
