@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +19,7 @@ from graphc.drawing.scene import Scene
 from graphc.drawing.svg import svg_text
 from graphc.drawing.theme import Theme, theme_named
 from graphc.errors import DrawingError, did_you_mean
+from graphc.files import replace_file
 from graphc.graph.node import Node, topological
 
 if TYPE_CHECKING:
@@ -322,20 +322,9 @@ def _checked_path(path: Any, known: Sequence[str]) -> FilePath:
 
 
 def _write(target: FilePath, data: bytes) -> None:
-    """Write beside the target and rename, so that a reader never sees half a file."""
-    temporary: FilePath | None = None
     try:
-        handle, name = tempfile.mkstemp(prefix=".graphc-", suffix=target.suffix, dir=target.parent)
-        temporary = FilePath(name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # as if it had been opened plainly
-        temporary.replace(target)
+        replace_file(target, data)
     except (OSError, ValueError) as problem:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
         reason = getattr(problem, "strerror", None) or str(problem)
         folder = str(target.parent)
         advice = "" if target.parent.is_dir() else f"; the folder {folder!r} does not exist: create it first"

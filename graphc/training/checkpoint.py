@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import numpy
 
 from graphc.errors import CheckpointError
+from graphc.files import replace_file
 
 __all__ = ["FORMAT", "read_checkpoint", "write_checkpoint"]
 
@@ -64,39 +64,13 @@ def write_checkpoint(path: Any, content: Mapping[str, Any], tensors: Mapping[str
     metadata = json.dumps({"format": FORMAT, **content}, allow_nan=True)
     stored = {_KEY: metadata, "sha256": _digest(metadata, arrays)}
     data = save(arrays, stored)
-    temporary: Path | None = None
     try:
-        if target.is_dir():
-            raise IsADirectoryError(21, "it is a folder")
-        handle, name = tempfile.mkstemp(prefix=".graphc-", suffix=".part", dir=target.parent)
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # as if it had been opened plainly
-        temporary.replace(target)
-        _sync_folder(target.parent)
+        replace_file(target, data, durable=True)
     except (OSError, ValueError) as problem:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
         reason = getattr(problem, "strerror", None) or problem
         kept = "; the checkpoint that stood there is untouched" if target.is_file() else ""
         raise CheckpointError(f"cannot write the checkpoint {str(target)!r}: {reason}{kept}") from problem
     return target
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name itself survive a power cut, where the system can."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read_checkpoint(path: Any) -> tuple[dict[str, Any], dict[str, numpy.ndarray]]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import html
 import math
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from graphc.errors import DataError
+from graphc.files import replace_file
 
 __all__ = ["curves", "round_ticks", "write"]
 
@@ -147,18 +147,8 @@ def write(path: Any, text: str) -> Path:
         raise DataError(f"a path is a text or a pathlib.Path, found {type(path).__name__}") from None
     if target.suffix.lower() != ".svg":
         raise DataError(f"a history is plotted as .svg, found {str(target)!r}; try {target.stem}.svg")
-    temporary: Path | None = None
     try:
-        handle, name = tempfile.mkstemp(prefix=".graphc-", suffix=".svg", dir=target.parent)
-        temporary = Path(name)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # as if it had been opened plainly
-        temporary.replace(target)
+        replace_file(target, text.encode())
     except (OSError, ValueError) as problem:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
         raise DataError(f"cannot write {str(target)!r}: {problem}") from problem
     return target
