@@ -18,7 +18,7 @@ from graphc.gradients.local import elementwise, local_body, local_expression
 from graphc.gradients.table import format_table
 from graphc.graph import verbs
 from graphc.graph.node import Node
-from graphc.graph.reference import bind_sizes, evaluate_all, run_formula
+from graphc.graph.reference import bind_sizes, evaluate_all, numeric_array, run_formula
 
 if TYPE_CHECKING:
     from graphc.gradients.backward import Backward
@@ -66,26 +66,7 @@ def gather_values(
                 node=node,
                 site=node.site,
             )
-    for node, value in found.items():
-        try:
-            array = numpy.asarray(value)
-        except ValueError as error:
-            raise DataError(f"the value of {node.label!r} is not an array: {error}", node=node) from None
-        if array.dtype.kind not in "fiub":
-            raise DataError(
-                f"the value of {node.label!r} has dtype {array.dtype}; expected numbers",
-                node=node,
-                site=node.site,
-            )
-        if not node.is_float and array.dtype.kind == "f":
-            raise DataError(
-                f"{node.label!r} is declared {node.dtype}, found floats of dtype {array.dtype}\n"
-                f"  declared at {node.site}",
-                node=node,
-                site=node.site,
-            )
-        found[node] = array
-    return found
+    return {node: numeric_array(node, value) for node, value in found.items()}
 
 
 class Run:

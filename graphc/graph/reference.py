@@ -31,12 +31,42 @@ from graphc.formula.statement import (
 from graphc.graph.node import Node, topological
 from graphc.graph.shapes import shape_text
 
-__all__ = ["BLOCK_POINTS", "bind_sizes", "evaluate", "evaluate_all", "run_formula"]
+__all__ = ["BLOCK_POINTS", "bind_sizes", "evaluate", "evaluate_all", "numeric_array", "run_formula"]
 
 #: Points of the iteration domain evaluated at once: 2**19 points are 4 MB for each operand.
 BLOCK_POINTS = 1 << 19
 
 Array = numpy.ndarray
+
+
+def numeric_array(node: Node, value: Any) -> Array:
+    """Return a value handed in for a node as an array of numbers of the right kind.
+
+    Raises
+    ------
+    DataError
+        If it is no array, holds no numbers, or holds floats where integers are declared.
+    """
+    try:
+        array = numpy.asarray(value)
+    except ValueError as error:
+        raise DataError(
+            f"{node.label!r} is not an array: {error}\n  declared at {node.site}", node=node, site=node.site
+        ) from None
+    if array.dtype.kind not in "fiub":
+        raise DataError(
+            f"{node.label!r} has dtype {array.dtype}, expected numbers\n  declared at {node.site}",
+            node=node,
+            site=node.site,
+        )
+    if not node.is_float and array.dtype.kind == "f":
+        raise DataError(
+            f"{node.label!r} is declared {node.dtype}, found floats of dtype {array.dtype}\n"
+            f"  declared at {node.site}\n  Try: {node.label}.astype('int32')",
+            node=node,
+            site=node.site,
+        )
+    return array
 
 
 def bind_sizes(values: Mapping[Node, Any]) -> dict[str, int]:

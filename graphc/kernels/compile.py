@@ -11,7 +11,7 @@ from graphc.errors import DataError, PlanError, did_you_mean
 from graphc.formula.size import extent_value
 from graphc.gradients import Backward, backward
 from graphc.graph.node import Node, topological
-from graphc.graph.reference import bind_sizes
+from graphc.graph.reference import bind_sizes, numeric_array
 from graphc.graph.shapes import shape_text
 from graphc.planning import plan
 
@@ -294,25 +294,9 @@ class Step:
         return arrays
 
     def _array(self, node: Node, value: Any) -> numpy.ndarray:
-        try:
-            array = numpy.asarray(value)
-        except ValueError as error:
-            raise DataError(f"{node.label!r} is not an array: {error}\n  declared at {node.site}", node=node) from None
-        if array.dtype.kind not in "fiub":
-            raise DataError(
-                f"{node.label!r} has dtype {array.dtype}, expected numbers\n  declared at {node.site}",
-                node=node,
-                site=node.site,
-            )
+        array = numeric_array(node, value)
         if node.is_float:
             return numpy.ascontiguousarray(array, dtype=self.dtype).reshape(array.shape)
-        if array.dtype.kind == "f":
-            raise DataError(
-                f"{node.label!r} is declared {node.dtype}, found floats of dtype {array.dtype}\n"
-                f"  declared at {node.site}\n  Try: {node.label}.astype('int32')",
-                node=node,
-                site=node.site,
-            )
         if array.dtype.itemsize > 4 or array.dtype == numpy.uint32:
             bounds = numpy.iinfo("int32")
             if array.size and (array.min() < bounds.min or array.max() > bounds.max):
