@@ -32,13 +32,15 @@ from graphc.graph import (
     gate,
     input,
     inputs,
+    is_training,
     parameter,
     registry,
     state,
     update,
     verbs,
 )
-from graphc.layers.initialisers import he, normal, xavier, zeros
+from graphc.layers.initialisers import he, normal, orthogonal, xavier, zeros
+from graphc.layers.regularisers import l1, l2
 
 __version__ = "0.1.0"
 
@@ -54,7 +56,9 @@ _LAZY = {
     "count": ("graphc.planning", "count"),
     "datasets": ("graphc.datasets", ""),
     "draw": ("graphc.drawing", "draw"),
+    "patches": ("graphc.planning", "patches"),
     "to_networkx": ("graphc.graph.networks", "to_networkx"),
+    "toeplitz": ("graphc.planning", "toeplitz"),
 }
 
 for _verb, _attribute in {"draw": "draw", "frames": "frames"}.items():
@@ -72,7 +76,7 @@ if TYPE_CHECKING:
     from graphc.drawing import draw
     from graphc.graph.networks import to_networkx
     from graphc.kernels import compile
-    from graphc.planning import count
+    from graphc.planning import count, patches, toeplitz
     from graphc.training import SGD, Adam, Trainer, accuracy
 
 __all__ = [
@@ -108,11 +112,17 @@ __all__ = [
     "he",
     "input",
     "inputs",
+    "is_training",
+    "l1",
+    "l2",
     "layers",
     "normal",
+    "orthogonal",
     "parameter",
+    "patches",
     "state",
     "to_networkx",
+    "toeplitz",
     "update",
     "xavier",
     "zeros",

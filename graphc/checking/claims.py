@@ -162,6 +162,8 @@ class _Reader(ExpressionReader):
                     takes = " or ".join(map(str, arities))
                     raise CheckError(f"{name} takes {takes} operand(s), found {len(node.args)} in {node_text(node)!r}")
                 return build(*(self.read(argument) for argument in node.args))
+            case ast.Call(func=ast.Name(id="uniform")):
+                raise CheckError(f"{node_text(node)!r} is a random number; a claim is about formulas without chance")
             case ast.Call(func=ast.Name(id=name)) if name in self.graph.nodes and name not in FUNCTIONS:
                 raise CheckError(
                     f"{node_text(node)!r} calls {name!r}, which is a node; a product is written {name}*(...)"

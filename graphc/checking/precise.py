@@ -115,6 +115,10 @@ def precise_functions() -> Mapping[str, Callable[..., Any]]:
     def erf(x: Any) -> Any:
         return mpmath.erf(x) if abs(x) < 1000 else mpf(mpmath.sign(x))
 
+    def erfc(x: Any) -> Any:
+        # the digits of exp(-x**2) have an end where x**2 has one
+        return mpmath.erfc(x) if abs(x) < 10**4 else mpf(0 if x > 0 else 2)
+
     def logaddexp(a: Any, b: Any) -> Any:
         return max(a, b) + mpmath.log1p(exp(-abs(a - b)))
 
@@ -148,8 +152,10 @@ def precise_functions() -> Mapping[str, Callable[..., Any]]:
         "tanh": tanh,
         "sech2": sech2,
         "erf": erf,
+        "erfc": erfc,
         "sigmoid": sigmoid,
         "softplus": softplus,
+        "softsign": lambda x: x / (1 + abs(x)),
         "logaddexp": logaddexp,
         "abs": abs,
         "sign": lambda x: mpf(mpmath.sign(x)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from graphc.errors import FormulaError, did_you_mean
 from graphc.formula.expression import (
@@ -21,6 +21,7 @@ from graphc.formula.expression import (
 from graphc.formula.parser import (
     REDUCTIONS,
     ExpressionReader,
+    Line,
     flat_name,
     index_elements,
     node_text,
@@ -39,6 +40,7 @@ from graphc.formula.statement import (
     Interval,
     Statement,
     affine,
+    affine_expression,
     fresh,
     size_name,
 )
@@ -75,22 +77,26 @@ class Definition:
     def inputs(self, attributes: Mapping[str, Attribute]) -> tuple[str, ...]:
         """Names of the input tensors, in order of first appearance."""
         lines = parse_lines(self.text)
-        written = {_tensor(target) for target, _, _, _ in lines}
+        written = {_tensor(line.target) for line in lines}
         found: dict[str, None] = {}
-        for _, _, value, _ in lines:
-            indexed = any(index is not None for _, index, _, _ in lines) or _has_subscript(value)
-            for name in _tensor_names(value, indexed):
-                if name not in written and name not in attributes:
+        for line in lines:
+            indexed = any(other.index is not None for other in lines) or _has_subscript(line.value)
+            # axes on the left may be numbers on the right, and a data-dependent index there is an input
+            axes = {n.id for e in line.index or () for n in ast.walk(e) if isinstance(n, ast.Name)}
+            targets = [name for e in line.index or () for name in _tensor_names(e, True) if _has_subscript(e)]
+            axes -= set(targets)
+            for name in (*targets, *_tensor_names(line.value, indexed)):
+                if name not in written and name not in attributes and name not in axes:
                     found[name] = None
         return tuple(found)
 
     def outputs(self) -> tuple[str, ...]:
         """Names of the output tensors: written, and not read by a later line unless it is the last."""
         lines = parse_lines(self.text)
-        written = list(dict.fromkeys(_tensor(target) for target, _, _, _ in lines))
+        written = list(dict.fromkeys(_tensor(line.target) for line in lines))
         read = set()
-        for _, _, value, _ in lines:
-            read |= set(_tensor_names(value, False))
+        for line in lines:
+            read |= set(_tensor_names(line.value, False))
         return tuple(n for n in written if n not in read) or (written[-1],)
 
 
@@ -191,8 +197,8 @@ class _Binder:
         self.extents: dict[str, Expression] = {}
         self.statements: list[Statement] = []
         self.lines = parse_lines(definition.text)
-        self.indexed = any(i is not None or _has_subscript(v) for _, i, v, _ in self.lines)
-        self.tensors = set(inputs) | {_tensor(target) for target, _, _, _ in self.lines}
+        self.indexed = any(line.index is not None or _has_subscript(line.value) for line in self.lines)
+        self.tensors = set(inputs) | {_tensor(line.target) for line in self.lines}
         self.integers = set(definition.integers)
 
     def fail(self, reason: str) -> FormulaError:
@@ -277,11 +283,11 @@ class _Binder:
     # ---- bodies --------------------------------------------------------------------------------
 
     def bind(self) -> Formula:
-        for target, index, value, line in self.lines:
-            self.line(target, index, value, line)
+        for line in self.lines:
+            self.line(line)
         read = {t for s in self.statements for t in s.tensors()}
         written = list(dict.fromkeys(s.write.tensor for s in self.statements))
-        declared = [_tensor(target) for target, _, _, _ in self.lines]
+        declared = [_tensor(line.target) for line in self.lines]
         outputs = [t for t in written if t in declared and t not in read] or [declared[-1]]
         return Formula(
             self.name,
@@ -293,12 +299,16 @@ class _Binder:
             frozenset(self.integers),
         )
 
-    def line(self, target: str, index: list[ast.expr] | None, value: ast.expr, text: str) -> None:
+    def line(self, line: Line) -> None:
+        target, index, value, text, adds = line
         tensor, flat = _tensor(target), target.startswith("flat(")
         if tensor in self.inputs:
             raise self.fail(f"{tensor!r} is an input and cannot be written: {text!r}")
-        if any(s.write.tensor == tensor for s in self.statements):
-            raise self.fail(f"{tensor!r} is written twice; give each line its own name: {text!r}")
+        again = any(s.write.tensor == tensor for s in self.statements)
+        if again and not adds:
+            raise self.fail(f"{tensor!r} is written twice: add to it with +=, or give each line its own name: {text!r}")
+        if adds and not self.indexed:
+            raise self.fail(f"a line without indices has nothing to add to: {text!r}; write 'y = a + b'")
         if not self.indexed:
             rank = max((self.ranks[n] for n in _tensor_names(value, False) if n in self.ranks), default=0)
             letters = [c for c in _AXIS_LETTERS if c not in self.tensors and c not in self.attributes][:rank]
@@ -310,18 +320,20 @@ class _Binder:
             self.ranks[tensor] = len(write.index)
         before = len(self.statements)
         written = set(self.inputs) | {s.write.tensor for s in self.statements}
-        self.assign(write, value, letters, text)
+        self.assign(write, value, letters, text, adds)
+        if again:
+            self.statements[-1] = replace(self.statements[-1], accumulate=True)
         for statement in self.statements[before:]:
             unwritten = [name for name in statement.tensors() if name not in written]
             if unwritten:
                 raise self.fail(f"{unwritten[0]!r} is read before it is written: {text!r}; move its line up")
             written.add(statement.write.tensor)
 
-    def assign(self, write: Access, value: ast.expr, letters: list[str], text: str) -> None:
-        operator, reduced, inner = "set", (), value
+    def assign(self, write: Access, value: ast.expr, letters: list[str], text: str, adds: bool = False) -> None:
+        operator, reduced, inner = "sum" if adds else "set", (), value
         match value:
             case ast.Call(func=ast.Name(id=name), args=[body, *axes]) if (
-                self.indexed and name in REDUCTIONS and axes and self.axes_only(axes)
+                self.indexed and name in (("sum", "mean") if adds else REDUCTIONS) and axes and self.axes_only(axes)
             ):
                 operator, inner = name, body
                 reduced = tuple(axis.id for axis in axes if isinstance(axis, ast.Name))
@@ -361,7 +373,7 @@ class _Binder:
             count: Expression = Number(1)
             for axis in axes:
                 if axis.name in reduced:
-                    count = call("mul", count, _size_expression(axis.extent))
+                    count = call("mul", count, affine_expression(axis.extent))
             operator, body = "sum", call("div", body, count)
         body = stable(body)
         guards: list[Guard] = []
@@ -437,7 +449,7 @@ class _Binder:
                 for name, coefficient in item.terms:
                     if name != axis:
                         extent = self.axis_extent(name, Access("", ()), reads, str(access))
-                        span = call("sub", _size_expression(extent), Number(1))
+                        span = call("sub", affine_expression(extent), Number(1))
                         total = call("sub", total, call("mul", Number(coefficient), span))
                 return call("add", Call("floordiv", (total, Number(item.coefficient(axis)))), Number(1))
         return None
@@ -467,7 +479,7 @@ class _Binder:
             if declared is not None:
                 self.extents[key] = self.size_text(declared)
             elif isinstance(item, Affine) and item.plain() in extents:
-                self.extents[key] = _size_expression(extents[item.plain() or ""])
+                self.extents[key] = affine_expression(extents[item.plain() or ""])
             elif isinstance(item, Affine) and not item.terms:
                 self.extents[key] = Number(item.constant + 1)
             else:
@@ -516,8 +528,8 @@ class _BodyReader(ExpressionReader):
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise binder.fail(f"the attribute {name}={value!r} is not a number and cannot be in a formula")
             return number(value)
-        if name in self.visible:
-            raise binder.fail(f"the axis {name!r} is used as a number; a formula may use axes only as indices")
+        if name in self.visible and binder.indexed:
+            return Symbol(name)  # an axis as a number
         expression = super().name(name)
         if isinstance(expression, Symbol):
             known = [*binder.tensors, *binder.attributes]
@@ -540,12 +552,12 @@ class _BodyReader(ExpressionReader):
             ):
                 reduced = {axis.id for axis in axes if isinstance(axis, ast.Name)}
                 inner = _BodyReader(self.binder, [], [*self.visible, *reduced])
-                inner.read(body)
+                expression = inner.read(body)
                 free: dict[str, None] = {}
-                for access in inner.reads.values():
-                    for axis in _ordered_axes(access):
-                        if axis not in reduced and "." not in axis:
-                            free[axis] = None
+                indices = [axis for access in inner.reads.values() for axis in _ordered_axes(access)]
+                for axis in (*indices, *(n for n in symbols(expression) if n in self.visible)):
+                    if axis not in reduced and "." not in axis:
+                        free[axis] = None
                 tensor = fresh("t", {*self.binder.tensors, *self.visible})
                 self.binder.tensors.add(tensor)
                 write = Access(tensor, tuple(affine(axis) for axis in free))
@@ -575,13 +587,6 @@ def _ordered_axes(access: Access) -> list[str]:
         for name in names:
             found[name] = None
     return list(found)
-
-
-def _size_expression(extent: Affine) -> Expression:
-    total: Expression = Number(extent.constant)
-    for name, coefficient in extent.terms:
-        total = call("add", total, call("mul", Number(coefficient), Symbol(name)))
-    return total
 
 
 def bind(

@@ -7,6 +7,7 @@ Operand order is kept as written. Nothing here evaluates text; `graphc.formula.p
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -72,13 +73,16 @@ def _functions() -> dict[str, Function]:
         Function("tanh", 1, r"\tanh\left({0}\right)"),
         Function("sech2", 1, r"\operatorname{{sech}}^2\left({0}\right)"),
         Function("erf", 1, r"\operatorname{{erf}}\left({0}\right)"),
+        Function("erfc", 1, r"\operatorname{{erfc}}\left({0}\right)"),
         Function("sigmoid", 1, r"\sigma\left({0}\right)"),
         Function("softplus", 1, r"\log\left(1 + e^{{{0}}}\right)"),
+        Function("softsign", 1, r"\operatorname{{softsign}}\left({0}\right)"),
         Function("logaddexp", 2, r"\log\left(e^{{{0}}} + e^{{{1}}}\right)"),
         Function("abs", 1, r"\left|{0}\right|"),
         Function("sign", 1, r"\operatorname{{sign}}\left({0}\right)"),
         Function("max", 2, r"\max\left({0}, {1}\right)"),
         Function("min", 2, r"\min\left({0}, {1}\right)"),
+        Function("uniform", 3, r"\operatorname{{uniform}}\left({0}, {1}, {2}\right)"),
         Function("select", 3, r"\left[{0}\right] ? {1} : {2}"),
     ]
     return {function.name: function for function in table}
@@ -199,11 +203,23 @@ def substitute(expression: Expression, replacements: Mapping[str, Expression]) -
     return expression
 
 
+_RELATIONS = {
+    "less": "lt",
+    "less_equal": "le",
+    "greater": "gt",
+    "greater_equal": "ge",
+    "equal": "eq",
+    "not_equal": "ne",
+}
+
+
 def fold(expression: Expression) -> Expression:
     """Compute exact integer and fraction arithmetic where every operand is a number."""
     if not isinstance(expression, Call):
         return expression
     operands = tuple(fold(operand) for operand in expression.operands)
+    if expression.function == "select" and isinstance(operands[0], Number):
+        return operands[1 if operands[0].value else 2]
     exact = [o.value for o in operands if isinstance(o, Number) and isinstance(o.value, int | Fraction)]
     if len(exact) == len(operands):
         match expression.function, exact:
@@ -221,6 +237,8 @@ def fold(expression: Expression) -> Expression:
                 return operands[0 if a >= b else 1]
             case "min", [a, b]:
                 return operands[0 if a <= b else 1]
+            case ("less" | "less_equal" | "greater" | "greater_equal" | "equal" | "not_equal") as relation, [a, b]:
+                return Number(int(getattr(operator, _RELATIONS[relation])(a, b)))
             case "pow", [a, int(b)] if abs(b) <= 16 and (a != 0 or b > 0):
                 return number(Fraction(a) ** b)
     return call(expression.function, *operands)

@@ -25,6 +25,7 @@ from graphc.formula.statement import (
     affine,
     fresh,
     size_name,
+    substitute_axes,
 )
 
 __all__ = ["Bound", "bounds", "conflict_free", "gather", "gather_or_reason"]
@@ -144,7 +145,7 @@ def gather_or_reason(statement: Statement) -> tuple[Statement | None, str]:
             "sum" if len(order) > len(leading) or statement.operator == "sum" else "set",
             tuple(order),
             tuple((p, a.substitute(replace)) for p, a in statement.reads),
-            statement.body,
+            substitute_axes(statement.body, replace),
             tuple(_substitute(guard, replace) for guard in guards),
             tuple(Let(let.name, let.numerator.substitute(replace), let.divisor) for let in lets),
             statement.accumulate,

@@ -148,9 +148,9 @@ def definition_latex(definition: Definition, formula: Formula) -> str:
     if "[" in definition.text:
         return formula_latex(formula)
     rows = []
-    for target, _, _, line in parse_lines(definition.text):
-        body = parse_expression(line.partition("=")[2])
-        rows.append(f"{_name(target)} = {to_latex(body)}")
+    for line in parse_lines(definition.text):
+        body = parse_expression(line.text.partition("=")[2])
+        rows.append(f"{_name(line.target)} = {to_latex(body)}")
     return _lines(rows)
 
 

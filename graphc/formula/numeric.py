@@ -57,7 +57,33 @@ def _min(a: Any, b: Any) -> Any:
     return numpy.where(numpy.less_equal(a, b) | numpy.isnan(a), a, b)
 
 
+def _softsign(x: Any) -> Any:
+    # both forms are the same; x/(1 + abs(x)) would be inf/inf at infinity
+    a = numpy.abs(x)
+    return numpy.where(numpy.isinf(a), numpy.sign(x), x / (1.0 + a))
+
+
 _erf = numpy.vectorize(math.erf, otypes=[numpy.float64])
+_erfc = numpy.vectorize(math.erfc, otypes=[numpy.float64])
+
+
+def _uniform(key: Any, step: Any, element: Any) -> Any:
+    """24 bits of Philox-2x32-10 with counter (element, step), as a number in [0, 1).
+
+    Source: Salmon, Moraes, Dror, Shaw, SC (2011), section 3.3.
+    """
+    low, high = numpy.uint64(0xFFFFFFFF), numpy.uint64(32)
+
+    def word(x: Any) -> Any:
+        return numpy.asarray(x).astype("int64").astype("uint64") & low
+
+    first, second, key = numpy.broadcast_arrays(word(element), word(step), word(key))
+    for round_ in range(10):
+        if round_:
+            key = (key + numpy.uint64(0x9E3779B9)) & low
+        product = first * numpy.uint64(0xD256D193)
+        first, second = (product >> high) ^ key ^ second, product & low
+    return (first >> numpy.uint64(8)).astype("float64") * 2.0**-24
 
 
 #: Implementation of each scalar function on arrays of shape broadcast from the operands.
@@ -91,13 +117,16 @@ NUMPY: Mapping[str, Callable[..., Any]] = {
         "tanh": numpy.tanh,
         "sech2": _sech2,
         "erf": _erf,
+        "erfc": _erfc,
         "sigmoid": _sigmoid,
         "softplus": _softplus,
+        "softsign": _softsign,
         "logaddexp": numpy.logaddexp,
         "abs": numpy.abs,
         "sign": numpy.sign,
         "max": _max,
         "min": _min,
+        "uniform": _uniform,
         "select": numpy.where,
     }.items()
 }

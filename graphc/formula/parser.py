@@ -13,11 +13,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection
 from fractions import Fraction
+from typing import NamedTuple
 
 from graphc.errors import FormulaError, did_you_mean
 from graphc.formula.expression import FUNCTIONS, Call, Expression, Number, Symbol, call, number
 
-__all__ = ["MAXIMUM_LENGTH", "REDUCTIONS", "node_text", "parse_expression", "parse_lines", "syntax_tree"]
+__all__ = ["MAXIMUM_LENGTH", "REDUCTIONS", "Line", "node_text", "parse_expression", "parse_lines", "syntax_tree"]
 
 #: Longest text read, in characters: longer ones are not formulas, and deep ones exhaust the stack.
 MAXIMUM_LENGTH = 20_000
@@ -230,31 +231,45 @@ def parse_expression(text: str, *, names: Collection[str] | None = None) -> Expr
         raise FormulaError(f"cannot read {text.strip()[:80]!r}: nested too deeply") from None
 
 
-def parse_lines(text: str) -> list[tuple[str, list[ast.expr] | None, ast.expr, str]]:
-    """Split a formula's text into ``(tensor, index or None, right-hand side, line text)``, one a line.
+class Line(NamedTuple):
+    """One line of a formula: ``target[index] = value``, or ``+=`` where it adds."""
+
+    target: str
+    index: list[ast.expr] | None
+    value: ast.expr
+    text: str
+    adds: bool
+
+
+def parse_lines(text: str) -> list[Line]:
+    """Split a formula's text into its lines.
 
     Raises
     ------
     FormulaError
-        If a line is not ``name = ...`` or ``name[index, ...] = ...``.
+        If a line is not ``name = ...``, ``name[index, ...] = ...`` or one of these with ``+=``.
     """
     lines = [line.strip() for line in text.strip().splitlines()]
-    result = []
+    result: list[Line] = []
     for line in lines:
         if not line or line.startswith("#"):
             continue
         tree = syntax_tree(line, "exec")
         assert isinstance(tree, ast.Module)
-        if len(tree.body) != 1 or not isinstance(tree.body[0], ast.Assign) or len(tree.body[0].targets) != 1:
-            raise FormulaError(f"a formula line is 'y = ...' or 'y[i, j] = ...'; found {line!r}")
-        target, value = tree.body[0].targets[0], tree.body[0].value
+        match tree.body:
+            case [ast.Assign(targets=[target], value=value)]:
+                adds = False
+            case [ast.AugAssign(target=target, op=ast.Add(), value=value)]:
+                adds = True
+            case _:
+                raise FormulaError(f"a formula line is 'y = ...', 'y[i, j] = ...' or 'y[i] += ...'; found {line!r}")
         _refuse_foreign_calls(value)
         if isinstance(target, ast.Name):
-            result.append((target.id, None, value, line))
+            result.append(Line(target.id, None, value, line, adds))
         elif isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name):
-            result.append((target.value.id, index_elements(target), value, line))
+            result.append(Line(target.value.id, index_elements(target), value, line, adds))
         elif isinstance(target, ast.Subscript) and isinstance(target.value, ast.Call):
-            result.append((flat_name(target.value), index_elements(target), value, line))
+            result.append(Line(flat_name(target.value), index_elements(target), value, line, adds))
         else:
             raise FormulaError(f"the left-hand side {node_text(target)!r} is not a name or name[index]")
     if not result:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from graphc.errors import FormulaError
-from graphc.formula.expression import Expression, Symbol
+from graphc.formula.expression import Expression, Number, Symbol, call, substitute, symbols
 
 __all__ = [
     "NEUTRAL",
@@ -32,7 +32,9 @@ __all__ = [
     "Wins",
     "Zero",
     "affine",
+    "affine_expression",
     "size_name",
+    "substitute_axes",
 ]
 
 #: What a statement does with the values of its reduced axes.
@@ -129,6 +131,14 @@ class Affine:
             c = self.constant
             text += (f" - {-c}" if c < 0 else f" + {c}") if text else str(c)
         return text
+
+
+def affine_expression(form: Affine) -> Expression:
+    """Write an affine form as a scalar expression."""
+    total: Expression = Number(form.constant)
+    for name, coefficient in form.terms:
+        total = call("add", total, call("mul", Number(coefficient), Symbol(name)))
+    return total
 
 
 def affine(terms: Mapping[str, int] | str, constant: int = 0) -> Affine:
@@ -372,6 +382,12 @@ class Formula:
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.statements))
+
+
+def substitute_axes(body: Expression, replacements: Mapping[str, Affine]) -> Expression:
+    """Replace axes that a body uses as numbers."""
+    used = set(symbols(body)) & set(replacements)
+    return substitute(body, {name: affine_expression(replacements[name]) for name in used}) if used else body
 
 
 def fresh(stem: str, used: Iterable[str]) -> str:

@@ -80,14 +80,18 @@ PARTIALS: Mapping[str, tuple[str, ...]] = {
     "tanh": ("sech2(a)",),
     "sech2": ("-2*tanh(a)*sech2(a)",),
     "erf": (f"{TWO_OVER_ROOT_PI!r}*exp(-a**2)",),
+    "erfc": (f"-{TWO_OVER_ROOT_PI!r}*exp(-a**2)",),
     # not y*(1 - y): 1 - y cancels to 0 for large a
     "sigmoid": ("sigmoid(a)*sigmoid(-a)",),
     "softplus": ("sigmoid(a)",),
+    # not 1/(1 + abs(a)) - abs(a)/(1 + abs(a))**2: the difference cancels for large a
+    "softsign": ("1/(1 + abs(a))**2",),
     "logaddexp": ("sigmoid(a - b)", "sigmoid(b - a)"),
     "abs": ("sign(a)",),
     "sign": ("0",),
     "max": ("1 if a >= b else 0", "0 if a >= b else 1"),
     "min": ("1 if a <= b else 0", "0 if a <= b else 1"),
+    "uniform": ("0", "0", "0"),
     "select": ("0", "1 if a else 0", "0 if a else 1"),
 }
 
@@ -418,6 +422,7 @@ def own_functions() -> dict[str, Any]:
     meaning: dict[str, Callable[..., Any]] = {
         "sigmoid": lambda x: 1 / (1 + sympy.exp(-x)),
         "softplus": lambda x: sympy.log(1 + sympy.exp(x)),
+        "softsign": lambda x: x / (1 + sympy.Abs(x)),
         "sech2": lambda x: 4 / (sympy.exp(x) + sympy.exp(-x)) ** 2,
         "log1p": lambda x: sympy.log(1 + x),
         "expm1": lambda x: sympy.exp(x) - 1,
@@ -564,6 +569,7 @@ _SYMPY: dict[str, Callable[..., Any]] = {
     "cos": lambda sympy, a: sympy.cos(a),
     "tanh": lambda sympy, a: sympy.tanh(a),
     "erf": lambda sympy, a: sympy.erf(a),
+    "erfc": lambda sympy, a: sympy.erfc(a),
     "abs": lambda sympy, a: sympy.Abs(a),
     "sign": lambda sympy, a: sympy.sign(a),
 }
@@ -629,7 +635,7 @@ class _Reader:
         sympy = self.sympy
         one = {
             sympy.exp: "exp", sympy.log: "log", sympy.sin: "sin", sympy.cos: "cos", sympy.tanh: "tanh",
-            sympy.erf: "erf", sympy.Abs: "abs", sympy.sign: "sign", sympy.Not: "not",
+            sympy.erf: "erf", sympy.erfc: "erfc", sympy.Abs: "abs", sympy.sign: "sign", sympy.Not: "not",
         }  # fmt: skip
         if e.func in one:
             return call(one[e.func], self.read(e.args[0]))

@@ -13,6 +13,7 @@ from graphc.formula.expression import (
     number,
     operation_count,
     substitute,
+    symbols,
     to_text,
 )
 from graphc.formula.statement import Formula
@@ -36,6 +37,8 @@ def elementwise(formula: Formula) -> bool:
         and statement.race_free()
         and all(a.outside == "forbidden" and not a.flat for _, a in statement.reads)
         and not formula.integers
+        and {n for n in symbols(statement.body) if "." not in n}
+        <= {p for p, _ in statement.reads}  # no axis as a number
     )
 
 

@@ -54,7 +54,9 @@ def gather_values(
     for node in leaves:
         if node in found:
             continue
-        if isinstance(node.initial, numpy.ndarray):
+        if node.kind == "mode":
+            found[node] = 1
+        elif isinstance(node.initial, numpy.ndarray):
             found[node] = node.initial
         elif node.kind != "input" and node.initial is None:
             found[node] = numpy.zeros(tuple(int(str(e)) for e in node.shape))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from graphc.errors import GraphcError, ShapeError, Site
 from graphc.graph.node import DTYPES, Node, as_node, call_site, check_name, parse_shape
 from graphc.graph.shapes import shape_text
 
-__all__ = ["constant", "input", "inputs", "parameter", "state", "update"]
+__all__ = ["constant", "input", "inputs", "is_training", "parameter", "state", "update"]
 
 
 def _dtype(dtype: Any, site: Site) -> str:
@@ -127,6 +128,25 @@ def constant(value: Any, dtype: Any = "float32") -> Node:
     """Declare a constant from a number or an array."""
     site = call_site()
     return as_node(value, _dtype(dtype, site), site)
+
+
+@functools.cache
+def is_training() -> Node:
+    """Whether the graph is being trained: 1 in steps compiled with ``training=True``, else 0.
+
+    The same whole-number scalar at every call, named ``training``; planning puts its value in, so that
+    ``graphc.where(graphc.is_training(), a, b)`` costs nothing. In the reference it is 1 unless it is handed in:
+    ``back.at(..., training=0)``.
+
+    Examples
+    --------
+    >>> import graphc
+    >>> x = graphc.input("x")
+    >>> y = graphc.where(graphc.is_training(), 2 * x, x)
+    >>> float(graphc.compile([y], training=False)(x=3.0)[0])
+    3.0
+    """
+    return Node("mode", (), "int32", call_site(), name="training", value=1.0)
 
 
 def update(target: Node, value: Any) -> Node:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from graphc.errors import FormulaError, GraphcError, ShapeError, Site, did_you_mean
@@ -74,7 +74,12 @@ class Gate:
     source : str
         Paper or book, with equation number where there is one.
     dtype : str, optional
-        Fixed dtype of the output; by default that of the float operands.
+        Fixed dtype of the output; by default that of the float operands. ``"operands"``: whole numbers where every
+        operand holds whole numbers, else as by default.
+    optional : int
+        How many operands, from the last, may be left out.
+    variadic : bool
+        Any number of operands; in the formula they are ``x0``, ``x1``, ... for the operand name ``x``.
     differentiable : bool
         False where no gradient flows (counts, positions, comparisons).
     scatter_only : str
@@ -91,12 +96,20 @@ class Gate:
     samples: tuple[Sample, ...] = ()
     source: str = ""
     dtype: str | None = None
+    optional: int = 0
+    variadic: bool = False
     differentiable: bool = True
     scatter_only: str = ""
     site: Site | None = None
     _bound: dict[Any, Formula] = field(default_factory=dict, repr=False)
 
     # ---- binding ---------------------------------------------------------------------------------
+
+    def names(self, count: int) -> tuple[str, ...]:
+        """Tensor names of ``count`` operands."""
+        if self.variadic:
+            return tuple(f"{self.operands[0]}{k}" for k in range(count))
+        return self.operands[:count]
 
     def define(self, shapes: tuple[Shape, ...], attributes: Mapping[str, Any]) -> Definition:
         """Return the definition for given shapes and attributes."""
@@ -115,9 +128,13 @@ class Gate:
             return self.define(sample.shapes, merged).text
         return self.definition if isinstance(self.definition, str) else self.define((), {}).text
 
-    def bind(self, shapes: tuple[Shape, ...], attributes: Mapping[str, Any]) -> Formula:
-        """Return the formula for given shapes; one template for each rank, pattern and attributes."""
+    def bind(self, shapes: tuple[Shape, ...], attributes: Mapping[str, Any], *, whole: bool = False) -> Formula:
+        """Return the formula for given shapes; one template for each rank, pattern and attributes.
+
+        ``whole``: every tensor of the formula holds whole numbers.
+        """
         definition = self.define(shapes, attributes)
+        names = self.names(len(shapes))
         ranks = tuple(len(shape) for shape in shapes)
         broadcast: dict[str, tuple[bool, ...]] = {}
         if _elementwise(definition.text):
@@ -129,17 +146,20 @@ class Gate:
             ranks,
             tuple(broadcast.values()),
             tuple(sorted(attributes.items())),
+            whole,
         )
         formula = self._bound.get(key)
         if formula is None:
             formula = bind(
                 self.name,
                 definition,
-                dict(zip(self.operands, ranks, strict=True)),
+                dict(zip(names, ranks, strict=True)),
                 attributes,
-                inputs=self.operands,
+                inputs=names,
                 broadcast=broadcast,
             )
+            if whole:
+                formula = replace(formula, integers=frozenset(formula.ranks))
             self._bound[key] = formula
         return formula
 
@@ -154,7 +174,8 @@ class Gate:
         rank = max((len(shape) for shape in shapes), default=0)
         full: list[Extent] = [1] * rank
         owner = [""] * rank
-        for name, shape in zip(self.operands, shapes, strict=True):
+        names = self.names(len(shapes))
+        for name, shape in zip(names, shapes, strict=True):
             for d, extent in enumerate(shape, rank - len(shape)):
                 if extent == 1 or full[d] == extent:
                     continue
@@ -168,7 +189,7 @@ class Gate:
                 full[d], owner[d] = extent, name
         return {
             name: tuple(extent == 1 and full[d] != 1 for d, extent in enumerate(shape, rank - len(shape)))
-            for name, shape in zip(self.operands, shapes, strict=True)
+            for name, shape in zip(names, shapes, strict=True)
         }
 
     # ---- applying --------------------------------------------------------------------------------
@@ -192,9 +213,11 @@ class Gate:
             If the number, rank, shape or dtype of the operands does not fit.
         """
         site = call_site()
-        if len(operands) != len(self.operands):
+        least = 1 if self.variadic else len(self.operands) - self.optional
+        if len(operands) < least or (len(operands) > len(self.operands) and not self.variadic):
+            count = "one or more" if self.variadic else f"{least} to " * bool(self.optional) + str(len(self.operands))
             raise ShapeError(
-                f"{self.name} takes {len(self.operands)} operand(s) ({', '.join(self.operands)}), "
+                f"{self.name} takes {count} operand(s) ({', '.join(self.operands)}), "
                 f"found {len(operands)}\n  called at {site}",
                 gate=self.name,
                 site=site,
@@ -209,13 +232,15 @@ class Gate:
             )
         nodes = self.nodes(operands, site)
         shapes = tuple(node.shape for node in nodes)
+        names = self.names(len(nodes))
+        whole = self.dtype == "operands" and not any(node.is_float for node in nodes)
         given: dict[str, Any] = {**self.attributes, **attributes}
         merged: Mapping[str, Any] | None = None  # None until the attributes are known to be sound
         try:
             merged = given if self.prepare is None else dict(self.prepare(shapes, given))
-            formula = self.bind(shapes, merged)
+            formula = self.bind(shapes, merged, whole=whole)
             self.check_dtypes(nodes, formula, site)
-            sizes = extents(formula, dict(zip(self.operands, shapes, strict=True)))
+            sizes = extents(formula, dict(zip(names, shapes, strict=True)))
         except Clash as clash:
             repair = self.repair(clash, nodes, merged or given)
             text = self.message(str(clash), nodes, given, merged, site, repair)
@@ -236,14 +261,16 @@ class Gate:
 
     def output_dtype(self, nodes: list[Node]) -> str:
         """Dtype of the outputs."""
-        if self.dtype is not None:
+        if self.dtype == "operands" and not any(n.is_float for n in nodes):
+            return "int32"
+        if self.dtype not in (None, "operands"):
             return self.dtype
         floats = [n.dtype for n in nodes if n.is_float and n.kind != "constant"]
         return "float64" if "float64" in floats else "float32"
 
     def check_dtypes(self, nodes: list[Node], formula: Formula, site: Site) -> None:
         """Refuse floats where the formula uses a tensor as an index."""
-        for name, node in zip(self.operands, nodes, strict=True):
+        for name, node in zip(self.names(len(nodes)), nodes, strict=True):
             if name in formula.integers and node.is_float:
                 raise ShapeError(
                     f"{self.name} needs integers for {name!r} (they are used as an index), found "
@@ -272,7 +299,7 @@ class Gate:
                 text = ""  # the rule itself refused these shapes, and the reason says why
             lines += [f"  formula  {line}" for line in text.strip().splitlines()]
         width = max((len(n.label) for n in nodes), default=0)
-        for name, node in zip(self.operands, nodes, strict=True):
+        for name, node in zip(self.names(len(nodes)), nodes, strict=True):
             lines.append(f"  {name:<8} {node.label!r:<{width + 2}} {shape_text(node.shape)}  declared at {node.site}")
         shown = {k: given[k] for k, default in self.attributes.items() if given[k] != default}
         if shown:
@@ -284,15 +311,16 @@ class Gate:
 
     def repair(self, clash: Clash, nodes: list[Node], attributes: Mapping[str, Any]) -> str:
         """Guess the likely repair: an operand transposed, or an extent to change at its declaration."""
-        by_name = dict(zip(self.operands, nodes, strict=True))
+        names = self.names(len(nodes))
+        by_name = dict(zip(names, nodes, strict=True))
         second = by_name.get(clash.second)
         for name, node in by_name.items():
             if len(node.shape) < 2:
                 continue
             flipped = (*node.shape[:-2], node.shape[-1], node.shape[-2])
-            shapes = tuple(flipped if n == name else by_name[n].shape for n in self.operands)
+            shapes = tuple(flipped if n == name else by_name[n].shape for n in names)
             try:
-                extents(self.bind(shapes, attributes), dict(zip(self.operands, shapes, strict=True)))
+                extents(self.bind(shapes, attributes), dict(zip(names, shapes, strict=True)))
             except (Clash, GraphcError):
                 continue
             if flipped != node.shape:
@@ -422,7 +450,7 @@ def gate(
 def _written_ranks(definition: Definition, operands: tuple[str, ...]) -> dict[str, int]:
     """Ranks that the text shows: indices of reads, and dimensions named in ``size(x, d)``."""
     ranks = dict.fromkeys(operands, 0)
-    for _, _, value, _ in parse_lines(definition.text):
+    for value in (line.value for line in parse_lines(definition.text)):
         for item in ast.walk(value):
             match item:
                 case ast.Subscript(value=ast.Name(id=tensor)) if tensor in ranks:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,7 +107,7 @@ class Node:
     id : int
         Creation order.
     kind : str
-        ``"input"``, ``"parameter"``, ``"state"``, ``"constant"`` or ``"gate"``.
+        ``"input"``, ``"parameter"``, ``"state"``, ``"constant"``, ``"mode"`` (whether it is training) or ``"gate"``.
     name : str or None
         The user's name.
     shape : tuple
@@ -254,6 +254,44 @@ class Node:
 
     def __abs__(self) -> Node:
         return registry.call("abs", self)
+
+    def __lt__(self, other: Any) -> Node:
+        return registry.call("less", self, other)
+
+    def __le__(self, other: Any) -> Node:
+        return registry.call("less_equal", self, other)
+
+    def __gt__(self, other: Any) -> Node:
+        return registry.call("greater", self, other)
+
+    def __ge__(self, other: Any) -> Node:
+        return registry.call("greater_equal", self, other)
+
+    @property
+    def T(self) -> Node:  # noqa: N802 - as on NumPy's arrays
+        """The node with its axes reversed."""
+        return registry.call("transpose", self)
+
+    def __getitem__(self, index: Any) -> Node:
+        """Return a part, as in NumPy; an integer node as the only index picks rows (``embedding``)."""
+        if isinstance(index, Node):
+            return registry.call("embedding", self, index)
+        return registry.call("slice", self, index)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise GraphcError(f"{self.label!r} is a scalar and has no length", node=self, site=self.site)
+        if not isinstance(self.shape[0], int):
+            raise GraphcError(
+                f"the length of {self.label!r} is the size {self.shape[0]}, known at run time only",
+                node=self,
+                site=self.site,
+            )
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Node]:
+        """Rows, where their number is known when the graph is declared."""
+        return iter([self[k] for k in range(len(self))])
 
     def __bool__(self) -> bool:
         raise GraphcError(

@@ -155,7 +155,7 @@ def evaluate_all(roots: Iterable[Node], values: Mapping[Node, Any]) -> dict[Node
         if node in values:
             kind = "float64" if node.is_float else "int64"
             found[node] = numpy.asarray(values[node]).astype(kind)
-        elif node.kind == "constant":
+        elif node.kind in ("constant", "mode"):
             found[node] = numpy.asarray(node.value, dtype="float64" if node.is_float else "int64")
         elif node.application is None:
             raise DataError(
@@ -381,7 +381,7 @@ def _store(
     if operator == "sum":
         # bincount is an order of magnitude faster than add.at
         linear = numpy.ravel_multi_index(where, view.shape)
-        view += numpy.bincount(linear, flat_body, minlength=view.size).reshape(view.shape)
+        view += numpy.bincount(linear, flat_body, minlength=view.size).reshape(view.shape).astype(view.dtype)
     elif operator == "set":
         view[where] = flat_body
     elif operator in ("max", "min", "prod"):

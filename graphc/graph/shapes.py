@@ -97,8 +97,9 @@ def extents(
             tensor, _, dimension = name.rpartition(".")
             raise Clash(f"extent {dimension} of {tensor} would be {value}: the window is larger than the input")
         known[name] = value
+    parts = {statement.write.tensor for statement in formula.statements if statement.accumulate}
     for statement in formula.statements:
-        _check(statement, known)
+        _check(statement, known, statement.write.tensor in parts)
     return known
 
 
@@ -121,7 +122,8 @@ def _accesses(statement: Statement) -> list[Access]:
     return found
 
 
-def _check(statement: Statement, known: Mapping[str, Extent]) -> None:
+def _check(statement: Statement, known: Mapping[str, Extent], part: bool) -> None:
+    """Compare extents; ``part``: the statement may write a part of its tensor only."""
     letters = {axis.name: axis.extent for axis in statement.axes}
     guarded = {guard.index for guard in statement.guards if isinstance(guard, Interval)}
     for access in _accesses(statement):
@@ -132,7 +134,7 @@ def _check(statement: Statement, known: Mapping[str, Extent]) -> None:
                 continue
             name = item.plain()
             extent = known[size_name(access.tensor, d)]
-            if name in letters:
+            if name in letters and not (part and access is statement.write):
                 _same(name or "", letters, known, extent, access.tensor)
             elif access.outside == "forbidden" and item not in guarded and not statement.lets:
                 _inside(statement, access, item, extent, known)

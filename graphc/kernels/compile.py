@@ -100,7 +100,7 @@ def compile(
     seed : int, default 0
         Of the initialisers.
     training : bool, default True
-        Whether updates of states are applied after each call.
+        Whether updates of states are applied after each call, and what ``graphc.is_training()`` says.
     check_numerics : bool, default False
         Look at every result and report where a NaN or an infinity first appears (slower).
 
@@ -170,7 +170,7 @@ class Step:
             updates = [*updates, *pairs]
         gradient_nodes = {n.label: back.grad(n) for n in wanted} if back is not None else {}
         _check_inputs(outputs[0], gradient_nodes)
-        self.plan, leaves = _plan(outputs, gradient_nodes, updates, dtype)
+        self.plan, leaves = _plan(outputs, gradient_nodes, updates, dtype, training)
         from graphc.kernels.cpu.program import Program
 
         self.program: Program = Program(self.plan, check_numerics=check_numerics, threads=threads or 1)
@@ -316,9 +316,9 @@ class Step:
 
 
 def _plan(
-    outputs: list[Node], gradients: dict[str, Node], updates: list[tuple[Node, Node]], dtype: str
+    outputs: list[Node], gradients: dict[str, Node], updates: list[tuple[Node, Node]], dtype: str, training: bool
 ) -> tuple[Plan, dict[int, Node]]:
-    return plan(outputs, gradients, updates, dtype=dtype)
+    return plan(outputs, gradients, updates, dtype=dtype, training=training)
 
 
 def _wanted(outputs: list[Node], gradients: bool | Iterable[Node | str]) -> list[Node]:

@@ -1,4 +1,8 @@
-"""Initialisers: called as ``initial(shape, generator)`` when a program is compiled."""
+"""Initialisers: called as ``initial(shape, generator)`` when a program is compiled.
+
+Weights that start equal stay equal, and weights of a wrong size let signals die out or explode with depth:
+each initialiser says below which of the two it prevents, and for which units.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import numpy
 
 from graphc.errors import GraphcError
 
-__all__ = ["Initialiser", "he", "normal", "xavier", "zeros"]
+__all__ = ["Initialiser", "he", "normal", "orthogonal", "xavier", "zeros"]
 
 Initialiser = Callable[[tuple[int, ...], numpy.random.Generator], numpy.ndarray]
 
@@ -24,12 +28,12 @@ def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def zeros() -> Initialiser:
-    """All zeros: right for biases. Weights would stay equal for ever, because their gradients are equal."""
+    """All zeros: right for biases. Weights would stay equal for ever, because all units have equal gradients."""
     return lambda shape, _: numpy.zeros(shape)
 
 
 def normal(deviation: float = 0.01, mean: float = 0.0) -> Initialiser:
-    """Normal numbers of a standard deviation: small ones break the symmetry, but die out in deep networks."""
+    """Normal numbers of a standard deviation: small ones break the symmetry, but activations die out with depth."""
     if not deviation >= 0:
         raise GraphcError(f"a standard deviation cannot be negative, found {deviation}")
     return lambda shape, generator: generator.normal(mean, deviation, shape)
@@ -56,5 +60,26 @@ def he() -> Initialiser:
 
     def initial(shape: tuple[int, ...], generator: numpy.random.Generator) -> numpy.ndarray:
         return generator.normal(0.0, math.sqrt(2.0 / max(_fans(shape)[0], 1)), shape)
+
+    return initial
+
+
+def orthogonal(gain: float = 1.0) -> Initialiser:
+    """Rows (or columns, where there are fewer) of length ``gain`` at right angles: norms are kept at any depth.
+
+    Weights of more than two dimensions are read as a matrix, the first dimension down and the others across.
+    Drawn from the QR decomposition of a normal matrix, signs mended so that every rotation is equally likely.
+
+    Source: Saxe, McClelland, Ganguli, ICLR (2014), section 3; Mezzadri, Notices of the AMS 54 (2007), section 5.
+    """
+
+    def initial(shape: tuple[int, ...], generator: numpy.random.Generator) -> numpy.ndarray:
+        if len(shape) < 2:
+            raise GraphcError(f"orthogonal weights need at least two dimensions, found the shape {shape}")
+        rows, columns = shape[0], math.prod(shape[1:])
+        matrix = generator.normal(size=(max(rows, columns), min(rows, columns)))
+        q, r = numpy.linalg.qr(matrix)
+        q = q * numpy.where(numpy.diagonal(r) < 0, -1.0, 1.0)
+        return gain * (q if rows >= columns else q.T).reshape(shape)
 
     return initial

@@ -66,17 +66,20 @@ def _size_forms(
     for old in own:
         tensor, _, d = old.rpartition(".")
         forms[old] = affine(size_name(tensors[tensor], int(d)))
-    axis_sizes: dict[str, Affine] = {}
+    axis_sizes: dict[str, list[tuple[str, Affine]]] = {}
     for access in [statement.write, *(a for _, a in statement.reads)]:
         if access.flat:
             continue
         for d, item in enumerate(access.index):
             if isinstance(item, Affine) and item.plain() is not None:
-                axis_sizes.setdefault(item.plain() or "", affine(size_name(tensors[access.tensor], d)))
+                own_size = size_name(access.tensor, d), affine(size_name(tensors[access.tensor], d))
+                axis_sizes.setdefault(item.plain() or "", []).append(own_size)
     for axis in statement.axes:  # an axis runs over the extent of a tensor that it indexes plainly
         name = axis.extent.plain()
-        if name is not None and axis.name in axis_sizes:
-            forms[name] = axis_sizes[axis.name]
+        for size, form in axis_sizes.get(axis.name, ()) if name is not None else ():
+            if sizes.get(size) == sizes.get(name):  # a tensor that is written in parts is longer than the axis
+                forms[name] = form
+                break
     portable = True
     for name in needed:
         if name in forms:
@@ -166,7 +169,9 @@ def canonical(statement: Statement, ranks: Mapping[str, int], sizes: Mapping[str
         placeholders[name] = Symbol(f"v{k}")
         reads.append((f"v{k}", rename_access(access, tensors, names)))
     for name in symbols(statement.body):
-        if "." in name:
+        if name in axis_names and name not in placeholders:
+            placeholders[name] = Symbol(axis_names[name])
+        elif "." in name:
             form = names[name]
             plain = form.plain()
             placeholders[name] = Symbol(plain) if plain is not None else Number(form.constant)

@@ -290,12 +290,25 @@ def recognise(statement: Statement, sizes: Mapping[str, Extent]) -> Contraction 
     for access in (*accesses, statement.write):
         if _sliding(access, extents):
             return None
+    if not statement.accumulate and not _fills(statement.write, extents, sizes):
+        return None  # what a product does not reach would stay unwritten
     for swap in (False, True):
         a, b = (accesses[1], accesses[0]) if swap else accesses
         found = _recognise(statement, a, b, sizes, extents)
         if found is not None:
             return found
     return None
+
+
+def _fills(write: Access, extents: Mapping[str, Extent], sizes: Mapping[str, Extent]) -> bool:
+    """Whether a write map without repetition reaches every element of its tensor."""
+    reached: Extent = 1
+    whole: Extent = 1
+    for d, item in enumerate(write.index):
+        whole = sizes[size_name(write.tensor, d)] * whole
+        for name in item.names() if isinstance(item, Affine) else ():
+            reached = extents.get(name, 1) * reached
+    return reached == whole
 
 
 def _recognise(

@@ -220,7 +220,7 @@ class _Counter:
         owned: set[int] = set()
         numbers: dict[str, int] = {}
         for node in self.nodes:
-            if node.kind in ("constant", "parameter") or _view(node):
+            if node.kind in ("constant", "mode", "parameter") or _view(node):
                 continue
             key = self._key(node, rows, numbers)
             row = rows.setdefault(key, _Row(key))

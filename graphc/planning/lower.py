@@ -11,6 +11,7 @@ from typing import Any
 
 from graphc.errors import PlanError, Site
 from graphc.formula.expression import (
+    ZERO,
     Expression,
     Number,
     Symbol,
@@ -18,6 +19,7 @@ from graphc.formula.expression import (
     number,
     operation_count,
     substitute,
+    symbols,
 )
 from graphc.formula.gather import gather
 from graphc.formula.size import Extent, Size
@@ -52,9 +54,10 @@ class _Builder:
     kernel_list: list[Kernel] = field(default_factory=list)
     launches: list[Launch] = field(default_factory=list)
     of_node: dict[Node, int] = field(default_factory=dict)
-    scalars: dict[Node, float] = field(default_factory=dict)  # constants folded into kernels
+    scalars: dict[Node, float] = field(default_factory=dict)  # nodes with one value everywhere: folded into kernels
     merged: dict[Any, int] = field(default_factory=dict)  # launch key -> buffer it writes
     leaves: dict[int, Node] = field(default_factory=dict)
+    training: bool = True
     # looked up by identity: statements are shared by every application of a template and kept alive here
     templates: dict[int, tuple[Statement, Canonical]] = field(default_factory=dict)
     numbers: dict[Any, tuple[Kernel, int]] = field(default_factory=dict)
@@ -95,20 +98,34 @@ class _Builder:
         self.leaves[number] = node
 
     def materialised(self, node: Node) -> int:
-        """Buffer of a node; a folded scalar constant gets one when somebody needs its memory."""
+        """Buffer of a node; a folded constant gets one when somebody needs its memory."""
         node = self.representative[node]
         if node not in self.of_node:
             value = self.scalars[node]
-            constant = Node("constant", (), node.dtype, node.site, name=node.name, value=value)
-            self.leaf(constant)
-            self.of_node[node] = self.of_node[constant]
+            if node.shape == ():
+                constant = Node("constant", (), node.dtype, node.site, name=node.name, value=value)
+                self.leaf(constant)
+                self.of_node[node] = self.of_node[constant]
+            else:
+                self.of_node[node] = self.filled(node, value)
         return self.of_node[node]
+
+    def filled(self, node: Node, value: float) -> int:
+        """Buffer in which every element has one value."""
+        axes = tuple(Axis(f"a{d}", affine(f"t0.{d}")) for d in range(len(node.shape)))
+        write = Access("t0", tuple(affine(axis.name) for axis in axes))
+        kernel = Kernel("loops", Statement(write, "set", axes, (), number(value)), (("t0", self.own_dtype(node)),))
+        result = self.buffer(node.label, node.shape, self.own_dtype(node), "arena")
+        self.launches.append(Launch(self.kernel_number(kernel), (result,), node.shape, f"fill {node.label}", node.site))
+        return result
 
     # ---- nodes -----------------------------------------------------------------------------------
 
     def node(self, node: Node) -> None:
         if node.kind == "constant" and isinstance(node.value, float):
             self.scalars[node] = node.value
+        elif node.kind == "mode":
+            self.scalars[node] = float(self.training)
         elif node.application is None:
             self.leaf(node)
         elif node not in self.of_node and node not in self.scalars:
@@ -121,38 +138,69 @@ class _Builder:
         operands = [self.representative[operand] for operand in application.operands]
         constants = {t: self.scalars[o] for t, o in zip(formula.inputs, operands, strict=True) if o in self.scalars}
         tensors = {t: self.of_node[o] for t, o in zip(formula.inputs, operands, strict=True) if o not in self.scalars}
-        statements = [self.fold(s, constants) for s in formula.statements]
-        if (
-            len(statements) == 1
-            and isinstance(statements[0].body, Number)
-            and node.shape == ()
-            and not statements[0].axes
-        ):
-            self.scalars[node] = float(statements[0].body.value)
-            return
         label = application.gate.name if application.gate is not None else formula.name
         named = node.name or next((o.name for o in reversed(operands) if o.kind == "parameter"), None)
         if named is not None:
             label += f" {named}"
         names = _SizedNames(formula, sizes)
         # what is added to later must own its memory: a view would change what it looks at
-        names.added_to = frozenset(s.write.tensor for s in statements if s.accumulate)
+        names.added_to = frozenset(s.write.tensor for s in formula.statements if s.accumulate)
         dtype = self.own_dtype(node) if node.is_float else self.dtype
-        for position, statement in enumerate(statements):
+        by_name = dict(zip(formula.inputs, operands, strict=True))
+        for position, statement in enumerate(formula.statements):
+            statement = self.fold(statement, constants)
+            target = statement.write.tensor
+            if statement.accumulate and target in constants:  # nothing but zeros so far
+                statement = self.first(statement)
+                del constants[target]
+            elif statement.accumulate and statement.body == ZERO:
+                continue
+            value = self.everywhere(statement, names)
+            if value is not None:
+                constants[target] = value
+                continue
+            for tensor in statement.tensors():  # positions are read from memory, even where they are all equal
+                if tensor in by_name and tensor not in tensors:
+                    tensors[tensor] = self.materialised(by_name[tensor])
             self.statement(statement, names, tensors, label, application.site, f"{node.id}.{position}", dtype)
         for output, tensor in zip(application.outputs, formula.outputs, strict=True):
-            self.of_node[output] = tensors[tensor]
+            if tensor in constants:
+                self.scalars[output] = constants[tensor]
+            else:
+                self.of_node[output] = tensors[tensor]
+
+    def everywhere(self, statement: Statement, names: _SizedNames) -> float | None:
+        """The value that every element of the written tensor has, if the body no longer reads any."""
+        target, body = statement.write.tensor, statement.body
+        if statement.accumulate or not isinstance(body, Number) or target in names.integers:
+            return None
+        if body == ZERO and statement.operator in ("set", "sum"):
+            return 0.0
+        plain = statement.operator == "set" and not statement.guards and target not in names.added_to
+        return float(body.value) if plain and statement.race_free() else None
+
+    def first(self, statement: Statement) -> Statement:
+        """An addition to zeros as the first write."""
+        key = (id(statement), "first")
+        if key not in self.folded:
+            self.folded[key] = (statement, replace(statement, accumulate=False))
+        return self.folded[key][1]
 
     def fold(self, statement: Statement, constants: Mapping[str, float]) -> Statement:
-        """Write scalar constants into the body, exactly where they are whole numbers."""
-        values = tuple((p, constants[a.tensor]) for p, a in statement.reads if a.tensor in constants)
+        """Write constants into the body, exactly where they are whole numbers."""
+        values = tuple(
+            (p, constants[a.tensor])
+            for p, a in statement.reads
+            if a.tensor in constants and (a.outside == "forbidden" or constants[a.tensor] == 0)
+        )
         if not values:
             return statement
         key = (id(statement), repr(values))
         if key not in self.folded:
             replacements: dict[str, Expression] = {p: number(value) for p, value in values}
             body = fold(substitute(statement.body, replacements))
-            reads = tuple((p, a) for p, a in statement.reads if p not in replacements)
+            used = set(symbols(body))
+            reads = tuple((p, a) for p, a in statement.reads if p in used)
             self.folded[key] = (statement, replace(statement, body=body, reads=reads))
         return self.folded[key][1]
 
@@ -270,7 +318,7 @@ class _Builder:
             # one thread may scatter: gathering pays only where a reduction then stays in a register
             form = gather(statement) or statement
         result = canonical(form, names.ranks, names.sizes)
-        if result.portable:
+        if result.portable and statement.write.tensor not in names.added_to:
             self.templates[id(statement)] = (statement, result)
         return result
 
@@ -369,6 +417,7 @@ def plan(
     *,
     dtype: str = "float32",
     leaves: Iterable[Node] = (),
+    training: bool = True,
 ) -> tuple[Plan, dict[int, Node]]:
     """Plan the evaluation of nodes.
 
@@ -384,6 +433,8 @@ def plan(
         Dtype of every float.
     leaves : nodes, optional
         Leaves that get a buffer even where nothing reads them.
+    training : bool, default True
+        What ``is_training()`` stands for.
 
     Returns
     -------
@@ -404,7 +455,7 @@ def plan(
         *(leaf for leaf, _ in updates),
     ]
     order, representative = _merge([*leaves, *roots])
-    builder = _Builder(dtype, representative)
+    builder = _Builder(dtype, representative, training=training)
     for node in order:
         builder.node(node)
     kept = [builder.materialised(node) for node in outputs]
@@ -434,7 +485,24 @@ def _merge(roots: Iterable[Node]) -> tuple[list[Node], dict[Node, Node]]:
     return order, representative
 
 
+def _drop_unused(builder: _Builder, kept: Iterable[int]) -> None:
+    """Drop launches whose result nobody reads."""
+    needed = {builder.base(number) for number in kept}
+    launches = []
+    for launch in reversed(builder.launches):
+        loops = builder.kernel_list[launch.kernel].kind == "loops"
+        written = builder.base(launch.buffers[0 if loops else -1])
+        if written in needed:
+            needed |= {builder.base(number) for number in launch.buffers}
+            launches.append(launch)
+    builder.launches = launches[::-1]
+    for position, buffer in enumerate(builder.buffers):
+        if buffer.role == "arena" and buffer.view_of is None and position not in needed:
+            buffer.shape = (0,)
+
+
 def _finish(builder: _Builder, outputs: list[int], gradients: dict[str, int], updates: list[tuple[int, int]]) -> Plan:
+    _drop_unused(builder, [*outputs, *gradients.values(), *(number for pair in updates for number in pair)])
     count = len(builder.launches)
     for position, launch in enumerate(builder.launches):
         for written in launch.buffers:

@@ -23,7 +23,30 @@ def representable(exact: mpmath.mpf) -> bool:
 
 def test_every_function_has_one_row() -> None:
     assert set(NUMPY) == set(FUNCTIONS)
-    assert set(precise_functions()) == set(FUNCTIONS)
+    assert set(precise_functions()) == set(FUNCTIONS) - {"uniform"}  # claims have no random numbers
+
+
+@pytest.mark.parametrize(
+    ("key", "step", "element", "word"),
+    [
+        # known answers of Random123 for philox2x32 with 10 rounds
+        (0, 0, 0, 0xFF1DAE59),
+        (0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0x2C3F628B),
+        (0x13198A2E, 0x85A308D3, 0x243F6A88, 0xDD7CE038),
+    ],
+)
+def test_uniform_is_philox(key: int, step: int, element: int, word: int) -> None:
+    assert NUMPY["uniform"](key, step, element) == (word >> 8) * 2.0**-24
+
+
+def test_uniform_is_uniform_and_streams_do_not_resemble_each_other() -> None:
+    element = numpy.arange(100_000)
+    streams = [NUMPY["uniform"](key, step, element) for key, step in ((1, 0), (2, 0), (1, 1), (1, 2))]
+    for stream in streams:
+        counts, _ = numpy.histogram(stream, bins=100, range=(0, 1))
+        assert ((counts - 1000) ** 2 / 1000).sum() < 150  # chi-square with 99 degrees of freedom: 99 +- 14
+    correlation = numpy.corrcoef(streams)
+    assert numpy.abs(correlation - numpy.eye(4)).max() < 0.02
 
 
 @pytest.mark.parametrize("name", [n for n, row in FUNCTIONS.items() if row.arity == 1])
@@ -78,7 +101,7 @@ def test_nothing_warns_and_shapes_broadcast(name: str) -> None:
 
 
 def test_nan_goes_through_everything_that_computes_numbers() -> None:
-    silent = {"select", "pow", "or", "and", "not", "less", "less_equal", "greater", "greater_equal"}
+    silent = {"uniform", "select", "pow", "or", "and", "not", "less", "less_equal", "greater", "greater_equal"}
     for name, row in FUNCTIONS.items():
         if name in silent | {"equal", "not_equal"}:
             continue

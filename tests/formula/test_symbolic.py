@@ -30,7 +30,7 @@ from graphc.formula.symbolic import (
 ROOT = Path(__file__).parents[2]
 MAGNITUDES = [1e-30, 1e-12, 1e-4, 0.3, 1.0, 2.75, 36.5, 300.0, 1e4]
 POINTS = [*MAGNITUDES, *(-m for m in MAGNITUDES)]
-STEPS = {"floordiv", "sign", "less", "less_equal", "greater", "greater_equal", "equal", "not_equal"}
+STEPS = {"floordiv", "sign", "uniform", "less", "less_equal", "greater", "greater_equal", "equal", "not_equal"}
 
 
 def exact(expression, environment):
@@ -90,7 +90,7 @@ def test_derivative_is_relatively_accurate_in_float64_wherever_it_is_representab
 def test_steps_have_derivative_zero() -> None:
     for name in STEPS | {"and", "or"}:
         row = FUNCTIONS[name]
-        body = Call(name, tuple(Symbol(letter) for letter in "ab"[: row.arity]))
+        body = Call(name, tuple(Symbol(letter) for letter in "abc"[: row.arity]))
         assert derivative(body, "a") == ZERO
 
 

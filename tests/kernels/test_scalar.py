@@ -35,8 +35,10 @@ EXACT = {
     "tanh": mpmath.tanh,
     "sech2": lambda a: mpmath.sech(a) ** 2,
     "erf": mpmath.erf,
+    "erfc": mpmath.erfc,
     "sigmoid": lambda a: 1 / (1 + mpmath.exp(-a)),
     "softplus": lambda a: mpmath.log1p(mpmath.exp(a)),
+    "softsign": lambda a: a / (1 + abs(a)),
     "abs": abs,
     "sign": mpmath.sign,
     "neg": lambda a: -a,
@@ -50,7 +52,7 @@ EXACT = {
     "logaddexp": lambda a, b: mpmath.log(mpmath.exp(a) + mpmath.exp(b)),
     "pow": lambda a, b: a**b if a > 0 else None,
 }
-LOGIC = {"or", "and", "not", "less", "less_equal", "greater", "greater_equal", "equal", "not_equal", "select"}
+LOGIC = {"or", "and", "not", "less", "less_equal", "greater", "greater_equal", "equal", "not_equal", "select", "uniform"}
 
 
 def apply(body, dtype, first, second=None):
@@ -148,11 +150,11 @@ def test_nan_and_infinity_of_one_operand(name, dtype):
     nan, inf = math.nan, math.inf
     expected = {
         "exp": (inf, 0), "log": (inf, nan), "log1p": (inf, nan), "expm1": (inf, -1), "sqrt": (inf, nan),
-        "sin": (nan, nan), "cos": (nan, nan), "tanh": (1, -1), "sech2": (0, 0), "erf": (1, -1), "sigmoid": (1, 0),
-        "softplus": (inf, 0), "abs": (inf, inf), "sign": (1, -1), "neg": (-inf, inf),
+        "sin": (nan, nan), "cos": (nan, nan), "tanh": (1, -1), "sech2": (0, 0), "erf": (1, -1), "erfc": (0, 2),
+        "sigmoid": (1, 0), "softplus": (inf, 0), "softsign": (1, -1), "abs": (inf, inf), "sign": (1, -1), "neg": (-inf, inf),
     }[name]  # fmt: skip
     numpy.testing.assert_array_equal(found[1:3], expected)
-    if name in ("log1p", "expm1", "sqrt", "sin", "tanh", "erf", "sign"):
+    if name in ("log1p", "expm1", "sqrt", "sin", "tanh", "erf", "sign", "softsign"):
         assert found[3] == found[4] == 0
         assert math.copysign(1, found[4]) == -1
     if name == "log":

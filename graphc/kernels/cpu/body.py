@@ -100,6 +100,10 @@ class Body:
         if name in ("and", "or", "not"):
             texts = [self.truth(o) for o in operands]
             return _infix(name, texts), "b"
+        if name == "uniform":
+            self.out.use("random_bits", "integer")
+            words = ", ".join(text if kind == "i" else f"integer({text})" for text, kind in operands)
+            return f"(real(random_bits({words})) * {self.out.constant(2.0**-24)})", "f"
         if name == "select":
             condition = self.truth(operands[0])
             self.out.use("either")

@@ -45,7 +45,7 @@ VERSION = 1
 FASTMATH = frozenset({"contract"})
 #: What machine code may call: mathematics and block moves, nothing of Python.
 _LIBRARY = re.compile(
-    r"(sin|cos|erf|pow|fmod|fmax|fmin|exp|log|log1p|expm1|tanh|fma|floor|ceil|rint|trunc)f?|mem(set|cpy|move)"
+    r"(sin|cos|erf|erfc|pow|fmod|fmax|fmin|exp|log|log1p|expm1|tanh|fma|floor|ceil|rint|trunc)f?|mem(set|cpy|move)"
 )
 _MAGIC = b"graphc kernel"
 _SETTINGS = ("NUMBA_OPT", "NUMBA_LOOP_VECTORIZE", "NUMBA_SLP_VECTORIZE")

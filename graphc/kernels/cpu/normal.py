@@ -7,10 +7,19 @@ division nor a test of divisibility is left in a loop; ranges become linear ineq
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from graphc.formula.expression import ZERO, Call, Expression, Number, Symbol, substitute
-from graphc.formula.statement import Access, Affine, Divides, Interval, Let, Statement, Wins, Zero, affine
+from graphc.formula.expression import ZERO, Symbol, substitute
+from graphc.formula.statement import (
+    Access,
+    Affine,
+    Divides,
+    Interval,
+    Let,
+    Statement,
+    Wins,
+    Zero,
+    affine,
+    substitute_axes,
+)
 
 __all__ = ["Normal"]
 
@@ -126,7 +135,7 @@ class Normal:
                 Wins(w.access.substitute(replace), tuple((i.substitute(replace), e) for i, e in w.axes))
                 for w in self.wins
             ]
-            self.body = _substitute_axis(self.body, replace)
+            self.body = substitute_axes(self.body, replace)
             self.reduced[self.reduced.index(axis)] = let.name
             self.axes[self.axes.index(axis)] = let.name
 
@@ -150,13 +159,3 @@ class Normal:
                         self.inequalities[k] = form
                         changed = True
                         break
-
-
-def _substitute_axis(body: Expression, replace: Mapping[str, Affine]) -> Expression:
-    def expression(form: Affine) -> Expression:
-        total: Expression = Number(form.constant)
-        for name, coefficient in form.terms:
-            total = Call("add", (total, Call("mul", (Number(coefficient), Symbol(name)))))
-        return total
-
-    return substitute(body, {a: expression(f) for a, f in replace.items()})

@@ -243,6 +243,12 @@ def _softplus(x: _Value) -> _Value:
     return positive + _log1p_unit(_exp(-_absolute(x)))
 
 
+def _softsign(x: _Value) -> _Value:
+    a = _absolute(x)
+    # inf/inf at infinity
+    return x.choose(a.compare("==", math.inf), _sign(x), x / (a + 1))
+
+
 def _sech2(x: _Value) -> _Value:
     e = _exp(_absolute(x) * -2)
     return (e * 4) / ((e + 1) * (e + 1))
@@ -299,6 +305,27 @@ def _defined(function: Callable[..., _Value], arity: int) -> Any:
     return binary
 
 
+@intrinsic
+def _random_bits(typingctx: Any, key: Any, step: Any, element: Any) -> Any:
+    """24 bits of Philox-2x32-10 with counter (element, step).
+
+    Source: Salmon, Moraes, Dror, Shaw, SC (2011), section 3.3.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word, wide = ir.IntType(32), ir.IntType(64)
+        key, second, first = (builder.trunc(a, word) for a in arguments)
+        for round_ in range(10):
+            if round_:
+                key = builder.add(key, ir.Constant(word, 0x9E3779B9))
+            product = builder.mul(builder.zext(first, wide), ir.Constant(wide, 0xD256D193))
+            high = builder.trunc(builder.lshr(product, ir.Constant(wide, 32)), word)
+            first, second = builder.xor(builder.xor(high, key), second), builder.trunc(product, word)
+        return builder.zext(builder.lshr(first, ir.Constant(word, 8)), wide)
+
+    return types.int64(types.int64, types.int64, types.int64), codegen
+
+
 #: Functions that generated kernels import by these names.
 NAMES: Mapping[str, Any] = {
     "exp": _defined(_exp, 1),
@@ -309,16 +336,19 @@ NAMES: Mapping[str, Any] = {
     "sin": _defined(lambda x: x.library("sin"), 1),
     "cos": _defined(lambda x: x.library("cos"), 1),
     "erf": _defined(lambda x: x.library("erf"), 1),
+    "erfc": _defined(lambda x: x.library("erfc"), 1),
     "tanh": _defined(_tanh, 1),
     "sech2": _defined(_sech2, 1),
     "sigmoid": _defined(_sigmoid, 1),
     "softplus": _defined(_softplus, 1),
+    "softsign": _defined(_softsign, 1),
     "logaddexp": _defined(_logaddexp, 2),
     "absolute": _defined(_absolute, 1),
     "sign": _defined(_sign, 1),
     "maximum": _defined(_max, 2),
     "minimum": _defined(_min, 2),
     "power": _defined(_pow, 2),
+    "random_bits": _random_bits,
     "floor": _defined(lambda x: x.intrinsic("floor"), 1),
     # steps of reductions: operations that the vectoriser may reorder
     "largest": _defined(lambda x, y: x.intrinsic("maximum", y), 2),
