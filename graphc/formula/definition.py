@@ -200,6 +200,8 @@ class _Binder:
         self.indexed = any(line.index is not None or _has_subscript(line.value) for line in self.lines)
         self.tensors = set(inputs) | {_tensor(line.target) for line in self.lines}
         self.integers = set(definition.integers)
+        self.line_extents: dict[str, Affine] = {}  # axes that the line at hand indexes a tensor with
+        self.adds: set[str] = set()  # tensors whose first line adds
 
     def fail(self, reason: str) -> FormulaError:
         return FormulaError(f"formula of {self.name}: {reason}", gate=self.name)
@@ -297,6 +299,7 @@ class _Binder:
             dict(self.ranks),
             dict(self.extents),
             frozenset(self.integers),
+            frozenset(self.adds),
         )
 
     def line(self, line: Line) -> None:
@@ -307,6 +310,8 @@ class _Binder:
         again = any(s.write.tensor == tensor for s in self.statements)
         if again and not adds:
             raise self.fail(f"{tensor!r} is written twice: add to it with +=, or give each line its own name: {text!r}")
+        if adds and not again:
+            self.adds.add(tensor)
         if adds and not self.indexed:
             raise self.fail(f"a line without indices has nothing to add to: {text!r}; write 'y = a + b'")
         if not self.indexed:
@@ -318,6 +323,7 @@ class _Binder:
             letters = []
         if not flat:
             self.ranks[tensor] = len(write.index)
+        self.line_extents = self.plain_extents(value)
         before = len(self.statements)
         written = set(self.inputs) | {s.write.tensor for s in self.statements}
         self.assign(write, value, letters, text, adds)
@@ -432,9 +438,21 @@ class _Binder:
                 if expression is not None:
                     self.extents.setdefault(size_name(write.tensor, dimension), expression)
                     return affine(size_name(write.tensor, dimension))
+        if axis in self.line_extents:
+            return self.line_extents[axis]
         raise self.fail(
             f"the extent of the axis {axis!r} does not follow from {text!r}; declare it: extents={{{axis!r}: '...'}}"
         )
+
+    def plain_extents(self, value: ast.expr) -> dict[str, Affine]:
+        """Extent of each axis that stands alone in an index of a line, nested reductions included."""
+        found: dict[str, Affine] = {}
+        for node in ast.walk(value):
+            if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
+                for dimension, element in enumerate(index_elements(node)):
+                    if isinstance(element, ast.Name) and element.id not in self.tensors:
+                        found.setdefault(element.id, affine(size_name(node.value.id, dimension)))
+        return found
 
     def gathers(self, reads: list[Access]) -> list[Access]:
         return [item.access for access in reads for item in access.index if isinstance(item, Gather)]

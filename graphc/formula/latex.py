@@ -107,7 +107,7 @@ def statement_latex(statement: Statement) -> str:
         body = f"{_REDUCTION[operator].format(', '.join(map(_name, reduced)))} {body}"
     conditions = [_let(let) for let in statement.lets] + [_guard(guard) for guard in statement.guards]
     where = rf" \quad \text{{where }} {', '.join(conditions)}" if conditions else ""
-    sign = r"\mathrel{+}=" if statement.accumulate else "="
+    sign = r"\mathrel{+}=" if statement.adds() else "="
     return f"{_access(statement.write)} {sign} {body}{where}"
 
 

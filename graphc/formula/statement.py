@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from graphc.errors import FormulaError
-from graphc.formula.expression import Expression, Number, Symbol, call, substitute, symbols
+from graphc.formula.expression import Expression, Number, Symbol, call, substitute, symbols, to_text
 
 __all__ = [
     "NEUTRAL",
@@ -338,14 +338,16 @@ class Statement:
             (name in axes) or fixed for name, fixed in zip(plain, constant, strict=True)
         )
 
-    def __str__(self) -> str:
-        from graphc.formula.expression import substitute, to_text
+    def adds(self) -> bool:
+        """Whether an element holds more than this statement gives it at one point of its free axes."""
+        return self.accumulate or (self.operator == "sum" and not self.write.flat and not self.race_free())
 
+    def __str__(self) -> str:
         body = to_text(substitute(self.body, {p: Symbol(str(a)) for p, a in self.reads}))
         reduced = self.reduced()
-        if self.operator != "set":
+        if self.operator != "set" and (reduced or self.operator != "sum"):
             body = f"{self.operator}({', '.join((body, *reduced))})"
-        sign = "+=" if self.accumulate else "="
+        sign = "+=" if self.adds() else "="
         where = [str(let) for let in self.lets] + [str(guard) for guard in self.guards]
         return f"{self.write} {sign} {body}" + (f"  where {', '.join(where)}" if where else "")
 
@@ -356,7 +358,8 @@ class Formula:
 
     ``ranks`` gives the rank of every tensor. ``extents`` gives, for every dimension of every output and
     temporary, its extent as an expression over the sizes of the inputs (symbols ``"x.1"``).
-    ``integers`` names tensors that hold integers (indices, positions of winners).
+    ``integers`` names tensors that hold integers (indices, positions of winners). ``adds`` names tensors that were
+    written by ``+=`` from the first line on: there, points that write the same element add up.
     """
 
     name: str
@@ -366,6 +369,7 @@ class Formula:
     ranks: Mapping[str, int]
     extents: Mapping[str, Expression]
     integers: frozenset[str] = frozenset()
+    adds: frozenset[str] = frozenset()
 
     def __hash__(self) -> int:
         # templates are looked up for every node: hash the tree of statements once

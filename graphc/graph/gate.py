@@ -311,6 +311,8 @@ class Gate:
 
     def repair(self, clash: Clash, nodes: list[Node], attributes: Mapping[str, Any]) -> str:
         """Guess the likely repair: an operand transposed, or an extent to change at its declaration."""
+        if clash.repair:
+            return clash.repair
         names = self.names(len(nodes))
         by_name = dict(zip(names, nodes, strict=True))
         second = by_name.get(clash.second)
@@ -325,7 +327,7 @@ class Gate:
                 continue
             if flipped != node.shape:
                 return f"transpose {node.label!r} (its shape would be {shape_text(flipped)}), declared at {node.site}"
-        if second is not None and clash.first in by_name:
+        if clash.letter and second is not None and clash.first in by_name:
             first = by_name[clash.first]
             return (
                 f"make {clash.letter} agree: change {second.label!r} {shape_text(second.shape)} at {second.site}, "
@@ -450,8 +452,9 @@ def gate(
 def _written_ranks(definition: Definition, operands: tuple[str, ...]) -> dict[str, int]:
     """Ranks that the text shows: indices of reads, and dimensions named in ``size(x, d)``."""
     ranks = dict.fromkeys(operands, 0)
-    for value in (line.value for line in parse_lines(definition.text)):
-        for item in ast.walk(value):
+    lines = parse_lines(definition.text)
+    for tree in [e for line in lines for e in (line.value, *(line.index or ()))]:
+        for item in ast.walk(tree):
             match item:
                 case ast.Subscript(value=ast.Name(id=tensor)) if tensor in ranks:
                     ranks[tensor] = len(index_elements(item))

@@ -37,8 +37,9 @@ _INTEGER: Mapping[str, Callable[..., Any]] = {
 class Clash(Exception):  # noqa: N818 - never seen by the user: the caller words the error
     """Two tensors disagree about a letter, or a read leaves its tensor; the caller words the message."""
 
-    def __init__(self, reason: str, letter: str = "", first: str = "", second: str = "") -> None:
+    def __init__(self, reason: str, letter: str = "", first: str = "", second: str = "", repair: str = "") -> None:
         super().__init__(reason)
+        self.repair = repair  # what to try, where that is known here
         self.letter = letter
         self.first = first  # tensor that fixed the extent
         self.second = second  # tensor that disagrees
@@ -100,7 +101,43 @@ def extents(
     parts = {statement.write.tensor for statement in formula.statements if statement.accumulate}
     for statement in formula.statements:
         _check(statement, known, statement.write.tensor in parts)
+        if not statement.accumulate and statement.write.tensor not in formula.adds:
+            _check_written_once(statement, known)
     return known
+
+
+def _check_written_once(statement: Statement, known: Mapping[str, Extent]) -> None:
+    """Refuse a write map that takes two points to one element: which value stays would be a matter of luck."""
+    if statement.write.flat or statement.race_free():
+        return
+    advice = f"where values should add up, write {statement.write} += ..."
+    if any(isinstance(item, Gather) for item in statement.write.index):
+        reason = f"{statement.write} is written where the data say, so two points may write one element"
+        raise Clash(reason, repair=advice)
+    spans = {axis.name: affine_extent(axis.extent, known) for axis in statement.axes}
+    forms = [item for item in statement.write.index if isinstance(item, Affine)]
+    found: set[str] = set()  # axes that the position tells
+    left = {name for name in statement.free() if spans[name] not in (0, 1)}
+    while left:
+        before = len(found)
+        for form in forms:
+            terms = [(abs(c), name) for name, c in form.terms if name in left]
+            if _tells(terms, spans):
+                found |= {name for _, name in terms}
+        left -= found
+        if len(found) == before:
+            reason = f"two points write one element of {statement.write}: its index cannot be inverted"
+            raise Clash(reason, repair=advice)
+
+
+def _tells(terms: list[tuple[int, str]], spans: Mapping[str, Extent]) -> bool:
+    """Whether a sum of multiples tells each of its axes: every coefficient exceeds all that lies below it."""
+    reach: Extent = 0
+    for coefficient, name in sorted(terms):
+        if not isinstance(reach, int) or coefficient <= reach:
+            return False
+        reach = (spans[name] + -1) * coefficient + reach
+    return True
 
 
 def _any_zero(shapes: Mapping[str, Shape]) -> bool:
@@ -179,7 +216,7 @@ def _inside(statement: Statement, access: Access, item: Affine, extent: Extent, 
     empty = any(affine_extent(axes[n], known) == 0 for n, _ in item.terms if n in axes)
     if (low < 0 or room < 0) and not empty:
         raise Clash(
-            f"the read {access} reaches index {high if room < 0 else low}, but {access.tensor} has extent {extent}",
+            f"the {'write' if access is statement.write else 'read'} {access} reaches index {high if room < 0 else low}, but {access.tensor} has extent {extent}",
             "",
             access.tensor,
             access.tensor,

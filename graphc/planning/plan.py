@@ -66,7 +66,12 @@ class Kernel:
 
     def key(self) -> str:
         """Canonical text: equal keys are the same kernel."""
-        text = "" if self.statement is None else "; ".join(map(str, (self.statement, *self.statement.axes)))
+        s, text = self.statement, ""
+        if s is not None:
+            # the text of a statement leaves out what a reader can guess and a kernel cannot
+            kind = f"{s.operator}{' accumulates' if s.accumulate else ''}"
+            outside = ", ".join(f"{p} {a.outside}" for p, a in s.reads if a.outside != "forbidden")
+            text = "; ".join(map(str, (s, *s.axes, kind))) + (f"; outside {outside}" if outside else "")
         return f"{self.kind} | {text} | {', '.join(f'{t}: {d}' for t, d in self.dtypes)}"
 
 

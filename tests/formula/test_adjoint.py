@@ -166,7 +166,7 @@ def test_the_adjoint_of_a_strided_convolution_reads_as_its_definition() -> None:
     )
     template = adjoint(blur, "x")
     assert template is not None
-    assert str(template.formula) == ("dx[n, 2*i + r - 1] = sum(dy[n, i] * w[r])  where 0 <= 2*i + r - 1 < x.1")
+    assert str(template.formula) == ("dx[n, 2*i + r - 1] += dy[n, i] * w[r]  where 0 <= 2*i + r - 1 < x.1")
     assert [(o.role, o.tensor) for o in template.operands] == [("upstream", "y"), ("input", "w")]
 
 

@@ -168,3 +168,38 @@ def test_uniform_has_equal_bits_in_the_reference_and_in_kernels_of_both_types() 
         numpy.testing.assert_array_equal(found, expected)
     assert 0 <= expected.min() < 0.01
     assert 0.99 < expected.max() < 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "y[i+j] = x[i]*w[j]",
+        "y[i+j] = sum(x[i]*w[j]*w[k], k)",
+        "y[2*i-2*j+4] = x[i]*w[j]",
+        "y[2*i+2*j] = max(x[i]*w[j]*w[k], k)",
+    ],
+)
+def test_a_write_map_that_cannot_be_inverted_is_refused(text: str) -> None:
+    gate = graphc.gate(text, extents={"y.0": "9"}, name="overlap")
+    x, w = graphc.input("x", (3,)), graphc.input("w", (3,))
+    with pytest.raises(ShapeError, match=r"two points write one element of y\[.*cannot be inverted(.|\n)*Try: .*\+= \.\.\."):
+        gate(x, w)
+
+
+def test_a_write_where_the_data_say_must_add() -> None:
+    gate = graphc.gate("y[p[e]] = x[e]", extents={"y.0": "3"}, name="scatter")
+    with pytest.raises(ShapeError, match=r"where the data say(.|\n)*Try: .*write y\[p\[e\]\] \+= \.\.\."):
+        gate(*(graphc.input(name, (4,), dtype="int32" if name == "p" else "float32") for name in gate.operands))
+
+
+@pytest.mark.parametrize("text", ["y[i+j] += x[i]*w[j]", "y[3*i+j] = x[i]*w[j]", "y[2-i,j] = x[i]*w[j]"])
+def test_a_write_map_that_can_be_inverted_or_adds_is_right(text: str) -> None:
+    extents = {"y.0": "3", "y.1": "3"} if "2-i" in text else {"y.0": "9"}
+    x, w = random(3), random(5)[2:]
+    found = both(text, {"x": x, "w": w}, extents)
+    expected = numpy.zeros(found.shape)
+    for i in range(3):
+        for j in range(3):
+            place = (2 - i, j) if "2-i" in text else (3 * i + j if "3*i" in text else i + j)
+            expected[place] += x[i] * w[j]
+    numpy.testing.assert_allclose(found, expected)

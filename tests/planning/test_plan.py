@@ -160,3 +160,14 @@ def test_flat_copies_are_views_and_other_flat_statements_are_refused_with_their_
     double = graphc.gate("flat(y)[e] = 2*flat(x)[e]", name="double", extents=extents)
     with pytest.raises(graphc.PlanError, match=r"double: only a plain reshape.*\n.*test_plan\.py:\d+"):
         plan([double(x)], {})
+
+
+def test_kernels_that_differ_only_in_what_a_read_outside_means_are_two() -> None:
+    x = graphc.input("x", (6,))
+    inside = graphc.gate("y[i] = exp(x[i+1])", name="inside")
+    beyond = graphc.gate("y[i] = exp(x[i+1])", name="beyond", outside={"x": 0}, extents={"i": "size(x,0)"})
+    made, _ = plan([inside(x), beyond(x)])
+    assert len(made.kernels) == 2
+    found = graphc.compile([inside(x), beyond(x)], dtype="float64")(x=numpy.arange(6.0))
+    numpy.testing.assert_allclose(found[0], numpy.exp([1, 2, 3, 4, 5]))
+    numpy.testing.assert_allclose(found[1], numpy.exp([1, 2, 3, 4, 5, 0]))
