@@ -13,7 +13,7 @@ def show_gates(name: str | None) -> int:
         registry.gate(name)  # an unknown name is refused here, with the closest one
         from graphc.cli.atlas import entry
 
-        print(entry(name))
+        print(entry(name, with_pictures=False))
         return 0
     gates = registry.gates()
     width = max(map(len, gates))

@@ -80,6 +80,41 @@ def _complement(e: Call) -> Expression | None:
     return None if inner is None else Call("sigmoid", (_negated(inner),))
 
 
+def _one_minus(expression: Expression) -> Expression | None:
+    """``u`` of ``1 - u``."""
+    if isinstance(expression, Call) and expression.function == "sub" and _is_one(expression.operands[0]):
+        return expression.operands[1]
+    return None
+
+
+def _erfc(e: Call) -> Expression | None:
+    """1 - erf(u), 1 + erf(u): cancel to 0 in one tail, where erfc keeps its digits."""
+    lost, kept = _one_minus(e), _one_plus(e)
+    inner = _operand(lost, "erf") if lost is not None else None
+    if inner is not None:
+        return Call("erfc", (inner,))
+    inner = _operand(kept, "erf") if kept is not None else None
+    return None if inner is None else Call("erfc", (_negated(inner),))
+
+
+def _one_plus_tanh(e: Call) -> Expression | None:
+    """1 + tanh(u), 1 - tanh(u): cancel to 0 in one tail, where 2*sigmoid(2*u) keeps its digits."""
+    lost, kept = _one_minus(e), _one_plus(e)
+    inner = _operand(kept, "tanh") if kept is not None else None
+    if inner is not None:
+        return call("mul", Number(2), Call("sigmoid", (call("mul", Number(2), inner),)))
+    inner = _operand(lost, "tanh") if lost is not None else None
+    return None if inner is None else call("mul", Number(2), Call("sigmoid", (call("mul", Number(-2), inner),)))
+
+
+def _softsign(e: Call) -> Expression | None:
+    """u/(1 + abs(u)): its derivative by the quotient rule cancels in both tails."""
+    if e.function != "div":
+        return None
+    inner = _one_plus(e.operands[1])
+    return Call("softsign", (e.operands[0],)) if inner == Call("abs", (e.operands[0],)) else None
+
+
 def _softplus(e: Call) -> Expression | None:
     """log(1 + exp(u)): exp overflows for u >> 0; also log1p(exp(u))."""
     if e.function == "log":
@@ -226,6 +261,9 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("logistic as a quotient", _logistic_quotient),
     ("logistic as a power", _logistic_power),
     ("complement of the logistic", _complement),
+    ("error function", _erfc),
+    ("one plus tanh", _one_plus_tanh),
+    ("softsign", _softsign),
     ("softplus", _softplus),
     ("logarithm of the logistic", _log_sigmoid),
     ("log-add-exp", _logaddexp),

@@ -33,6 +33,7 @@ __all__ = [
     "Zero",
     "affine",
     "affine_expression",
+    "neutral",
     "size_name",
     "substitute_axes",
 ]
@@ -53,6 +54,12 @@ NEUTRAL: Mapping[str, float] = {
     "argmax": 0,
     "argmin": 0,
 }
+
+
+def neutral(operator: str, *, whole: bool) -> float:
+    """`NEUTRAL` of an operator; for whole numbers the limits of int32 stand for the infinities."""
+    value = NEUTRAL[operator]
+    return min(max(value, -(2**31)), 2**31 - 1) if whole else value
 
 
 def size_name(tensor: str, dimension: int) -> str:

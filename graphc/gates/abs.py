@@ -21,6 +21,7 @@ GATE = Gate(
         Sample(((),), interval=(-2.0, 2.0)),
     ),
     source="Definition; subgradient interval [-1, 1] at 0",
+    dtype="operands",
 )
 
 

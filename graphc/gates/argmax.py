@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from graphc.graph import Gate, Node, Sample
+from graphc.graph import Gate, Node, Sample, Shape
 from graphc.graph.reduction import normal_axis, reduction_rule
-from graphc.graph.shapes import Shape
 
 
 def _prepare(shapes: tuple[Shape, ...], attributes: dict[str, Any]) -> Mapping[str, Any]:

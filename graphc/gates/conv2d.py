@@ -12,67 +12,18 @@ image slid with the upstream gradient.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from graphc.errors import ShapeError
-from graphc.formula.definition import Definition
 from graphc.graph import Gate, Node, Sample
-from graphc.graph.shapes import Shape, shape_text
-from graphc.graph.window import output_extent, pair, resolve_padding
-
-
-def _prepare(shapes: tuple[Shape, ...], attributes: dict[str, Any]) -> Mapping[str, Any]:
-    x, w = shapes
-    if len(x) != 4 or len(w) != 4:
-        raise ShapeError(
-            f"conv2d needs images (N, C, H, W) and filters (K, C, R, S), found {shape_text(x)} and {shape_text(w)}"
-        )
-    stride, dilation = (
-        pair(attributes["stride"], "stride", 1),
-        pair(attributes["dilation"], "dilation", 1),
-    )
-    groups = attributes["groups"]
-    if isinstance(groups, bool) or not isinstance(groups, int) or groups < 1:
-        raise ShapeError(f"groups={groups!r} must be a whole number of at least 1")
-    if groups > 1 and (not isinstance(x[1], int) or not isinstance(w[0], int) or x[1] % groups or w[0] % groups):
-        raise ShapeError(f"groups={groups} must divide the channels of the image, {x[1]}, and of the result, {w[0]}")
-    if groups > 1 and w[1] != x[1] // groups:
-        raise ShapeError(
-            f"with groups={groups} each filter sees {x[1] // groups} channels, but w has {w[1]}: {shape_text(w)}"
-        )
-    return {
-        **attributes,
-        "stride_h": stride[0],
-        "stride_w": stride[1],
-        "dilation_h": dilation[0],
-        "dilation_w": dilation[1],
-        **resolve_padding(attributes["padding"], (x[2], x[3]), (w[2], w[3]), stride, dilation),
-    }
-
-
-def _definition(shapes: tuple[Shape, ...], attributes: Mapping[str, Any]) -> Definition:
-    rows = "stride_h*i + dilation_h*r - top"
-    columns = "stride_w*j + dilation_w*s - left"
-    extents = {"i": output_extent(2, "h", "size(w,2)"), "j": output_extent(3, "w", "size(w,3)")}
-    groups = attributes["groups"]
-    if groups == 1:
-        text = f"y[n,k,i,j] = sum(x[n,c,{rows},{columns}] * w[k,c,r,s], c, r, s)"
-    else:
-        outputs, inputs = int(str(shapes[1][0])) // groups, int(str(shapes[1][1]))
-        text = f"y[n,{outputs}*g+k,i,j] = sum(x[n,{inputs}*g+c,{rows},{columns}] * w[{outputs}*g+k,c,r,s], c, r, s)"
-        extents |= {"g": str(groups), "k": str(outputs), "y.1": str(outputs * groups)}
-    padded = attributes["pad_h"] or attributes["pad_w"]
-    return Definition(text, {"x": 0} if padded else {}, extents)
-
+from graphc.graph.window import convolution, convolution_formula
 
 GATE = Gate(
     "conv2d",
-    _definition,
+    convolution_formula,
     ("x", "w"),
     symbol="∗",
     attributes={"stride": 1, "padding": 0, "dilation": 1, "groups": 1},
-    prepare=_prepare,
+    prepare=convolution("conv2d", 2),
     samples=(
         Sample(((2, 3, 5, 6), (4, 3, 3, 2))),
         Sample(((2, 3, 7, 6), (4, 3, 3, 3)), {"stride": 2, "padding": 1}),

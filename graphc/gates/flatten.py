@@ -11,10 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from graphc.errors import ShapeError
-from graphc.gates.reshape import element_count, flat_copy
-from graphc.graph import Gate, Node, Sample
-from graphc.graph.shapes import Shape
+from graphc.graph import Gate, Node, Sample, Shape, ShapeError
+from graphc.graph.flat import element_count, flat_copy
 
 
 def _prepare(shapes: tuple[Shape, ...], attributes: dict[str, Any]) -> Mapping[str, Any]:
@@ -31,6 +29,7 @@ GATE = Gate(
     prepare=_prepare,
     samples=(Sample(((2, 3, 5),)), Sample(((1, 7),)), Sample(((4,),))),
     source="Definition: row-major order of the elements is kept",
+    dtype="operands",
 )
 
 

@@ -12,10 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from graphc.errors import ShapeError
-from graphc.formula.definition import Definition
-from graphc.graph import Gate, Node, Sample
-from graphc.graph.shapes import Shape
+from graphc.graph import Definition, Gate, Node, Sample, Shape, ShapeError
+from graphc.graph.axes import broadcast_letters, indexed
 
 _BATCH = "uvpqrs"
 
@@ -24,15 +22,13 @@ def _definition(shapes: tuple[Shape, ...], attributes: Mapping[str, Any]) -> Def
     ranks = tuple(len(shape) for shape in shapes)
     if 0 in ranks:
         raise ShapeError("matmul needs at least one axis in each operand; multiply by a scalar with *")
-    batch_a, batch_b = max(ranks[0] - 2, 0), max(ranks[1] - 2, 0)
-    if max(batch_a, batch_b) > len(_BATCH):
+    if max(ranks) > len(_BATCH) + 2:
         raise ShapeError(f"matmul takes operands of rank up to {len(_BATCH) + 2}, found ranks {ranks}")
-    letters = _BATCH[: max(batch_a, batch_b)]
-    a = [*letters[len(letters) - batch_a :], *(["m"] if ranks[0] > 1 else []), "k"]
-    b = [*letters[len(letters) - batch_b :], "k", *(["n"] if ranks[1] > 1 else [])]
-    y = [*letters, *(["m"] if ranks[0] > 1 else []), *(["n"] if ranks[1] > 1 else [])]
-    left = f"y[{','.join(y)}]" if y else "y"
-    return Definition(f"{left} = sum(a[{','.join(a)}] * b[{','.join(b)}], k)")
+    (batched_a, batched_b), batch = broadcast_letters([shape[:-2] for shape in shapes], _BATCH)
+    a = [*batched_a, *(["m"] if ranks[0] > 1 else []), "k"]
+    b = [*batched_b, "k", *(["n"] if ranks[1] > 1 else [])]
+    y = [*batch, *(["m"] if ranks[0] > 1 else []), *(["n"] if ranks[1] > 1 else [])]
+    return Definition(f"{indexed('y', y)} = sum({indexed('a', a)} * {indexed('b', b)}, k)")
 
 
 GATE = Gate(
@@ -47,6 +43,9 @@ GATE = Gate(
         Sample(((3, 5), (5,))),
         Sample(((2, 3, 5), (5, 4))),
         Sample(((2, 3, 5), (2, 5, 4))),
+        Sample(((3, 1, 2, 3), (2, 3, 1))),
+        Sample(((1, 2, 3), (4, 3, 2))),
+        Sample(((3,), (2, 1, 3, 2))),
     ),
     source="Definition of the matrix product; Giles (2008), section 2.2.1 for its adjoint",
 )
@@ -60,16 +59,16 @@ def matmul(a: Any, b: Any) -> Node:
     a : Node, shape (..., m, k) or (k,)
         Left operand.
     b : Node, shape (..., k, n) or (k,)
-        Right operand; leading axes of the shorter operand are repeated.
+        Right operand; leading axes broadcast as in NumPy.
 
     Returns
     -------
-    Node, shape (..., m, n)
+    Node, shape (..., m, n), the leading axes broadcast
 
     Raises
     ------
     ShapeError
-        If the inner extents differ, or an operand is a scalar.
+        If the inner extents differ, leading axes do not broadcast, or an operand is a scalar.
 
     Notes
     -----

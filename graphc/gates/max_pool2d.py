@@ -10,59 +10,19 @@ Derivative: the upstream gradient at the winner of each window, added up where w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from graphc.errors import ShapeError
-from graphc.formula.definition import Definition
 from graphc.graph import Gate, Node, Sample
-from graphc.graph.shapes import Shape, shape_text
-from graphc.graph.window import output_extent, pair, resolve_padding
-
-
-def _prepare(shapes: tuple[Shape, ...], attributes: dict[str, Any]) -> Mapping[str, Any]:
-    (x,) = shapes
-    if len(x) != 4:
-        raise ShapeError(f"max_pool2d needs images (N, C, H, W), found {shape_text(x)}")
-    size = pair(attributes["size"], "size", 1)
-    stride = size if attributes["stride"] is None else pair(attributes["stride"], "stride", 1)
-    padding = resolve_padding(attributes["padding"], (x[2], x[3]), size, stride, (1, 1))
-    if padding["top"] >= size[0] or padding["left"] >= size[1]:
-        raise ShapeError(
-            f"padding={attributes['padding']!r} must be smaller than the window {size}, or a window sees nothing"
-        )
-    return {
-        **attributes,
-        "size_h": size[0],
-        "size_w": size[1],
-        "stride_h": stride[0],
-        "stride_w": stride[1],
-        "dilation_h": 1,
-        "dilation_w": 1,
-        **padding,
-    }
-
-
-def _definition(shapes: tuple[Shape, ...], attributes: Mapping[str, Any]) -> Definition:
-    text = "y[n,c,i,j] = max(x[n,c,stride_h*i + r - top,stride_w*j + s - left], r, s)"
-    extents = {
-        "i": output_extent(2, "h", "size_h"),
-        "j": output_extent(3, "w", "size_w"),
-        "r": "size_h",
-        "s": "size_w",
-    }
-    padded = attributes["pad_h"] or attributes["pad_w"]
-    return Definition(text, {"x": "skip"} if padded else {}, extents)
-
+from graphc.graph.window import pool_rule, pooling
 
 GATE = Gate(
     "max_pool2d",
-    _definition,
+    pool_rule("max({x}, {window})"),
     ("x",),
     symbol="max pool",
     ties="at a tie the first element of the window, row by row, wins and takes the whole gradient",
     attributes={"size": 2, "stride": None, "padding": 0},
-    prepare=_prepare,
+    prepare=pooling("max_pool2d", 2),
     samples=(
         Sample(((2, 3, 4, 6),), {"size": 2}),
         Sample(((1, 2, 5, 5),), {"size": 3, "stride": 1}),

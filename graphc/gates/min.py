@@ -24,6 +24,7 @@ GATE = Gate(
         Sample(((), (4,)), interval=(-2.0, 2.0)),
     ),
     source="Definition; subgradient interval [0, 1] at a tie",
+    dtype="operands",
 )
 
 

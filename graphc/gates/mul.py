@@ -23,6 +23,7 @@ GATE = Gate(
         Sample(((), (4,)), interval=(-2.0, 2.0)),
     ),
     source="Product rule",
+    dtype="operands",
 )
 
 

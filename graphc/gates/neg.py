@@ -20,6 +20,7 @@ GATE = Gate(
         Sample(((),), interval=(-2.0, 2.0)),
     ),
     source="Definition of the additive inverse",
+    dtype="operands",
 )
 
 

@@ -10,15 +10,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from graphc.formula.definition import Definition
-from graphc.graph import Gate, Node, Sample
+from graphc.graph import Definition, Gate, Node, Sample
+
+# log(1 + sum over the wrong classes of exp(scores[c] - scores[label])), scores measured from the largest wrong one,
+# rounded down: `//` has derivative 0, and what is subtracted has none of its own. The gradient of the true class is
+# minus the sum of the others, never 1 less a probability near 1. -1e30 stands for a class that takes no part.
+_TEXT = """
+top[n] = max(-1e30 if c == label[n] else scores[n,c], c)
+wrong[n] = logsumexp(-1e30 if c == label[n] else scores[n,c] - top[n]//1, c)
+loss = mean(softplus(wrong[n] + (top[n]//1 - scores[n,label[n]])), n)
+"""
 
 GATE = Gate(
     "softmax_cross_entropy",
-    Definition(
-        "z[n] = logsumexp(scores[n,c], c)\nloss = mean(z[n] - scores[n,label[n]], n)",
-        integers=frozenset({"label"}),
-    ),
+    Definition(_TEXT, integers=frozenset({"label"})),
     ("scores", "label"),
     symbol="softmax CE",
     samples=(
@@ -52,7 +57,8 @@ def softmax_cross_entropy(scores: Any, label: Any) -> Node:
 
     Notes
     -----
-    Evaluated as a log-sum-exp less the maximum, which cannot overflow. Cost: about 2*N*C transcendental calls.
+    Scores are measured from the largest one of a wrong class: nothing overflows, and a confident right answer keeps
+    the digits of its loss and its gradient. Cost: about 2*N*C transcendental calls.
 
     Source
     ------

@@ -29,6 +29,7 @@ GATE = Gate(
         Sample(((1, 1),), {"axes": (-1,)}),
     ),
     source="Definition",
+    dtype="operands",
 )
 
 

@@ -253,11 +253,11 @@ class Gate:
         return _outputs(self, formula, nodes, merged, sizes, site, self.output_dtype(nodes))
 
     def nodes(self, operands: tuple[Any, ...], site: Site) -> list[Node]:
-        """Operands as nodes; numbers take the dtype of the others."""
+        """Operands as nodes; numbers take the dtype of the others, but a float stays one among whole numbers."""
         known = [o for o in operands if isinstance(o, Node)]
         floats = [n.dtype for n in known if n.is_float]
         dtype = "float64" if "float64" in floats else ("float32" if floats or not known else known[0].dtype)
-        return [as_node(o, dtype, site) for o in operands]
+        return [as_node(o, dtype, site, keep_floats=True) for o in operands]
 
     def output_dtype(self, nodes: list[Node]) -> str:
         """Dtype of the outputs."""

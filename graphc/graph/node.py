@@ -314,8 +314,11 @@ class Node:
         return verbs.lookup("draw")(self)._repr_svg_() if verbs.known("draw") else None
 
 
-def as_node(value: Any, dtype: str = "float32", site: Site | None = None) -> Node:
-    """Return a node; numbers and arrays become constants."""
+def as_node(value: Any, dtype: str = "float32", site: Site | None = None, *, keep_floats: bool = False) -> Node:
+    """Return a node; numbers and arrays become constants.
+
+    ``keep_floats``: a float does not become a whole number under a dtype of whole numbers, but a float32.
+    """
     if isinstance(value, Node):
         return value
     import numpy
@@ -332,6 +335,8 @@ def as_node(value: Any, dtype: str = "float32", site: Site | None = None) -> Nod
         raise ShapeError(f"cannot make an array of {value!r:.60}: {error}", site=site) from None
     if array.dtype.kind not in "fiub":
         raise ShapeError(f"a constant holds numbers, found dtype {array.dtype}", site=site)
+    if keep_floats and array.dtype.kind == "f" and not dtype.startswith("float"):
+        dtype = "float32"
     if array.ndim == 0:
         return Node("constant", (), dtype, site, value=float(array))
     whole = array.dtype.kind != "f" and not dtype.startswith("float")

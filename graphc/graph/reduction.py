@@ -9,8 +9,9 @@ from graphc.errors import ShapeError
 from graphc.formula.definition import Definition
 from graphc.graph.shapes import Shape
 
-__all__ = ["normal_axis", "prepare_axes", "reduction_rule"]
+__all__ = ["LETTERS", "normal_axis", "prepare_axes", "reduction_rule"]
 
+#: Names of axes in formulas that are written for a rank.
 LETTERS = "ijklmnpqrsuv"
 
 

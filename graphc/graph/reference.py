@@ -26,6 +26,7 @@ from graphc.formula.statement import (
     Interval,
     Statement,
     Zero,
+    neutral,
     size_name,
 )
 from graphc.graph.node import Node, topological
@@ -204,7 +205,7 @@ def run_formula(formula: Formula, inputs: Mapping[str, Array], sizes: Mapping[st
             shape = tuple(sizes[size_name(target, d)] for d in range(formula.ranks[target]))
             kind = "int64" if target in formula.integers else "float64"
             if not statement.accumulate or target not in tensors:
-                tensors[target] = numpy.full(shape, NEUTRAL[statement.operator], dtype=kind)
+                tensors[target] = numpy.full(shape, neutral(statement.operator, whole=kind == "int64"), dtype=kind)
             run_statement(statement, tensors, sizes)
     return {name: tensors[name] for name in formula.outputs}
 

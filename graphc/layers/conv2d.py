@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from graphc.errors import ShapeError
-from graphc.graph import Gate, Node, parameter, registry
-from graphc.graph.node import call_site
-from graphc.graph.shapes import shape_text
-from graphc.graph.window import pair
-from graphc.layers.initialisers import Initialiser, he, zeros
+from graphc.graph import Node, registry
+from graphc.layers.initialisers import Initialiser, he
+from graphc.layers.parts import add_bias, numbers, parameter_or, window
 
 __all__ = ["conv2d"]
-
-_ADD_BIAS = Gate("bias", "y[n,k,i,j] = x[n,k,i,j] + bias[k]", ("x", "bias"), symbol="+ b", source="Definition")
 
 
 def conv2d(
@@ -64,21 +59,8 @@ def conv2d(
     -----
     Parameters: ``K * (C/groups * R * S + 1)``.
     """
-    site = call_site()
-    if len(x.shape) != 4 or not isinstance(x.shape[1], int):
-        raise ShapeError(
-            f"conv2d {name!r} needs images (N, C, H, W), found {shape_text(x.shape)}: {x.label!r} declared at "
-            f"{x.site}\n  called at {site}",
-            node=x,
-            gate="conv2d",
-            shapes=(x.shape,),
-            site=site,
-        )
-    window = pair(size, "size", 1)
-    if weight is None:
-        shape = (maps, x.shape[1] // max(groups, 1), *window)
-        weight = parameter(f"{name}.weight", shape, initial=he() if initial is None else initial)
+    numbers("conv2d", name, x, (4,), "images (N, C, H, W)")
+    shape = (maps, int(str(x.shape[1])) // max(groups, 1), *window("conv2d", name, size, 2))
+    weight = parameter_or(weight, f"{name}.weight", shape, he() if initial is None else initial)
     y = registry.function("conv2d")(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
-    if not bias:
-        return y.named(name)
-    return _ADD_BIAS(y, parameter(f"{name}.bias", (maps,), initial=zeros())).named(name)
+    return add_bias(y, name, bias)

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from graphc.errors import ShapeError
-from graphc.graph import Gate, Node, parameter
-from graphc.graph.node import call_site
-from graphc.graph.shapes import shape_text
-from graphc.layers.initialisers import Initialiser, he, zeros
+from graphc.graph import Gate, Node
+from graphc.layers.initialisers import Initialiser, he
+from graphc.layers.parts import add_bias, numbers, parameter_or
 
 __all__ = ["dense"]
 
 # the weight is (units, features), so the product is with its transpose: a formula says that without a copy
-_PRODUCT = Gate(
-    "dense",
-    "y[n,u] = sum(x[n,f] * weight[u,f], f)",
-    ("x", "weight"),
-    symbol="dense",
-    source="Definition",
+_PRODUCT, _SEQUENCES = (
+    Gate("dense", f"y[{n},u] = sum(x[{n},f] * weight[u,f], f)", ("x", "weight"), symbol="dense", source="Definition")
+    for n in ("n", "n,t")
 )
-_ADD_BIAS = Gate("bias", "y[n,u] = x[n,u] + bias[u]", ("x", "bias"), symbol="+ b", source="Definition")
 
 
 def dense(
@@ -36,8 +30,8 @@ def dense(
 
     Parameters
     ----------
-    x : Node, shape (N, features)
-        Input; flatten images first.
+    x : Node, shape (N, features) or (N, T, features)
+        Rows, or sequences of rows; flatten images first.
     units : int
         Number of outputs.
     name : str
@@ -51,30 +45,21 @@ def dense(
 
     Returns
     -------
-    Node, shape (N, units)
+    Node, shape (N, units) or (N, T, units)
 
     Raises
     ------
     ShapeError
-        If ``x`` has not rank 2 or its features are not a number.
+        If ``x`` has neither rank 2 nor 3, or its features are not a number.
 
     Notes
     -----
     Parameters: ``units * (features + 1)``. Cost: ``2*N*units*features`` FLOP.
     """
-    site = call_site()
-    if len(x.shape) != 2 or not isinstance(x.shape[1], int):
-        raise ShapeError(
-            f"dense {name!r} needs rows of features, shape (N, features), found {shape_text(x.shape)}: "
-            f"{x.label!r} declared at {x.site}\n  called at {site}\n  Try: graphc.flatten(...) first",
-            node=x,
-            gate="dense",
-            shapes=(x.shape,),
-            site=site,
-        )
-    if weight is None:
-        weight = parameter(f"{name}.weight", (units, x.shape[1]), initial=he() if initial is None else initial)
-    y = _PRODUCT(x, weight)
-    if not bias:
-        return y.named(name)
-    return _ADD_BIAS(y, parameter(f"{name}.bias", (units,), initial=zeros())).named(name)
+    sequences = len(x.shape) == 3
+    wanted = "rows of features, shape (N, features) or (N, T, features)"
+    numbers("dense", name, x, (2, 3), wanted, (-1,), "graphc.flatten(...) first" if len(x.shape) > 3 else "")
+    shape = (units, *x.shape[-1:])
+    weight = parameter_or(weight, f"{name}.weight", shape, he() if initial is None else initial)
+    y = (_SEQUENCES if sequences else _PRODUCT)(x, weight)
+    return add_bias(y, name, bias, 2 if sequences else 1)

@@ -3,5 +3,19 @@
 from graphc.planning.count import Count, Layer, count
 from graphc.planning.lower import plan
 from graphc.planning.plan import Buffer, Kernel, Launch, Plan
+from graphc.planning.views import Patches, Toeplitz, patches, toeplitz
 
-__all__ = ["Buffer", "Count", "Kernel", "Launch", "Layer", "Plan", "count", "plan"]
+__all__ = [
+    "Buffer",
+    "Count",
+    "Kernel",
+    "Launch",
+    "Layer",
+    "Patches",
+    "Plan",
+    "Toeplitz",
+    "count",
+    "patches",
+    "plan",
+    "toeplitz",
+]

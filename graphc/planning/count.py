@@ -6,6 +6,7 @@ domain times the operations of its body, one more for the reduction; parameters 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from graphc.errors import GraphcError, did_you_mean
 from graphc.formula.expression import Call, Expression, Symbol
 from graphc.formula.size import Extent, Size
-from graphc.formula.statement import Affine, Statement
+from graphc.formula.statement import Affine, Index, Statement
 from graphc.graph.node import Application, Node, topological
 from graphc.graph.shapes import Shape, shape_text
 from graphc.planning.plan import item_bytes
@@ -164,7 +165,8 @@ def count(node: Node, **sizes: int) -> Count:
 
     Notes
     -----
-    The activations of a layer are the elements of its result; views (flatten, reshape) have no row.
+    The activations of a layer are the elements of its result; views (flatten, reshape) have no row. Where training
+    and use differ (``graphc.is_training()``), the pass in training counts.
 
     Source
     ------
@@ -180,7 +182,7 @@ def count(node: Node, **sizes: int) -> Count:
     """
     if not isinstance(node, Node):
         raise GraphcError(f"count needs a node, found {type(node).__name__}")
-    nodes = topological([node])
+    nodes = _in_training(node)
     names = {n for item in nodes for extent in item.shape if isinstance(extent, Size) for n in extent.names()}
     for name, value in sizes.items():
         if name not in names:
@@ -237,9 +239,9 @@ class _Counter:
 
     def _key(self, node: Node, rows: dict[str, _Row], numbers: dict[str, int]) -> str:
         """Name of the row: prefix of the parameters, else the name, else gate and number."""
-        for operand in node.operands:
-            if operand.kind == "parameter" and "." in operand.label:
-                return operand.label.rpartition(".")[0]
+        for leaf in (node, *node.operands):
+            if leaf.kind in ("parameter", "state") and "." in leaf.label:
+                return leaf.label.rpartition(".")[0]
         if node.name is not None:
             return node.name
         stem = node.gate or node.kind
@@ -250,20 +252,22 @@ class _Counter:
                 return key
 
     def _layer(self, row: _Row, row_of: dict[int, str]) -> Layer:
+        nodes = [n for n in row.nodes if n.kind != "state"] or row.nodes
         leaving = [
             n
-            for n in row.nodes
+            for n in nodes
             if n is self.root or any(row_of.get(c.id) != row.name for c in self.consumers.get(n.id, []))
         ]
-        results = leaving or row.nodes[-1:]
+        results = leaving or nodes[-1:]
         activations = _sum(self._elements(n.shape) for n in results)
         memory = _sum(self._elements(n.shape) * item_bytes(n.dtype) for n in results)
         work = [
             self._work(statement, application)
             for application in row.applications.values()
+            if not _chooses(application)
             for statement in application.formula.statements
         ]
-        main = max(row.nodes, key=lambda n: any(o.kind == "parameter" and len(o.shape) > 1 for o in n.operands))
+        main = max(nodes, key=lambda n: any(o.kind == "parameter" and len(o.shape) > 1 for o in n.operands))
         parameters = sum(_elements_number(p) for p in row.parameters)
         memory = memory + sum(_elements_number(p) * item_bytes(p.dtype) for p in row.parameters)
         return Layer(
@@ -272,7 +276,7 @@ class _Counter:
             results[-1].shape,
             activations,
             parameters,
-            _parameter_formula(row.parameters),
+            _parameter_formula(row),
             _sum(work),
             memory,
         )
@@ -347,24 +351,78 @@ def _elements_number(parameter: Node) -> int:
     return total
 
 
-def _parameter_formula(parameters: list[Node]) -> str:
+def _in_training(root: Node) -> list[Node]:
+    """Nodes of the forward pass, operands first, without those that are only computed in use."""
+    order, needed = topological([root]), {root.id}
+    for node in reversed(order):
+        if node.id in needed:
+            operands = node.operands[:2] if _chooses(node.application) else node.operands
+            needed |= {operand.id for operand in operands}
+    return [node for node in order if node.id in needed]
+
+
+def _chooses(application: Application | None) -> bool:
+    """Whether a node chooses between training and use, which costs nothing once a step is compiled."""
+    return application is not None and any(operand.kind == "mode" for operand in application.operands[:1])
+
+
+def _parameter_formula(row: _Row) -> str:
     """Write the count as the lectures do: ``20·(5·5·3 + 1)`` for filters and a bias."""
-    left = list(parameters)
+    left = list(row.parameters)
     parts = []
-    for weight in parameters:
+    for weight in row.parameters:
         if len(weight.shape) < 2 or weight not in left:
             continue
+        units, inner = _units(weight, row)
+        if not inner:
+            continue
         left.remove(weight)
-        units, *rest = weight.shape
-        # filters (K, C, R, S) are read as rows, columns, channels
-        inner = "·".join(map(str, [*rest[1:], rest[0]]))
-        bias = next((p for p in left if p.shape == (units,)), None)
+        count = math.prod(units)
+        bias = next((p for p in left if _elements_number(p) == count), None)
+        text = "·".join(f"{extent:,}" for extent in inner)
         if bias is not None:
             left.remove(bias)
-            inner += " + 1"
-        parts.append(f"{units}·({inner})" if len(rest) > 1 or bias is not None else f"{units}·{inner}")
-    parts += ["·".join(map(str, p.shape)) or "1" for p in left]
+            text += " + 1"
+        parts.append(f"{count:,}·({text})" if len(inner) > 1 or bias is not None else f"{count:,}·{text}")
+    for shape in dict.fromkeys(p.shape for p in left):
+        text = "·".join(f"{extent:,}" for extent in shape) or "1"
+        several = sum(p.shape == shape for p in left)
+        parts.append(f"{several}·{text}" if several > 1 else text)
     return " + ".join(parts)
+
+
+def _units(weight: Node, row: _Row) -> tuple[list[int], list[int]]:
+    """Split the extents of a weight: those that count units, and those that one unit sums over.
+
+    A dimension counts units where its axes are written, and not together with an axis of the input alone (which
+    makes it a place, as in a transposed convolution). Windows come before channels, which the input has too.
+    """
+    for application in row.applications.values():
+        if weight not in application.operands:
+            continue
+        tensor = application.formula.inputs[application.operands.index(weight)]
+        for statement in application.formula.statements:
+            accesses = [access for _, access in statement.reads]
+            own = next((access for access in accesses if access.tensor == tensor), None)
+            if own is None or len(accesses) < 2 or len(own.index) != len(weight.shape):
+                continue
+            names = [_axes(item, statement) for item in own.index]
+            every = set().union(*names)
+            written, shared = set(), set()  # axes of the weight that count results, and that the input has too
+            for item in statement.write.index:
+                written |= _axes(item, statement) if _axes(item, statement) <= every else set()
+            for item in (i for access in accesses if access is not own for i in access.index):
+                shared |= _axes(item, statement) if _axes(item, statement) <= every else set()
+            units, windows, channels = [], [], []
+            for axes, extent in zip(names, weight.shape, strict=True):
+                (units if axes <= written else channels if axes <= shared else windows).append(extent)
+            return units, [*windows, *channels]
+    return [], []
+
+
+def _axes(index: Index, statement: Statement) -> set[str]:
+    """Axes of an index that is affine in them, sizes left out."""
+    return set(index.names()) & {axis.name for axis in statement.axes} if isinstance(index, Affine) else set()
 
 
 def _sum(values: Any) -> Extent:

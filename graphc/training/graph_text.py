@@ -15,7 +15,7 @@ from graphc.formula.definition import Definition
 from graphc.formula.size import Extent, Size
 from graphc.graph import Gate, Node, registry
 from graphc.graph.declare import input as declare_input
-from graphc.graph.declare import parameter, state, update
+from graphc.graph.declare import is_training, parameter, state, update
 from graphc.graph.node import Application, as_node, topological
 
 __all__ = ["graph_from", "graph_to"]
@@ -97,7 +97,7 @@ def _application_to(node: Node, application: Application, position: Mapping[int,
         "gate": gate.name,
         "registered": registry.gates().get(gate.name) is gate,
         "operands": [position[o.id] for o in application.operands],
-        "names": list(gate.operands),
+        "names": list(gate.names(len(application.operands))),
         "attributes": {k: _value_to(v) for k, v in application.attributes.items()},
         "formula": definition.text,
         "outside": dict(definition.outside),
@@ -211,6 +211,8 @@ def _leaf_from(entry: Mapping[str, Any]) -> Node:
             return parameter(entry["name"], shape, dtype=entry["dtype"], trainable=bool(entry["trainable"]))
         case "state":
             return state(entry["name"], shape, dtype=entry["dtype"])
+        case "mode":
+            return is_training()
     raise CheckpointError(f"the graph in the file has a node of unknown kind {entry['kind']!r}")
 
 

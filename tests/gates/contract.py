@@ -26,7 +26,7 @@ from graphc.formula.expression import ONE, Call, Expression, Number, Symbol
 from graphc.formula.gather import gather_or_reason
 from graphc.formula.latex import definition_latex, formula_latex, gate_latex, statement_latex
 from graphc.formula.parser import parse_expression, parse_lines
-from graphc.formula.statement import Affine, Formula, Interval, Statement, affine, size_name
+from graphc.formula.statement import Affine, Formula, Gather, Interval, Statement, affine, size_name
 from graphc.graph import Gate, Node, Sample
 from graphc.graph.reference import evaluate, run_statement
 from graphc.graph.shapes import Clash, extents
@@ -118,7 +118,7 @@ def apply(gate: Gate, sample: Sample, seed: int = 0, dtype: str = "float64") -> 
     """Declare the gate on inputs of the sample's shapes and draw values."""
     nodes = tuple(
         graphc.input(f"{name}_", shape, dtype="int32" if k in sample.integers else dtype)
-        for k, (name, shape) in enumerate(zip(gate.operands, sample.shapes, strict=True))
+        for k, (name, shape) in enumerate(zip(gate.names(len(sample.shapes)), sample.shapes, strict=True))
     )
     outputs = gate.apply(nodes, sample.attributes)
     values: dict[Node, Any] = dict(zip(nodes, draw_operands(sample, seed), strict=True))
@@ -187,16 +187,27 @@ def check_shape(gate: Gate, sample: Sample) -> int:
         declared = tuple(int(str(extent)) for extent in output.shape)
         assert result.shape == declared, f"shape rule {declared}, reference {result.shape}"
     formula, sizes = case.formula(), case.sizes()
-    for statement in formula.statements:
-        reached = points_per_element(formula, statement, sizes)
+    tensors = {name: case.values[node] for name, node in zip(formula.inputs, case.operands, strict=True)}
+    written = dict.fromkeys(statement.write.tensor for statement in formula.statements)
+    for tensor in written:  # lines that add to a tensor reach its elements together
+        statements = [statement for statement in formula.statements if statement.write.tensor == tensor]
+        counts = [points_per_element(formula, statement, sizes, tensors) for statement in statements]
+        reached = numpy.sum(counts, axis=0)
+        if any(isinstance(item, Gather) for statement in statements for item in statement.write.index):
+            # the data say where: no point may be lost, and elements that no point is written to hold 0
+            points = sum(math.prod(axis.extent.value(sizes) for axis in s.axes) for s in statements)
+            assert reached.sum() == points, f"{gate.name}: {points} points, {reached.sum()} written to {tensor}"
+            continue
         assert reached.min(initial=1) >= 1, (
-            f"{gate.name}: {int((reached == 0).sum())} elements of {statement.write.tensor} see no operand "
+            f"{gate.name}: {int((reached == 0).sum())} elements of {tensor} see no operand "
             f"element for shapes {sample.shapes}"
         )
     return len(case.outputs) + len(formula.statements) + check_no_larger_fits(case)
 
 
-def points_per_element(formula: Formula, statement: Statement, sizes: dict[str, int]) -> numpy.ndarray:
+def points_per_element(
+    formula: Formula, statement: Statement, sizes: dict[str, int], tensors: dict[str, numpy.ndarray]
+) -> numpy.ndarray:
     """How many points of the domain, reads outside left out, each element of the result is made of."""
     guards = list(statement.guards)
     for _, access in statement.reads:
@@ -207,7 +218,7 @@ def points_per_element(formula: Formula, statement: Statement, sizes: dict[str, 
     tensor = statement.write.tensor
     counted = replace(statement, operator="sum", reads=(), body=ONE, guards=tuple(guards), accumulate=False)
     shape = tuple(sizes[size_name(tensor, d)] for d in range(formula.ranks[tensor]))
-    found = {tensor: numpy.zeros(shape)}
+    found = {**tensors, tensor: numpy.zeros(shape)}
     run_statement(counted, found, sizes)
     return found[tensor]
 
@@ -218,11 +229,15 @@ def check_no_larger_fits(case: Case) -> int:
     shapes = {name: node.shape for name, node in zip(formula.inputs, case.operands, strict=True)}
     checked = 0
     for name, expression in formula.extents.items():
-        tensor = name.rpartition(".")[0]
+        tensor, _, dimension = name.rpartition(".")
         statement = next((s for s in formula.statements if s.write.tensor == tensor), None)
         windowed = isinstance(expression, Call) and expression.function in ("add", "sub", "floordiv")
         if statement is None or not windowed or statement.guards or statement.write.flat:
             continue
+        item = statement.write.index[int(dimension)]
+        axis = item.plain() if isinstance(item, Affine) else None
+        if axis is None or statement.extent(axis) != affine(name):
+            continue  # the axis ends before the extent does: other lines add the rest
         if any(access.outside == "zero" for _, access in statement.reads):
             continue
         larger = {**formula.extents, name: Call("add", (expression, ONE))}
@@ -722,7 +737,15 @@ def check_signature(gate: Gate, function: Callable[..., Node]) -> int:
     """Operand names are the function's first parameters and attributes the others, defaults agreeing."""
     parameters = inspect.signature(function).parameters
     expected = (*gate.operands, *gate.attributes)
+    if any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters.values()):
+        assert gate.variadic, f"{gate.name} takes a fixed number of operands, but its function any number"
+        expected = (*gate.attributes, *gate.operands)  # what is not one of the operands stands before *x
+        assert parameters[gate.operands[0]].kind is inspect.Parameter.VAR_POSITIONAL
     assert tuple(parameters) == expected, f"{gate.name}: parameters {tuple(parameters)}, gate {expected}"
+    for k, name in enumerate(gate.operands):
+        optional = k >= len(gate.operands) - gate.optional
+        default = None if optional else inspect.Parameter.empty
+        assert parameters[name].default is default, f"{gate.name}: default of the operand {name}"
     for name, default in gate.attributes.items():
         given = parameters[name].default
         assert given is inspect.Parameter.empty or given == default, f"{gate.name}: default of {name}"
@@ -741,7 +764,7 @@ def check_values(gate: Gate, samples: Iterable[Sample]) -> int:
         arrays = [numpy.asarray(value) for value in given]
         nodes = [
             graphc.input(name, array.shape, dtype="int32" if k in sample.integers else "float64")
-            for k, (name, array) in enumerate(zip(gate.operands, arrays, strict=True))
+            for k, (name, array) in enumerate(zip(gate.names(len(arrays)), arrays, strict=True))
         ]
         output = gate.apply(tuple(nodes), sample.attributes)[0]
         (result,) = evaluate([output], dict(zip(nodes, arrays, strict=True)))

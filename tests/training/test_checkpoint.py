@@ -106,6 +106,48 @@ def test_every_kind_of_node_comes_back(tmp_path):
     assert graph == json.loads(_metadata(one.save(tmp_path / "c.graphc")))["graph"]
 
 
+def _rearranged() -> tuple[graphc.Node, dict]:
+    """A graph of gates with any number of operands, several results, and attributes in nested tuples."""
+    image = graphc.input("image", ("N", 4, 6))
+    w = graphc.parameter("w", (6, 3), initial=numpy.arange(18.0).reshape(6, 3) / 18)
+    table = graphc.parameter("table", (5, 3), initial=0.5)
+    index = graphc.input("index", ("N",), dtype="int32")
+    top, middle, bottom = graphc.split(graphc.pad(image, ((0, 0), (1, 0), (0, 0))), (1, 3, 1), axis=1)
+    joined = graphc.concat((bottom, middle[:, ::-1, :], top), axis=1)
+    mixed = graphc.einsum("nhw,wk,nk->nhk", joined, w, table[index])
+    stacked = graphc.stack((mixed[..., 1:, None, :], mixed[:, :-1, None]), axis=-1)
+    loss = graphc.mean(stacked) + graphc.mean(stacked[0]) * graphc.is_training()
+    generator = numpy.random.default_rng(0)
+    return loss.named("loss"), {"image": generator.normal(size=(4, 4, 6)), "index": numpy.array([4, 0, 2, 0])}
+
+
+@pytest.mark.parametrize("registered", [True, False])
+def test_gates_with_any_number_of_operands_and_nested_attributes_come_back(tmp_path, registered):
+    loss, data = _rearranged()
+    one = graphc.Trainer(loss, optimizer=graphc.SGD(0.1), dtype="float64")
+    path = one.save(tmp_path / "a.graphc")
+    if not registered:  # the gates are not installed where the file is read: its formulas count
+
+        def forget(content, tensors):
+            for application in content["graph"]["applications"]:
+                application["registered"] = False
+
+        path = _forged(tmp_path, forget, path)
+    two = graphc.Trainer.load(path)
+    assert two.evaluate(data) == one.evaluate(data)
+    one.fit(data, batch_size=4, epochs=2)
+    two.fit(data, batch_size=4, epochs=2)
+    assert one.history["loss"] == two.history["loss"]
+    assert len(set(one.history["loss"])) == 2
+    if registered:
+        graph = json.loads(_metadata(two.save(tmp_path / "b.graphc")))["graph"]
+        assert graph == json.loads(_metadata(one.save(tmp_path / "c.graphc")))["graph"]
+        attributes = {a["gate"]: a["attributes"] for a in graph["applications"]}
+        assert attributes["pad"]["widths"] == [[0, 0], [1, 0], [0, 0]]
+        names = {a["gate"]: a["names"] for a in graph["applications"]}
+        assert names["concat"] == ["x0", "x1", "x2"]
+
+
 def _metadata(path) -> str:
     from safetensors import safe_open
 
@@ -238,9 +280,9 @@ def test_every_flipped_byte_is_noticed(tmp_path):
             graphc.Trainer.load(tmp_path / "b")
 
 
-def _forged(tmp_path, change):
+def _forged(tmp_path, change, path=None):
     """Write a checkpoint whose digest is right but whose content somebody changed."""
-    path = trainer().save(tmp_path / "a")
+    path = path or trainer().save(tmp_path / "a")
     content, tensors = json.loads(_metadata(path)), load_file(path)
     change(content, tensors)
     content.pop("format", None) if content.get("format") == checkpoint_module.FORMAT else None

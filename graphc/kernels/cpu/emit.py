@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from graphc.errors import KernelError
 from graphc.formula.expression import symbols
-from graphc.formula.statement import NEUTRAL, Access, Affine, Gather, affine
+from graphc.formula.statement import NEUTRAL, Access, Affine, Gather, affine, neutral
 from graphc.kernels.cpu.body import Body
 from graphc.kernels.cpu.normal import Normal
 from graphc.kernels.cpu.writer import Writer, bracketed
@@ -532,8 +532,8 @@ class _Emitter:
                 position = f"({position}) * {bracketed(self.out.form_text(extent))} + {piece}" if position else piece
             stored = f"integer(load({read.pointer}, {self.current[win.access]}))"
             self.out.use("integer")
-            neutral = self.out.constant(NEUTRAL[self.source.operator])
-            text = f"either({stored} == {position or '0'}, {text}, {neutral})"
+            unreached = self.out.constant(NEUTRAL[self.source.operator])
+            text = f"either({stored} == {position or '0'}, {text}, {unreached})"
         return text
 
     # ---- nests ---------------------------------------------------------------------------------
@@ -543,7 +543,12 @@ class _Emitter:
         tensor = self.source.write.tensor
         self.out.use("store")
         self.out.add(f"for e in range({self.out.size(tensor + '.size')}):")
-        self.out.add(f"    store(t{self.out.numbers[tensor]}, e, {self.out.constant(NEUTRAL[self.source.operator])})")
+        self.out.add(f"    store(t{self.out.numbers[tensor]}, e, {self.start_value()})")
+
+    def start_value(self) -> str:
+        """What an element of the written tensor starts from."""
+        whole = self.types[self.source.write.tensor] == "int32"
+        return self.out.constant(neutral(self.source.operator, whole=whole))
 
     def start_level(self, level: int, bases: list[list[str]]) -> None:
         for line in self.before[level]:
@@ -572,8 +577,7 @@ class _Emitter:
             self.out.depth += 1
         terms = [(k, v) for k, v in read.offset.items()]
         self.out.use("store")
-        neutral = self.out.constant(NEUTRAL[self.source.operator])
-        self.out.add(f"store({read.pointer}, {self.offset_text(terms)}, {neutral})")
+        self.out.add(f"store({read.pointer}, {self.offset_text(terms)}, {self.start_value()})")
         self.out.depth = depth
 
     def nest(self) -> None:
@@ -611,10 +615,10 @@ class _Emitter:
             if init_level == level and level > 0:
                 self.init_rows(level, extent)
             if level == count - suffix and suffix:
-                neutral = self.out.constant(NEUTRAL[s.operator])
-                self.out.add(f"total = {neutral}")
+                start = self.start_value()
+                self.out.add(f"total = {start}")
                 if fast:
-                    self.out.add(f"lost = {neutral}")
+                    self.out.add(f"lost = {start}")
                 accumulator_depth = self.out.depth
             if level < count:
                 if fast and level == count - 1:

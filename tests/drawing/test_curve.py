@@ -1,0 +1,114 @@
+"""Plots of gates: which gates have one, where kinks and killed gradients are marked, and where lines may run."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from graphc.drawing.curve import curve, curve_scene
+from graphc.drawing.function import at, killed, kinks, scalar_curve
+from graphc.drawing.scene import Group, Path, numbers_of
+from graphc.errors import DrawingError, GraphcError
+from graphc.graph import registry
+
+PLOTTED = [name for name in registry.names() if scalar_curve(name)]
+
+
+def test_gates_of_single_numbers_have_a_plot_and_others_none() -> None:
+    assert {"sigmoid", "tanh", "relu", "exp", "log", "max", "pow"} <= set(PLOTTED)
+    for name in ("sum", "reshape", "flatten", "matmul", "conv2d", "max_pool2d", "softmax_cross_entropy", "argmax"):
+        assert not scalar_curve(name)
+        assert curve_scene(name) is None
+        assert curve(name) == ""
+
+
+@pytest.mark.parametrize("name", PLOTTED)
+def test_the_derivative_is_the_slope_of_the_function(name: str) -> None:
+    compared = 0
+    for item in scalar_curve(name):
+        places = kinks(item, -4.0, 4.0)
+        for k in range(-13, 14):
+            x = 0.3 * k + 0.07
+            if any(abs(x - place) < 1e-2 for place in places) or not math.isfinite(at(item.slope, x)):
+                continue
+            numeric = (at(item.value, x + 1e-5) - at(item.value, x - 1e-5)) / 2e-5
+            assert at(item.slope, x) == pytest.approx(numeric, rel=1e-6, abs=1e-6)
+            compared += 1
+    assert compared >= 10
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("relu", (0.0,)), ("abs", (0.0,)), ("sigmoid", ()), ("tanh", ()), ("exp", ()), ("reciprocal", ()), ("log", ())],
+)
+def test_kinks_are_found_where_they_are(name: str, expected: tuple[float, ...]) -> None:
+    (item,) = scalar_curve(name)
+    assert kinks(item, -8.0, 8.0) == expected
+
+
+def test_the_gradient_of_saturated_gates_is_killed_where_it_is_below_one_percent_of_its_largest() -> None:
+    (sigmoid,), (tanh,), (relu,) = (scalar_curve(name) for name in ("sigmoid", "tanh", "relu"))
+    # s*(1 - s) = 0.0025 at s = (1 - sqrt(0.99)) / 2; sech(x)**2 = 0.01 at cosh(x) = 10
+    s = (1 - math.sqrt(0.99)) / 2
+    border = math.log((1 - s) / s)
+    assert killed(sigmoid, -8.0, 8.0) == [(-8.0, pytest.approx(-border)), (pytest.approx(border), 8.0)]
+    border = math.acosh(10)
+    assert killed(tanh, -8.0, 8.0) == [(-8.0, pytest.approx(-border)), (pytest.approx(border), 8.0)]
+    assert killed(relu, -8.0, 8.0) == [(-8.0, pytest.approx(0.0, abs=1e-6))]
+
+
+@pytest.mark.parametrize("name", ["exp", "log", "reciprocal", "abs", "neg"])
+def test_a_gradient_that_grows_or_never_vanishes_is_not_called_killed(name: str) -> None:
+    (item,) = scalar_curve(name)
+    assert killed(item, -4.0, 4.0) == []
+
+
+@pytest.mark.parametrize("name", PLOTTED)
+def test_lines_stay_within_their_panel_and_texts_within_the_picture(name: str) -> None:
+    scene = curve_scene(name)
+    assert scene is not None
+    panels = {"value": (34.0, 172.0), "slope": (200.0, 338.0)}
+    drawn = 0
+    for item in scene.items:
+        if isinstance(item, Group) and item.classes in panels:
+            top, bottom = panels[item.classes]
+            for path in item.items:
+                assert isinstance(path, Path)
+                for command in path.commands:
+                    x, y = numbers_of(command)
+                    assert 46.0 - 0.01 <= x <= 384.0 + 0.01
+                    assert top - 0.01 <= y <= bottom + 0.01
+                    drawn += 1
+        elif not isinstance(item, Group) and not isinstance(item, Path):
+            assert item.x >= 0
+            assert item.x + item.length <= scene.width
+    assert drawn >= 100
+
+
+def test_a_line_is_broken_at_a_jump_and_a_pole() -> None:
+    scene = curve_scene("relu")
+    assert scene is not None
+    slopes = [i for i in scene.items if isinstance(i, Group) and i.classes == "slope"]
+    (path,) = slopes[0].items
+    assert isinstance(path, Path)
+    assert [c[0] for c in path.commands].count("M") == 2
+    kinks_drawn = [i for i in scene.items if isinstance(i, Group) and i.classes == "kink"]
+    assert len(kinks_drawn) == 2  # on the function and on its derivative
+    assert sum(isinstance(i, Group) and i.classes == "killed" for i in scene.items) == 2
+
+
+def test_the_description_says_in_words_what_is_marked() -> None:
+    text = curve("relu")
+    assert "From −8 to 0 the derivative is below 1 % of its largest." in text
+    assert "relu has a kink or a jump at 0." in text
+    assert "grey: gradient killed, circle: kink" in text
+
+
+def test_themes_and_unknown_names() -> None:
+    assert "#005A9C" in curve("tanh")
+    assert "#00800A" in curve("tanh", theme="classic")
+    with pytest.raises(DrawingError, match="no theme"):
+        curve("tanh", theme="clasic")
+    with pytest.raises(GraphcError, match="did you mean 'tanh'"):
+        curve("tanhh")
