@@ -170,4 +170,4 @@ def gate_latex(gate: Any) -> str:
         attributes = {**attributes, **sample.attributes}
     if gate.prepare is not None:
         attributes = dict(gate.prepare(shapes, dict(attributes)))
-    return definition_latex(gate.define(shapes, attributes), gate.bind(shapes, attributes))
+    return definition_latex(gate.define(shapes, attributes), gate.textbook().bind(shapes, attributes))

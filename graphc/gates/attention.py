@@ -30,7 +30,7 @@ def _prepare(shapes: tuple[Shape, ...], attributes: dict[str, Any]) -> Mapping[s
     return attributes
 
 
-def _definition(shapes: tuple[Shape, ...], attributes: Mapping[str, Any]) -> Definition:
+def _lines(shapes: tuple[Shape, ...], attributes: Mapping[str, Any], shift: bool) -> Definition:
     leading = "nh"[: len(shapes[0]) - 2]
 
     def at(tensor: str, axes: str) -> str:
@@ -44,12 +44,13 @@ def _definition(shapes: tuple[Shape, ...], attributes: Mapping[str, Any]) -> Def
         score += f" + mask[{','.join(index)}]" if index else " + mask"
     if attributes["causal"]:
         score = f"{score} if j <= i else -inf"
+    # `//` has derivative 0: what is taken out of the exponent, so that it cannot overflow, has none either
+    top = f"{at('top', 'i')} = max({at('score', 'ij')}, j)"
     lines = (
         f"{at('product', 'ij')} = sum({at('query', 'id')}*{at('key', 'jd')}, d)",
         f"{at('score', 'ij')} = {score}",
-        # `//` has derivative 0: what is taken out of the exponent, so that it cannot overflow, has none either
-        f"{at('top', 'i')} = max({at('score', 'ij')}, j)",
-        f"{at('weight', 'ij')} = exp({at('score', 'ij')} - {at('top', 'i')}//1)",
+        *([top] if shift else []),
+        f"{at('weight', 'ij')} = exp({at('score', 'ij')}{' - ' + at('top', 'i') + '//1' if shift else ''})",
         f"{at('total', 'i')} = sum({at('weight', 'ij')}, j)",
         f"{at('mixed', 'ie')} = sum({at('weight', 'ij')}*{at('value', 'je')}, j)",
         f"{at('y', 'ie')} = {at('mixed', 'ie')}/{at('total', 'i')}",
@@ -57,11 +58,20 @@ def _definition(shapes: tuple[Shape, ...], attributes: Mapping[str, Any]) -> Def
     return Definition("\n".join(lines))
 
 
+def _definition(shapes: tuple[Shape, ...], attributes: Mapping[str, Any]) -> Definition:
+    return _lines(shapes, attributes, shift=False)
+
+
+def _stable(shapes: tuple[Shape, ...], attributes: Mapping[str, Any]) -> Definition:
+    return _lines(shapes, attributes, shift=True)
+
+
 GATE = Gate(
     "attention",
     _definition,
     ("query", "key", "value", "mask"),
     symbol="attention",
+    stable=_stable,
     attributes={"causal": False},
     prepare=_prepare,
     optional=1,

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from graphc.graph import Definition, Gate, Node, Sample, Shape, ShapeError, shape_text
-from graphc.graph.loss import check_positive
+from graphc.graph.attributes import check_positive
 from graphc.graph.norm import LETTERS, normal_lines
 
 

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from graphc.graph import Gate, Node, Sample, Shape
-from graphc.graph.loss import check_positive, loss_rule, prepare_loss
+from graphc.graph.attributes import check_positive
+from graphc.graph.loss import loss_rule, prepare_loss
 
 BODY = (
     "({prediction} - {target})**2 / 2 if abs({prediction} - {target}) <= delta"

@@ -22,8 +22,18 @@ def _prepare(shapes: tuple[Shape, ...], attributes: dict[str, Any]) -> Mapping[s
 def _definition(shapes: tuple[Shape, ...], attributes: Mapping[str, Any]) -> Definition:
     letters = letters_of(len(shapes[0]))
     reduced = letters[attributes["axis"]]
-    x, z = indexed("x", letters), indexed("z", (i for i in letters if i != reduced))
+    kept = [i for i in letters if i != reduced]
+    x, z = indexed("x", letters), indexed("z", kept)
     return Definition(f"{z} = logsumexp({x}, {reduced})\n{indexed('y', letters)} = {x} - {z}")
+
+
+def _stable(shapes: tuple[Shape, ...], attributes: Mapping[str, Any]) -> Definition:
+    text = _definition(shapes, attributes).text
+    letters = letters_of(len(shapes[0]))
+    reduced = letters[attributes["axis"]]
+    x, top = indexed("x", letters), indexed("top", [i for i in letters if i != reduced])
+    # a shift of all scores changes nothing; `//` has derivative 0, and so has what is shifted by
+    return Definition(f"{top} = max({x}, {reduced})\n" + text.replace(x, f"({x} - {top}//1)"))
 
 
 GATE = Gate(
@@ -31,6 +41,7 @@ GATE = Gate(
     _definition,
     ("x",),
     symbol="log softmax",
+    stable=_stable,
     attributes={"axis": -1},
     prepare=_prepare,
     samples=(
@@ -64,7 +75,8 @@ def log_softmax(x: Any, axis: int = -1) -> Node:
 
     Notes
     -----
-    Finite wherever the scores are. Cost: 2 reads, 1 write and 1 exponential per element.
+    Finite wherever the scores are; large scores lose no digits.
+    Cost: 3 reads, 1 write and 1 exponential per element.
 
     Source
     ------

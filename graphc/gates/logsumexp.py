@@ -8,17 +8,36 @@ Derivative: dy*exp(x - y): the softmax.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from graphc.graph import Gate, Node, Sample
+from graphc.graph import Definition, Gate, Node, Sample, Shape
+from graphc.graph.axes import indexed, letters_of
 from graphc.graph.reduction import prepare_axes, reduction_rule
+
+_definition = reduction_rule("logsumexp")
+
+
+def _stable(shapes: tuple[Shape, ...], attributes: Mapping[str, Any]) -> Definition:
+    text = _definition(shapes, attributes).text
+    axes, letters = attributes["axes"], letters_of(len(shapes[0]))
+    if not axes:
+        return Definition(text)
+    kept = [letter for d, letter in enumerate(letters) if d not in axes]
+    x, top, base = indexed("x", letters), indexed("top", kept), indexed("base", kept)
+    # what is left below the largest keeps its digits; `//` has derivative 0, and an infinite maximum stays out of it
+    return Definition(
+        f"{top} = max({x}, {', '.join(letters[d] for d in axes)})\n"
+        f"{base} = min(max({top}, -1e30), 1e30)//1\n{text.replace(x, f'{x} - {base}')} + {base}"
+    )
+
 
 GATE = Gate(
     "logsumexp",
-    reduction_rule("logsumexp"),
+    _definition,
     ("x",),
     symbol="LSE",
+    stable=_stable,
     attributes={"axes": None, "keepdims": False},
     prepare=prepare_axes,
     samples=(

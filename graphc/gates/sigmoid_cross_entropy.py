@@ -13,14 +13,16 @@ from typing import Any
 from graphc.graph import Gate, Node, Sample
 from graphc.graph.loss import loss_rule, prepare_loss
 
+_DEFINITION = "-{target}*log(1/(1 + exp(-{scores}))) - (1 - {target})*log(1 - 1/(1 + exp(-{scores})))"
 #: Both branches are the same function; each adds terms of one sign, so that no value and no slope cancels.
-BODY = "(1 - {target})*{scores} + softplus(-{scores}) if {scores} > 0 else softplus({scores}) - {target}*{scores}"
+_STABLE = "(1 - {target})*{scores} + softplus(-{scores}) if {scores} > 0 else softplus({scores}) - {target}*{scores}"
 
 GATE = Gate(
     "sigmoid_cross_entropy",
-    loss_rule(BODY, "scores", "target"),
+    loss_rule(_DEFINITION, "scores", "target"),
     ("scores", "target"),
     symbol="sigmoid CE",
+    stable=loss_rule(_STABLE, "scores", "target"),
     attributes={"reduction": "mean"},
     prepare=prepare_loss,
     samples=(

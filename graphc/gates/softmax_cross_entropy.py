@@ -15,7 +15,7 @@ from graphc.graph import Definition, Gate, Node, Sample
 # log(1 + sum over the wrong classes of exp(scores[c] - scores[label])), scores measured from the largest wrong one,
 # rounded down: `//` has derivative 0, and what is subtracted has none of its own. The gradient of the true class is
 # minus the sum of the others, never 1 less a probability near 1. -1e30 stands for a class that takes no part.
-_TEXT = """
+_STABLE = """
 top[n] = max(-1e30 if c == label[n] else scores[n,c], c)
 wrong[n] = logsumexp(-1e30 if c == label[n] else scores[n,c] - top[n]//1, c)
 loss = mean(softplus(wrong[n] + (top[n]//1 - scores[n,label[n]])), n)
@@ -23,9 +23,10 @@ loss = mean(softplus(wrong[n] + (top[n]//1 - scores[n,label[n]])), n)
 
 GATE = Gate(
     "softmax_cross_entropy",
-    Definition(_TEXT, integers=frozenset({"label"})),
+    Definition("z[n] = logsumexp(scores[n,c], c)\nloss = mean(z[n] - scores[n,label[n]], n)"),
     ("scores", "label"),
     symbol="softmax CE",
+    stable=Definition(_STABLE, integers=frozenset({"label"})),
     samples=(
         Sample(((4, 3), (4,)), integers={1: 3}, values=(([[3.2, 5.1, -1.7]], [0]), 2.0404)),
         Sample(((1, 1), (1,)), integers={1: 1}),

@@ -65,6 +65,9 @@ class Gate:
         Short label for drawings.
     ties : str
         Who wins where the formula has a kink, or an empty string.
+    stable : Definition, str or callable, optional
+        An equal formula that is evaluated and differentiated instead, where the one above loses digits or overflows:
+        documents show the definition, and the contract suite proves both equal.
     attributes : mapping
         Attributes with their defaults.
     prepare : callable, optional
@@ -91,6 +94,7 @@ class Gate:
     operands: tuple[str, ...]
     symbol: str = ""
     ties: str = ""
+    stable: Definition | str | DefinitionRule | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
     prepare: Callable[[tuple[Shape, ...], dict[str, Any]], Mapping[str, Any]] | None = None
     samples: tuple[Sample, ...] = ()
@@ -112,11 +116,16 @@ class Gate:
         return self.operands[:count]
 
     def define(self, shapes: tuple[Shape, ...], attributes: Mapping[str, Any]) -> Definition:
-        """Return the definition for given shapes and attributes."""
-        definition = self.definition
-        if callable(definition):
-            definition = definition(shapes, attributes)
-        return Definition(definition) if isinstance(definition, str) else definition
+        """Return the definition for given shapes and attributes: the formula that documents show."""
+        return _definition(self.definition, shapes, attributes)
+
+    def evaluated(self, shapes: tuple[Shape, ...], attributes: Mapping[str, Any]) -> Definition:
+        """Return the formula that is evaluated: the stable one, where there is one."""
+        return _definition(self.stable or self.definition, shapes, attributes)
+
+    def textbook(self) -> Gate:
+        """Return the gate with the formula that documents show evaluated as it stands."""
+        return self if self.stable is None else replace(self, stable=None, _bound={})
 
     def text(self) -> str:
         """Formula text for documents: of the first sample where it depends on ranks."""
@@ -133,7 +142,7 @@ class Gate:
 
         ``whole``: every tensor of the formula holds whole numbers.
         """
-        definition = self.define(shapes, attributes)
+        definition = self.evaluated(shapes, attributes)
         names = self.names(len(shapes))
         ranks = tuple(len(shape) for shape in shapes)
         broadcast: dict[str, tuple[bool, ...]] = {}
@@ -334,6 +343,14 @@ class Gate:
                 f"or {first.label!r} {shape_text(first.shape)} at {first.site}"
             )
         return "check the shapes and attributes above"
+
+
+def _definition(
+    definition: Definition | str | DefinitionRule, shapes: tuple[Shape, ...], attributes: Mapping[str, Any]
+) -> Definition:
+    if callable(definition):
+        definition = definition(shapes, attributes)
+    return Definition(definition) if isinstance(definition, str) else definition
 
 
 def _elementwise(text: str) -> bool:

@@ -9,7 +9,7 @@ from graphc.errors import ShapeError
 from graphc.formula.definition import Definition
 from graphc.graph.shapes import Shape, shape_text
 
-__all__ = ["LETTERS", "REDUCTIONS", "check_positive", "check_reduction", "loss_line", "loss_rule", "prepare_loss"]
+__all__ = ["LETTERS", "REDUCTIONS", "check_reduction", "loss_line", "loss_rule", "prepare_loss"]
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -27,19 +27,6 @@ def check_reduction(attributes: Mapping[str, Any]) -> None:
     """
     if attributes["reduction"] not in REDUCTIONS:
         raise ShapeError(f"reduction={attributes['reduction']!r} is none of {', '.join(map(repr, REDUCTIONS))}")
-
-
-def check_positive(attributes: Mapping[str, Any], name: str) -> None:
-    """Refuse an attribute that is no number greater than 0.
-
-    Raises
-    ------
-    ShapeError
-        If it is zero, negative, or no number.
-    """
-    value = attributes[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise ShapeError(f"{name}={value!r} must be a number greater than 0")
 
 
 def prepare_loss(shapes: tuple[Shape, ...], attributes: dict[str, Any]) -> Mapping[str, Any]:

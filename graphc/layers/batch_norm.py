@@ -96,6 +96,13 @@ def batch_norm(x: Node, *, name: str, epsilon: float = 1e-5, momentum: float = 0
     Source
     ------
     Ioffe, Szegedy, ICML (2015), algorithms 1 and 2.
+
+    Examples
+    --------
+    >>> import graphc
+    >>> image = graphc.input("image", ("N", 3, 32, 32))
+    >>> graphc.count(graphc.layers.batch_norm(image, name="norm"))["norm"].formula
+    '2·3'
     """
     numbers("batch_norm", name, x, tuple(range(2, len(_REST) + 3)), "operands (N, C, ...)")
     if isinstance(momentum, bool) or not isinstance(momentum, int | float) or not 0 <= momentum <= 1:

@@ -91,6 +91,13 @@ def branches(x: Node, parts: Iterable[Branch], axis: int = 1) -> Node:
     Source
     ------
     Szegedy et al., CVPR (2015), section 4.
+
+    Examples
+    --------
+    >>> import graphc
+    >>> image = graphc.input("image", ("N", 3, 32, 32))
+    >>> graphc.layers.branches(image, [graphc.relu, graphc.tanh]).shape
+    (N, 6, 32, 32)
     """
     return registry.function("concat")(tuple(part(x) for part in parts), axis=axis)
 
@@ -124,6 +131,13 @@ def inception(x: Node, one: int, three: tuple[int, int], five: tuple[int, int], 
     Source
     ------
     Szegedy et al., CVPR (2015), figure 2b and table 1.
+
+    Examples
+    --------
+    >>> import graphc
+    >>> maps = graphc.input("maps", ("N", 192, 28, 28))
+    >>> graphc.layers.inception(maps, 64, (96, 128), (16, 32), 32, name="3a").shape
+    (N, 256, 28, 28)
     """
 
     def conv(x: Node, maps: int, size: int, part: str) -> Node:
@@ -167,6 +181,13 @@ def dense_block(x: Node, layers: int, growth: int, *, name: str, bottleneck: boo
     Source
     ------
     Huang et al., CVPR (2017), equation 2 and section 3.
+
+    Examples
+    --------
+    >>> import graphc
+    >>> maps = graphc.input("maps", ("N", 64, 56, 56))
+    >>> graphc.layers.dense_block(maps, 6, 32, name="block").shape
+    (N, 256, 56, 56)
     """
     for number in range(1, layers + 1):
         prefix = f"{name}.{number}"
@@ -204,6 +225,13 @@ def squeeze_excitation(x: Node, reduction: int = 16, *, name: str) -> Node:
     Source
     ------
     Hu, Shen, Sun, CVPR (2018), equations 2 to 4.
+
+    Examples
+    --------
+    >>> import graphc
+    >>> maps = graphc.input("maps", ("N", 64, 56, 56))
+    >>> graphc.layers.squeeze_excitation(maps, name="attend").shape
+    (N, 64, 56, 56)
     """
     numbers("squeeze_excitation", name, x, (4,), "images (N, C, H, W)")
     channels = int(str(x.shape[1]))
@@ -239,6 +267,13 @@ def fire(x: Node, squeeze: int, one: int, three: int, *, name: str) -> Node:
     Source
     ------
     Iandola et al. (2016), section 3.2.
+
+    Examples
+    --------
+    >>> import graphc
+    >>> maps = graphc.input("maps", ("N", 96, 55, 55))
+    >>> graphc.count(graphc.layers.fire(maps, 16, 64, 64, name="fire2")).parameters
+    11920
     """
     h = registry.call("relu", conv2d(x, squeeze, 1, name=f"{name}.squeeze"))
     parts = (

@@ -58,6 +58,17 @@ def conv1d(
     Notes
     -----
     Parameters: ``K * (C/groups * S + 1)``.
+
+    Source
+    ------
+    LeCun, Bengio, The Handbook of Brain Theory (1995).
+
+    Examples
+    --------
+    >>> import graphc
+    >>> signal = graphc.input("signal", ("N", 2, 100))
+    >>> graphc.layers.conv1d(signal, 8, 5, name="conv").shape
+    (N, 8, 96)
     """
     numbers("conv1d", name, x, (3,), "signals (N, C, W)")
     shape = (maps, int(str(x.shape[1])) // max(groups, 1), *window("conv1d", name, size, 1))

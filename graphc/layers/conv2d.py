@@ -58,6 +58,17 @@ def conv2d(
     Notes
     -----
     Parameters: ``K * (C/groups * R * S + 1)``.
+
+    Source
+    ------
+    LeCun et al., Proc. IEEE 86 (1998), section II.A.
+
+    Examples
+    --------
+    >>> import graphc
+    >>> image = graphc.input("image", ("N", 3, 32, 32))
+    >>> graphc.layers.conv2d(image, 6, 5, name="conv").shape
+    (N, 6, 28, 28)
     """
     numbers("conv2d", name, x, (4,), "images (N, C, H, W)")
     shape = (maps, int(str(x.shape[1])) // max(groups, 1), *window("conv2d", name, size, 2))

@@ -55,6 +55,17 @@ def dense(
     Notes
     -----
     Parameters: ``units * (features + 1)``. Cost: ``2*N*units*features`` FLOP.
+
+    Source
+    ------
+    Rumelhart, Hinton, Williams, Nature 323 (1986), equation 1.
+
+    Examples
+    --------
+    >>> import graphc
+    >>> rows = graphc.input("rows", ("N", 784))
+    >>> graphc.count(graphc.layers.dense(rows, 10, name="scores")).parameters
+    7850
     """
     sequences = len(x.shape) == 3
     wanted = "rows of features, shape (N, features) or (N, T, features)"

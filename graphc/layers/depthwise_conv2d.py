@@ -57,6 +57,17 @@ def depthwise_conv2d(
     Notes
     -----
     Parameters: ``C * M * (R * S + 1)``.
+
+    Source
+    ------
+    Chollet, CVPR (2017), section 1.1.
+
+    Examples
+    --------
+    >>> import graphc
+    >>> image = graphc.input("image", ("N", 3, 32, 32))
+    >>> graphc.count(graphc.layers.depthwise_conv2d(image, 3, name="deep"))["deep"].formula
+    '3·(3·3 + 1)'
     """
     numbers("depthwise_conv2d", name, x, (4,), "images (N, C, H, W)")
     channels, reach = int(str(x.shape[1])), window("depthwise_conv2d", name, size, 2)

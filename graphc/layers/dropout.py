@@ -49,6 +49,14 @@ def dropout(x: Node, rate: float = 0.5, *, name: str) -> Node:
     Source
     ------
     Srivastava et al., JMLR 15 (2014), section 4.
+
+    Examples
+    --------
+    >>> import graphc
+    >>> x = graphc.input("x", (3,))
+    >>> step = graphc.compile([graphc.layers.dropout(x, name="drop")], training=False)
+    >>> step(x=[1, 2, 3])[0].tolist()
+    [1.0, 2.0, 3.0]
     """
     return _dropped("dropout", x, rate, name)
 
@@ -81,5 +89,12 @@ def spatial_dropout(x: Node, rate: float = 0.5, *, name: str) -> Node:
     Source
     ------
     Tompson et al., CVPR (2015), section 3.2.
+
+    Examples
+    --------
+    >>> import graphc
+    >>> image = graphc.input("image", ("N", 3, 32, 32))
+    >>> graphc.layers.spatial_dropout(image, 0.2, name="drop").shape
+    (N, 3, 32, 32)
     """
     return _dropped("spatial_dropout", x, rate, name)

@@ -53,6 +53,13 @@ def embedding(
     Source
     ------
     Bengio et al., JMLR 3 (2003), section 2.
+
+    Examples
+    --------
+    >>> import graphc
+    >>> words = graphc.input("words", ("N", 7), dtype="int32")
+    >>> graphc.layers.embedding(words, 8000, 300, name="words.table").shape
+    (N, 7, 300)
     """
     weight = parameter_or(weight, f"{name}.weight", (vocabulary, features), normal(1.0) if initial is None else initial)
     return registry.function("embedding")(weight, token).named(name)

@@ -40,6 +40,13 @@ def group_norm(x: Node, groups: int, *, name: str, epsilon: float = 1e-5, weight
     Source
     ------
     Wu, He, ECCV (2018), section 3.1.
+
+    Examples
+    --------
+    >>> import graphc
+    >>> maps = graphc.input("maps", ("N", 32, 8, 8))
+    >>> graphc.layers.group_norm(maps, 8, name="norm").shape
+    (N, 32, 8, 8)
     """
     numbers("group_norm", name, x, tuple(range(2, 64)), "operands (N, C, ...)")
     shape = (x.shape[1],)

@@ -40,6 +40,13 @@ def layer_norm(x: Node, *, name: str, axes: int = 1, epsilon: float = 1e-5, weig
     Source
     ------
     Ba, Kiros, Hinton (2016), equation 4.
+
+    Examples
+    --------
+    >>> import graphc
+    >>> words = graphc.input("words", ("N", "T", 64))
+    >>> graphc.layers.layer_norm(words, name="norm").shape
+    (N, T, 64)
     """
     ranks = tuple(range(max(axes, 1), 64))
     numbers("layer_norm", name, x, ranks, "numbers for its last extents", tuple(range(-max(axes, 1), 0)))

@@ -61,6 +61,18 @@ def locally_connected2d(
     Notes
     -----
     Parameters: ``H' * W' * K * (R * S * C + 1)``.
+
+    Source
+    ------
+    Taigman et al., CVPR (2014), section 3.
+
+    Examples
+    --------
+    >>> import graphc
+    >>> image = graphc.input("image", ("N", 1, 200, 200))
+    >>> y = graphc.layers.locally_connected2d(image, 1, 10, padding="same", bias=False, name="local")
+    >>> graphc.count(y)["local"].formula
+    '40,000·(10·10·1)'
     """
     numbers("locally_connected2d", name, x, (4,), "images (N, C, H, W) with numbers for C, H and W", (1, 2, 3))
     reach = window("locally_connected2d", name, size, 2)

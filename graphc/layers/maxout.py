@@ -57,6 +57,13 @@ def maxout(
     Source
     ------
     Goodfellow et al., ICML (2013), section 3.
+
+    Examples
+    --------
+    >>> import graphc
+    >>> rows = graphc.input("rows", ("N", 7))
+    >>> graphc.count(graphc.layers.maxout(rows, 5, 2, name="unit")).parameters
+    80
     """
     linear = dense(x, units * pieces, name=f"{name}.linear", bias=bias, initial=initial, weight=weight)
     return registry.function("maxout")(linear, pieces=pieces, axis=-1).named(name)

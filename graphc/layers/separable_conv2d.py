@@ -66,6 +66,13 @@ def separable_conv2d(
     Source
     ------
     Chollet, CVPR (2017), section 1.1.
+
+    Examples
+    --------
+    >>> import graphc
+    >>> image = graphc.input("image", ("N", 3, 32, 32))
+    >>> graphc.layers.separable_conv2d(image, 16, 3, name="thin").shape
+    (N, 16, 30, 30)
     """
     first, second = weight if weight is not None else (None, None)
     h = depthwise_conv2d(

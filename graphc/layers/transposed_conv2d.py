@@ -58,6 +58,17 @@ def transposed_conv2d(
     Notes
     -----
     Parameters: ``K * (R * S * C + 1)``.
+
+    Source
+    ------
+    Zeiler et al., CVPR (2010); Dumoulin, Visin (2016), chapter 4.
+
+    Examples
+    --------
+    >>> import graphc
+    >>> image = graphc.input("image", ("N", 3, 32, 32))
+    >>> graphc.layers.transposed_conv2d(image, 8, 2, stride=2, name="up").shape
+    (N, 8, 64, 64)
     """
     numbers("transposed_conv2d", name, x, (4,), "images (N, C, H, W)")
     channels, reach = int(str(x.shape[1])), window("transposed_conv2d", name, size, 2)

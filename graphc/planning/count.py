@@ -395,7 +395,7 @@ def _units(weight: Node, row: _Row) -> tuple[list[int], list[int]]:
     """Split the extents of a weight: those that count units, and those that one unit sums over.
 
     A dimension counts units where its axes are written, and not together with an axis of the input alone (which
-    makes it a place, as in a transposed convolution). Windows come before channels, which the input has too.
+    makes it a place, as in a transposed convolution). Windows come before channels, the second axis of the input.
     """
     for application in row.applications.values():
         if weight not in application.operands:
@@ -408,14 +408,13 @@ def _units(weight: Node, row: _Row) -> tuple[list[int], list[int]]:
                 continue
             names = [_axes(item, statement) for item in own.index]
             every = set().union(*names)
-            written, shared = set(), set()  # axes of the weight that count results, and that the input has too
-            for item in statement.write.index:
-                written |= _axes(item, statement) if _axes(item, statement) <= every else set()
-            for item in (i for access in accesses if access is not own for i in access.index):
-                shared |= _axes(item, statement) if _axes(item, statement) <= every else set()
+            written = {a for i in statement.write.index if (of := _axes(i, statement)) <= every for a in of}
+            seen = {
+                a for access in accesses if access is not own for i in access.index[1:2] for a in _axes(i, statement)
+            }
             units, windows, channels = [], [], []
             for axes, extent in zip(names, weight.shape, strict=True):
-                (units if axes <= written else channels if axes <= shared else windows).append(extent)
+                (units if axes <= written else channels if axes <= seen else windows).append(extent)
             return units, [*windows, *channels]
     return [], []
 

@@ -16,7 +16,7 @@ import numpy
 from graphc.errors import GraphcError
 from graphc.formula.expression import Call, Symbol
 from graphc.formula.size import Extent, extent_value
-from graphc.formula.statement import Access, Affine, Divides, Formula, Guard, Interval, Statement, Zero
+from graphc.formula.statement import Access, Affine, Formula, Interval, Statement
 from graphc.graph.node import Application, Node
 from graphc.graph.reference import bind_sizes, numeric_array
 from graphc.graph.shapes import affine_extent, shape_text
@@ -115,9 +115,8 @@ def _factors(formula: Formula) -> tuple[Access, Access] | None:
         a.flat or not all(isinstance(i, Affine) for i in a.index) for a in accesses
     ):
         return None
-    if not all(isinstance(guard, Interval | Divides | Zero) for guard in statement.guards):
-        return None
-    return first, second
+    # the intervals of a formula that was declared say where a read is inside its tensor; others are derived ones
+    return (first, second) if all(isinstance(guard, Interval) for guard in statement.guards) else None
 
 
 def _plain(access: Access, dimension: int) -> str | None:
@@ -145,19 +144,6 @@ def _positions(
         position = position * extent + index
         inside = inside & (index >= 0) & (index < extent)
     return numpy.where(inside, position, 0), inside
-
-
-def _holds(guards: Iterable[Guard], grid: Mapping[str, Any], points: tuple[int, ...]) -> Array:
-    mask = numpy.ones(points, dtype=bool)
-    for guard in guards:
-        if isinstance(guard, Interval):
-            index = guard.index.value(grid)
-            mask = mask & (index >= 0) & (index < guard.upper.value(grid))
-        elif isinstance(guard, Divides):
-            mask = mask & (guard.index.value(grid) % guard.divisor == 0)
-        elif isinstance(guard, Zero):
-            mask = mask & (guard.index.value(grid) == 0)
-    return mask
 
 
 def _numbers(shape: Iterable[Extent], node: Node) -> tuple[int, ...]:
@@ -286,7 +272,7 @@ def toeplitz(conv: Node) -> Toeplitz:
     output_shape = _numbers(conv.shape[skip:], conv)
     input_shape = _numbers(product.image.shape[skip:], product.image)
     weight_shape = _numbers(product.weight.shape, product.weight)
-    keep = _holds(statement.guards, grid, points)
+    keep = numpy.ones(points, dtype=bool)
     found = []
     for access, shape, first in (
         (statement.write, output_shape, skip),
@@ -355,33 +341,20 @@ class Patches:
         values = (self.patch_matrix(x) @ self.filter_matrix(weight)).reshape(points)
         grid = _grid(axes, known)
         shape = tuple(extent_value(extent, sizes) for extent in product.result.shape)
-        position, inside = _positions(product.statement.write, shape, grid, points)
-        keep = inside & _holds(self._guards(axes), grid, points)
+        position, keep = _positions(product.statement.write, shape, grid, points)
         total = numpy.bincount(position[keep], values[keep], minlength=math.prod(shape))
         return total.reshape(shape)
-
-    def _guards(self, axes: Iterable[str]) -> list[Guard]:
-        """Guards that speak of these axes alone."""
-        known = set(axes)
-        every = {axis.name for axis in self._product.statement.axes}
-        return [guard for guard in self._product.statement.guards if _guard_axes(guard, every) <= known]
 
     def _gather(self, access: Access, array: Array, axes: tuple[str, ...], sizes: Mapping[str, int]) -> Array:
         known = self._product.extents(sizes, axes)
         points = tuple(known[name] for name in axes)
         grid = _grid(axes, known)
         position, inside = _positions(access, array.shape, grid, points)
-        keep = inside & _holds(self._guards(axes), grid, points)
-        values = numpy.where(keep, array.ravel()[position] if array.size else 0.0, 0.0)
+        values = numpy.where(inside, array.ravel()[position] if array.size else 0.0, 0.0)
         inner = self.elements if access is self._product.x else self.filters
         width = math.prod(known[name] for name in inner)
         leading = math.prod(known[name] for name in self.batches)
         return values.reshape((leading, -1, width) if self.batches else (-1, width))
-
-
-def _guard_axes(guard: Guard, axes: set[str]) -> set[str]:
-    assert isinstance(guard, Interval | Divides | Zero)  # checked by _factors
-    return {name for name in guard.index.names() if name in axes}
 
 
 def patches(conv: Node) -> Patches:
@@ -422,24 +395,10 @@ def patches(conv: Node) -> Patches:
     statement = product.statement
     seen, weighted, reduced = product.x.axes(), product.w.axes(), statement.reduced()
     free = statement.free()
-    view = Patches(
+    return Patches(
         tuple(name for name in free if name not in weighted),
         tuple(name for name in free if name in weighted and name not in seen),
         tuple(reduced),
         tuple(name for name in free if name in weighted and name in seen),
         product,
     )
-    every = {axis.name for axis in statement.axes}
-    sides = (
-        {*view.batches, *view.places, *view.elements},
-        {*view.batches, *view.elements, *view.filters},
-        {*view.batches, *view.places, *view.filters},
-    )
-    for guard in statement.guards:
-        if not any(_guard_axes(guard, every) <= side for side in sides):
-            raise GraphcError(
-                f"patches: the condition {guard} of {conv.label!r} belongs neither to the patches nor to the filters\n"
-                f"  declared at {conv.site}",
-                node=conv,
-            )
-    return view

@@ -92,7 +92,7 @@ def _application_to(node: Node, application: Application, position: Mapping[int,
             node=node,
             site=node.site,
         )
-    definition = gate.define(tuple(o.shape for o in application.operands), application.attributes)
+    definition = gate.evaluated(tuple(o.shape for o in application.operands), application.attributes)
     return {
         "gate": gate.name,
         "registered": registry.gates().get(gate.name) is gate,
@@ -238,7 +238,7 @@ def _application_from(stored: Mapping[str, Any], nodes: list[Node], gates: dict[
         application = result[0].application
         assert application is not None
         shapes = tuple(o.shape for o in operands)
-        if installed.define(shapes, application.attributes).text == stored["formula"]:
+        if installed.evaluated(shapes, application.attributes).text == stored["formula"]:
             return result
     # a gate of the user, of a layer, or one whose registered formula has changed since: what counts is the
     # formula in the file

@@ -59,6 +59,12 @@ def test_the_second_order_is_the_slope_of_the_gradient(name: str, k: int, count:
     count(contract.check_second_order(gate, gate.samples[k]), may_be_none=not gate.differentiable)
 
 
+@each_sample
+def test_the_stable_form_is_the_definition(name: str, k: int, count: Count) -> None:
+    gate = registry.gate(name)
+    count(contract.check_stable_form(gate, gate.samples[k]), may_be_none=gate.stable is None)
+
+
 @each_gate
 def test_the_scatter_form_is_the_gather_form_or_a_reason_is_given(name: str, count: Count) -> None:
     gate = registry.gate(name)

@@ -82,6 +82,18 @@ def test_a_layer_is_compiled_as_the_reference_says(case):
         (lambda x, w: L.layer_norm(x, name=w[0], weight=w[1]), (4,)),
         (lambda x, w: L.group_norm(x, 2, name=w[0], weight=w[1]), (4,)),
     ],
+    ids=[
+        "conv1d",
+        "conv2d",
+        "transposed",
+        "depthwise",
+        "local",
+        "dense",
+        "maxout",
+        "batch norm",
+        "layer norm",
+        "group norm",
+    ],
 )
 def test_a_weight_is_shared_by_two_layers(make, shape):
     x = graphc.input("x", ("N", *shape))

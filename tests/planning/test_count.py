@@ -135,3 +135,51 @@ def test_what_cannot_be_counted_is_refused(call, words):
         call()
     for word in words:
         assert word in str(error.value)
+
+
+def test_training_counts_where_training_and_use_differ_and_states_are_no_activations():
+    x = graphc.input("x", ("N", 8, 4, 4))
+    count = graphc.count(graphc.layers.dropout(graphc.layers.batch_norm(x, name="norm"), name="drop"))
+    assert [layer.name for layer in count] == ["x", "norm", "drop"]
+    norm = count["norm"]
+    assert (norm.kind, norm.formula, norm.parameters, norm.activations) == ("batch_norm", "2·8", 16, 128)
+    assert norm.bytes == 4 * (128 + 16)
+    # mean, variance, and x less mean, over root of variance plus epsilon, times gain plus bias: 2 + 4 + 6
+    assert norm.flops == 12 * 128
+    assert count["drop"].kind == "dropout"
+    assert count["drop"].activations == 128
+    assert count.activations == 3 * 128
+
+
+def test_formulas_say_what_a_unit_sums_over():
+    layers = graphc.layers
+    image = graphc.input("image", ("N", 16, 9, 9))
+    token = graphc.input("token", ("N", 7), dtype="int32")
+    found = {
+        "grouped": layers.conv2d(image, 32, 3, groups=4, name="a"),
+        "depthwise": layers.depthwise_conv2d(image, 3, multiplier=2, name="a"),
+        "local": layers.locally_connected2d(image, 2, 3, name="a"),
+        "embedding": layers.embedding(token, 8000, 300, name="a"),
+        "batch norm": layers.batch_norm(image, name="a"),
+        "layer norm": layers.layer_norm(image, name="a"),
+        "sequence": layers.dense(graphc.input("x", ("N", 7, 20)), 10, name="a"),
+    }
+    assert {name: graphc.count(node)["a"].formula for name, node in found.items()} == {
+        "grouped": "32·(3·3·4 + 1)",
+        "depthwise": "32·(3·3 + 1)",
+        "local": "98·(3·3·16 + 1)",
+        "embedding": "8,000·300",
+        "batch norm": "2·16",
+        "layer norm": "2·9",
+        "sequence": "10·(20 + 1)",
+    }
+    for name, node in found.items():
+        layer = graphc.count(node)["a"]
+        formula = layer.formula.replace("·", "*").replace(",", "")
+        assert eval(formula) == layer.parameters, name
+
+
+def test_parameters_of_a_product_declared_by_hand():
+    x = graphc.input("x", ("N", 7))
+    y = x @ graphc.parameter("p.weight", (7, 5)) + graphc.parameter("p.bias", (5,))
+    assert graphc.count(y)["p"].formula == "5·(7 + 1)"

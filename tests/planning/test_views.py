@@ -16,8 +16,15 @@ SPREAD = graphc.gate(
 )
 
 
+WEIGHT = graphc.parameter("w", (3, 4))
+
+
+def gate(name: str, image: tuple, weight: tuple, **attributes) -> graphc.Node:
+    return getattr(graphc, name)(graphc.input("x", image), graphc.parameter("w", weight), **attributes)
+
+
 def conv(image: tuple, weight: tuple, **attributes) -> graphc.Node:
-    return graphc.conv2d(graphc.input("x", image), graphc.parameter("w", weight), **attributes)
+    return gate("conv2d", image, weight, **attributes)
 
 
 CASES = {
@@ -31,6 +38,12 @@ CASES = {
     "one image": lambda: conv((1, 2, 5, 4), (3, 2, 2, 2)),
     "dense": lambda: graphc.input("x", ("N", 7)) @ graphc.parameter("w", (7, 4)),
     "weight first": lambda: graphc.parameter("w", (4, 7)) @ graphc.input("x", (7,)),
+    "conv1d": lambda: gate("conv1d", ("N", 4, 9), (6, 2, 3), groups=2, padding=1, stride=2),
+    "conv3d": lambda: gate("conv3d", ("N", 2, 4, 5, 4), (3, 2, 2, 3, 2), padding="same"),
+    "causal": lambda: gate("causal_conv1d", ("N", 3, 9), (2, 3, 2), dilation=2),
+    "depthwise gate": lambda: gate("depthwise_conv2d", ("N", 3, 5, 6), (3, 2, 3, 2), padding=1, stride=2),
+    "local gate": lambda: gate("locally_connected2d", ("N", 3, 5, 5), (3, 3, 2, 3, 3, 3), padding=1, stride=2),
+    "layer": lambda: graphc.layers.dense(graphc.input("x", ("N", 4)), 3, bias=False, name="y", weight=WEIGHT),
     "no examples": lambda: LOCAL(graphc.input("x", (5, 6)), graphc.parameter("w", (3, 4, 3, 3))),
     "spread": lambda: SPREAD(graphc.input("x", ("N", 3, 5)), graphc.parameter("w", (3, 2, 3))),
 }
