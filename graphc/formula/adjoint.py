@@ -134,10 +134,12 @@ class _Sweep:
             body = call("mul", body, self.product_of_others(number, s, reads))
         body = call("mul", body, slope)
         if access.outside != "forbidden":
+            extents = {axis.name: axis.extent for axis in s.axes}
             for dimension, item in enumerate(access.index):
-                if isinstance(item, Affine) and item.plain() is None:
+                if isinstance(item, Affine):
                     guard = Interval(item, Affine(((size_name(access.tensor, dimension), 1),)))
-                    if guard not in guards:
+                    runs_over = item.plain() in extents and extents[item.plain() or ""] == guard.upper
+                    if guard not in guards and not runs_over:
                         guards.append(guard)
         used = set(symbols(body))
         tensor = self.name_gradient(access.tensor)

@@ -386,8 +386,10 @@ class _Binder:
         final: list[tuple[str, Access]] = []
         for placeholder, access in reads.items():
             policy = self.definition.outside.get(access.tensor)
-            composite = [
-                (d, i) for d, i in enumerate(access.index) if isinstance(i, Affine) and i.plain() is None and i.names()
+            composite = [  # indices that may leave the tensor: those of axes that run over it stay inside
+                (d, i)
+                for d, i in enumerate(access.index)
+                if isinstance(i, Affine) and (i.plain() is None or i.plain() in self.definition.extents)
             ]
             if policy is not None and composite:
                 if policy == "skip" or (policy == 0 and operator == "sum" and vanishes(body, placeholder)):
@@ -409,12 +411,12 @@ class _Binder:
     def axis_extent(self, axis: str, write: Access, reads: list[Access], text: str) -> Affine:
         if axis in self.definition.extents:
             expression = self.size_text(self.definition.extents[axis])
-            if isinstance(expression, Number):
-                return Affine((), int(expression.value))
             for dimension, item in enumerate(write.index):
                 if isinstance(item, Affine) and item.plain() == axis and not write.flat:
                     self.extents.setdefault(size_name(write.tensor, dimension), expression)
                     return affine(size_name(write.tensor, dimension))
+            if isinstance(expression, Number):
+                return Affine((), int(expression.value))
             if isinstance(expression, Symbol):
                 return affine(expression.name)
             raise self.fail(

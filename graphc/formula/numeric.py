@@ -103,8 +103,8 @@ NUMPY: Mapping[str, Callable[..., Any]] = {
         "sub": numpy.subtract,
         "mul": numpy.multiply,
         "div": numpy.true_divide,
-        # floor_divide makes NaN of an infinity, and kernels round the quotient
-        "floordiv": lambda a, b: numpy.floor(numpy.true_divide(a, b)),
+        # floor_divide alone makes NaN of an infinity
+        "floordiv": lambda a, b: numpy.where(numpy.isinf(a), numpy.true_divide(a, b), numpy.floor_divide(a, b)),
         "neg": numpy.negative,
         # float_power: numpy.power refuses a negative integer exponent
         "pow": numpy.float_power,

@@ -33,17 +33,12 @@ def _prepare(shapes: tuple[Shape, ...], attributes: dict[str, Any]) -> Mapping[s
 
 def _definition(shapes: tuple[Shape, ...], attributes: Mapping[str, Any]) -> Definition:
     letters = letters_of(len(shapes[0]))
-    read, extents, one = list(letters), {}, False
+    read, extents = list(letters), {}
     for d, (before, after) in enumerate(attributes["widths"]):
         if before or after:
-            # 2*o is 0: x[i] alone would be all of x, and the axis as long as x
-            read[d] = f"{letters[d]} - {before}" if before else f"{letters[d]} - 2*o"
-            one = one or not before
+            read[d] = f"{letters[d]} - {before}" if before else letters[d]
             extents[letters[d]] = f"size(x,{d}) + {before + after}"
-    body = indexed("x", read)
-    if one:
-        body, extents["o"] = f"sum({body}, o)", "1"
-    return Definition(f"{indexed('y', letters)} = {body}", {"x": 0}, extents)
+    return Definition(f"{indexed('y', letters)} = {indexed('x', read)}", {"x": 0}, extents)
 
 
 GATE = Gate(

@@ -40,9 +40,6 @@ def _definition(shapes: tuple[Shape, ...], attributes: Mapping[str, Any]) -> Def
         read = indexed("x", [*letters[:axis], place, *letters[axis + 1 :]])
         if len(sections) > 1:
             extents[own] = str(extent)
-        if len(sections) > 1 and not start:
-            # 2*o is 0: x[i0] alone would be all of x
-            read, extents["o"] = f"sum({read.replace(own, f'{own} + 2*o')}, o)", "1"
         lines.append(f"{indexed(f'y{k}', [*letters[:axis], own, *letters[axis + 1 :]])} = {read}")
         start += extent
     return Definition("\n".join(lines), extents=extents)

@@ -17,9 +17,6 @@ from graphc.graph.shapes import Shape, shape_text
 
 __all__ = ["index_definition", "plain_index", "with_new_axes"]
 
-#: An axis of extent 1: ``x[i + o]`` may read a part of ``x``, where ``x[i]`` reads all of it.
-ONE = "o"
-
 
 def plain_index(index: Any) -> tuple[Any, ...]:
     """Return an index as plain data.
@@ -102,18 +99,14 @@ def index_definition(shape: Shape, index: tuple[Any, ...]) -> Definition:
         letter = letters[d]
         write.append(letter)
         if (start, step) == ("0", 1):
-            read.append(letter if count == f"size(x,{d})" else f"{letter} + {ONE}")
+            read.append(letter)
         else:
             read.append(f"{start} {'-' if step < 0 else '+'} {abs(step)}*{letter}")
-        if read[-1] != letter:
+        if count != f"size(x,{d})" or read[-1] != letter:
             extents[letter] = count
-    body = indexed("x", read)
-    if any(ONE in text for text in read):
-        body = f"sum({body}, {ONE})"
-        extents[ONE] = "1"
     # a whole number may be out of range of an axis that is known at run time only
     named = any(isinstance(item, int) and not isinstance(shape[d], int) for d, item in _numbered(items))
-    return Definition(f"{indexed('y', write)} = {body}", {"x": 0} if named else {}, extents)
+    return Definition(f"{indexed('y', write)} = {indexed('x', read)}", {"x": 0} if named else {}, extents)
 
 
 def with_new_axes(shape: Shape, index: tuple[Any, ...]) -> Shape | None:
@@ -143,7 +136,7 @@ def _position(item: int, d: int, extent: Extent) -> str:
         if not -extent <= item < extent:
             raise ShapeError(f"index {item} is out of range: axis {d} has {extent} elements")
         return str(item % extent)
-    return f"size(x,{d}) - {-item}" if item < 0 else f"{item} + 2*{ONE}"
+    return f"size(x,{d}) - {-item}" if item < 0 else str(item)
 
 
 def _cut(item: tuple[int | None, ...], d: int, extent: Extent) -> tuple[str, int, str]:

@@ -341,7 +341,14 @@ def _store(
 ) -> None:
     operator, target = statement.operator, tensors[statement.write.tensor]
     names = [axis.name for axis in statement.axes]
-    if statement.race_free() and not statement.write.flat:
+    # a guard may hold back what would leave the tensor: then points are stored one by one
+    fits = all(
+        not isinstance(item, Affine)
+        or item.plain() not in names
+        or ranges[names.index(item.plain() or "")][1] <= extent
+        for item, extent in zip(statement.write.index, target.shape, strict=False)
+    )
+    if statement.race_free() and not statement.write.flat and fits:
         free = [i.plain() for i in statement.write.index if isinstance(i, Affine) and i.plain() in names]
         reduced = tuple(k for k, name in enumerate(names) if name not in free)
         kept = [name for name in names if name in free]

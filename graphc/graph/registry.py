@@ -60,7 +60,8 @@ def gate(name: str) -> Gate:
     """
     if name not in _gates:
         raise GraphcError(
-            f"there is no gate {name!r}{did_you_mean(name, _gates)}; the command 'graphc gates' lists all {len(_gates)}",
+            f"there is no gate {name!r}{did_you_mean(name, _gates)}; "
+            f"the command 'graphc gates' lists all {len(_gates)}",
             gate=name,
         )
     return _gates[name]

@@ -171,7 +171,10 @@ def _check(statement: Statement, known: Mapping[str, Extent], part: bool) -> Non
                 continue
             name = item.plain()
             extent = known[size_name(access.tensor, d)]
-            if name in letters and not (part and access is statement.write):
+            # an axis that runs over the result may read a part of an operand
+            own = name in letters and (letters[name or ""].plain() or "").rpartition(".")[0] == statement.write.tensor
+            partial = part if access is statement.write else own
+            if name in letters and not partial:
                 _same(name or "", letters, known, extent, access.tensor)
             elif access.outside == "forbidden" and item not in guarded and not statement.lets:
                 _inside(statement, access, item, extent, known)
@@ -216,7 +219,8 @@ def _inside(statement: Statement, access: Access, item: Affine, extent: Extent, 
     empty = any(affine_extent(axes[n], known) == 0 for n, _ in item.terms if n in axes)
     if (low < 0 or room < 0) and not empty:
         raise Clash(
-            f"the {'write' if access is statement.write else 'read'} {access} reaches index {high if room < 0 else low}, but {access.tensor} has extent {extent}",
+            f"the {'write' if access is statement.write else 'read'} {access} reaches index "
+            f"{high if room < 0 else low}, but {access.tensor} has extent {extent}",
             "",
             access.tensor,
             access.tensor,

@@ -1,7 +1,8 @@
 """Two views of a convolution, read off its formula: a sparse matrix with shared weights, and patches times filters.
 
-Nothing here knows the name of a gate. Any formula of one statement ``y[...] = sum(x[...] * w[...], ...)`` has both
-views: the indices, affine in the axes, say which weight stands at which place.
+Nothing here knows the name of a gate. Any formula ``y[...] = sum(x[...] * w[...], ...)`` has both views: the indices,
+affine in the axes, say which weight stands at which place. A part of the sums may be cut out by a second line, as a
+transposed convolution cuts off its padding.
 """
 
 from __future__ import annotations
@@ -34,9 +35,10 @@ Array = numpy.ndarray
 
 @dataclass(frozen=True)
 class _Product:
-    """The one statement of a formula, with its operands told apart."""
+    """The sum of products of a formula, with its operands told apart, and the line that cuts a part out of it."""
 
     statement: Statement
+    cut: Statement | None
     application: Application
     x: Access
     w: Access
@@ -54,7 +56,7 @@ class _Product:
             except KeyError:
                 continue  # refused below, if an axis has it
         wanted = set(axes)
-        for axis in self.statement.axes:
+        for axis in (*self.statement.axes, *(self.cut.axes if self.cut else ())):
             if axis.name not in wanted:
                 continue
             unknown = sorted(set(axis.extent.names()) - set(known))
@@ -67,6 +69,28 @@ class _Product:
                 )
             known[axis.name] = axis.extent.value(known)
         return known
+
+    def summed(self, sizes: Mapping[str, int], skip: int) -> tuple[int, ...]:
+        """Extents of what the sum of products writes, less the leading ones."""
+        tensor = self.statement.write.tensor
+        extents = (self.application.sizes[f"{tensor}.{d}"] for d in range(skip, len(self.statement.write.index)))
+        return tuple(extent_value(extent, sizes) for extent in extents)
+
+    def kept(self, sizes: Mapping[str, int], shape: tuple[int, ...], skip: int) -> Array:
+        """Where each summed element stands in the result, of ``shape``, or -1 where it is cut off."""
+        summed = self.summed(sizes, skip)
+        if self.cut is None:
+            return numpy.arange(math.prod(summed))
+        first = _plain(self.cut.write, 0) if skip else None
+        axes = [axis.name for axis in self.cut.axes if axis.name != first]
+        known = self.extents(sizes, axes)
+        grid, points = _grid(axes, known), tuple(known[name] for name in axes)
+        (read,) = (access for _, access in self.cut.reads)
+        source, inside = _positions(Access(read.tensor, read.index[skip:]), summed, grid, points)
+        target, _ = _positions(Access(self.cut.write.tensor, self.cut.write.index[skip:]), shape, grid, points)
+        found = numpy.full(math.prod(summed), -1)
+        found[source[inside]] = target[inside]
+        return found
 
 
 def _product(node: Any, view: str) -> _Product:
@@ -93,14 +117,15 @@ def _product(node: Any, view: str) -> _Product:
     leading = [_plain(access, 0) for access in (first, statement.write)]
     axis = leading[0] if leading[0] == leading[1] and leading[0] not in second.axes() else ""
     image, weight = by_name[first.tensor], by_name[second.tensor]
-    return _Product(statement, application, first, second, image, weight, node, axis or "")
+    cut = application.formula.statements[1] if len(application.formula.statements) > 1 else None
+    return _Product(statement, cut, application, first, second, image, weight, node, axis or "")
 
 
 def _factors(formula: Formula) -> tuple[Access, Access] | None:
     """Return the reads of ``x`` and ``w``, if the formula is one sum of their products."""
-    if len(formula.statements) != 1:
+    statement, *further = formula.statements
+    if len(further) > 1 or not all(_cuts(item, statement.write.tensor) for item in further):
         return None
-    (statement,) = formula.statements
     reads, body = dict(statement.reads), statement.body
     if statement.operator not in ("set", "sum") or statement.accumulate or statement.lets or len(reads) != 2:
         return None
@@ -117,6 +142,18 @@ def _factors(formula: Formula) -> tuple[Access, Access] | None:
         return None
     # the intervals of a formula that was declared say where a read is inside its tensor; others are derived ones
     return (first, second) if all(isinstance(guard, Interval) for guard in statement.guards) else None
+
+
+def _cuts(statement: Statement, tensor: str) -> bool:
+    """Whether a statement only cuts a part out of a tensor."""
+    accesses = [access for _, access in statement.reads]
+    return (
+        [access.tensor for access in accesses] == [tensor]
+        and statement.operator == "set"
+        and isinstance(statement.body, Symbol)
+        and not (statement.lets or statement.accumulate or statement.write.flat or accesses[0].flat)
+        and all(isinstance(item, Affine) for item in (*accesses[0].index, *statement.write.index))
+    )
 
 
 def _plain(access: Access, dimension: int) -> str | None:
@@ -275,7 +312,7 @@ def toeplitz(conv: Node) -> Toeplitz:
     keep = numpy.ones(points, dtype=bool)
     found = []
     for access, shape, first in (
-        (statement.write, output_shape, skip),
+        (statement.write, product.summed({}, skip), skip),
         (product.x, input_shape, skip),
         (product.w, weight_shape, 0),
     ):
@@ -283,6 +320,8 @@ def toeplitz(conv: Node) -> Toeplitz:
         keep = keep & inside
         found.append(position)
     rows, columns, elements = (position[keep] for position in found)
+    rows = product.kept({}, output_shape, skip)[rows]
+    columns, elements, rows = columns[rows >= 0], elements[rows >= 0], rows[rows >= 0]
     order = numpy.lexsort((elements, columns, rows))
     return Toeplitz(rows[order], columns[order], elements[order], output_shape, input_shape, weight_shape)
 
@@ -341,9 +380,12 @@ class Patches:
         values = (self.patch_matrix(x) @ self.filter_matrix(weight)).reshape(points)
         grid = _grid(axes, known)
         shape = tuple(extent_value(extent, sizes) for extent in product.result.shape)
-        position, keep = _positions(product.statement.write, shape, grid, points)
-        total = numpy.bincount(position[keep], values[keep], minlength=math.prod(shape))
-        return total.reshape(shape)
+        summed = product.summed(sizes, 0)
+        position, keep = _positions(product.statement.write, summed, grid, points)
+        total = numpy.bincount(position[keep], values[keep], minlength=math.prod(summed))
+        place, result = product.kept(sizes, shape, 0), numpy.zeros(math.prod(shape))
+        result[place[place >= 0]] = total[place >= 0]
+        return result.reshape(shape)
 
     def _gather(self, access: Access, array: Array, axes: tuple[str, ...], sizes: Mapping[str, int]) -> Array:
         known = self._product.extents(sizes, axes)

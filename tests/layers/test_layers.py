@@ -179,7 +179,7 @@ def test_a_transposed_convolution_is_the_transpose_of_the_convolution():
     x = graphc.input("x", ("N", 3, 8, 7))
     conv = graphc.conv2d(x, weight, stride=(2, 3), padding=1)
     back = L.transposed_conv2d(
-        graphc.input("y", conv.shape), 3, (3, 2), stride=(2, 3), padding=1, output_padding=(1, 2), bias=False,
+        graphc.input("y", conv.shape), 3, (3, 2), stride=(2, 3), padding=1, output_padding=(1, 1), bias=False,
         name="t", weight=weight,
     )  # fmt: skip
     assert back.shape == x.shape

@@ -43,6 +43,11 @@ CASES = {
     "causal": lambda: gate("causal_conv1d", ("N", 3, 9), (2, 3, 2), dilation=2),
     "depthwise gate": lambda: gate("depthwise_conv2d", ("N", 3, 5, 6), (3, 2, 3, 2), padding=1, stride=2),
     "local gate": lambda: gate("locally_connected2d", ("N", 3, 5, 5), (3, 3, 2, 3, 3, 3), padding=1, stride=2),
+    "transposed": lambda: gate("transposed_conv2d", ("N", 3, 4, 3), (3, 2, 3, 2), stride=(2, 3), padding=1),
+    "transposed whole": lambda: gate("transposed_conv2d", ("N", 3, 4, 3), (3, 2, 3, 2), dilation=2),
+    "transposed more": lambda: gate(
+        "transposed_conv2d", ("N", 2, 3, 4), (2, 2, 3, 3), stride=3, padding=(1, 2), output_padding=2
+    ),
     "layer": lambda: graphc.layers.dense(graphc.input("x", ("N", 4)), 3, bias=False, name="y", weight=WEIGHT),
     "no examples": lambda: LOCAL(graphc.input("x", (5, 6)), graphc.parameter("w", (3, 4, 3, 3))),
     "spread": lambda: SPREAD(graphc.input("x", ("N", 3, 5)), graphc.parameter("w", (3, 2, 3))),
@@ -147,8 +152,9 @@ def test_the_pattern_is_printed_and_a_wide_one_described():
             ["'c'", "bias", "sum of products"],
         ),
         (lambda: graphc.max_pool2d(graphc.input("x", ("N", 1, 4, 4)), 2), ["max_pool2d", "sum of products"]),
+        (lambda: gate("masked_conv2d", ("N", 1, 5, 5), (2, 1, 3, 3)), ["masked_conv2d", "sum of products"]),
     ],
-    ids=["number", "input", "relu", "layer", "pool"],
+    ids=["number", "input", "relu", "layer", "pool", "masked"],
 )
 def test_what_has_no_such_view_is_refused(view, make, words):
     with pytest.raises(graphc.GraphcError) as error:

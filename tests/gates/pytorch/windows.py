@@ -131,10 +131,11 @@ EQUAL = numpy.array([1.0, 1.0, 2.0, 0.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 0.0, 2.0,
 
 WINDOWS = {
     "adaptive_average_pool2d": Row(
-        functional.adaptive_avg_pool2d, cases((2, 2, 7, 5), size=[1, 2, 3, (3, 2), (7, 5), (4, 1)])
+        lambda x, size=1: functional.adaptive_avg_pool2d(x, size),
+        cases((2, 2, 7, 5), size=[1, 2, 3, (3, 2), (7, 5), (4, 1)]),
     ),
     "adaptive_max_pool2d": Row(
-        functional.adaptive_max_pool2d,
+        lambda x, size=1: functional.adaptive_max_pool2d(x, size),
         [*cases((2, 2, 7, 5), size=[1, 2, 3, (3, 2), (7, 5)]), at(EQUAL, size=2), at(EQUAL, size=3)],
     ),
     "average_pool2d": Row(
