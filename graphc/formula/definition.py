@@ -80,10 +80,10 @@ class Definition:
         written = {_tensor(line.target) for line in lines}
         found: dict[str, None] = {}
         for line in lines:
-            indexed = any(other.index is not None for other in lines) or _has_subscript(line.value)
+            indexed = any(other.indices is not None for other in lines) or _has_subscript(line.value)
             # axes on the left may be numbers on the right, and a data-dependent index there is an input
-            axes = {n.id for e in line.index or () for n in ast.walk(e) if isinstance(n, ast.Name)}
-            targets = [name for e in line.index or () for name in _tensor_names(e, True) if _has_subscript(e)]
+            axes = {n.id for e in line.indices or () for n in ast.walk(e) if isinstance(n, ast.Name)}
+            targets = [name for e in line.indices or () for name in _tensor_names(e, True) if _has_subscript(e)]
             axes -= set(targets)
             for name in (*targets, *_tensor_names(line.value, indexed)):
                 if name not in written and name not in attributes and name not in axes:
@@ -197,7 +197,7 @@ class _Binder:
         self.extents: dict[str, Expression] = {}
         self.statements: list[Statement] = []
         self.lines = parse_lines(definition.text)
-        self.indexed = any(line.index is not None or _has_subscript(line.value) for line in self.lines)
+        self.indexed = any(line.indices is not None or _has_subscript(line.value) for line in self.lines)
         self.tensors = set(inputs) | {_tensor(line.target) for line in self.lines}
         self.integers = set(definition.integers)
         self.line_extents: dict[str, Affine] = {}  # axes that the line at hand indexes a tensor with

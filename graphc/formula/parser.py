@@ -235,7 +235,7 @@ class Line(NamedTuple):
     """One line of a formula: ``target[index] = value``, or ``+=`` where it adds."""
 
     target: str
-    index: list[ast.expr] | None
+    indices: list[ast.expr] | None
     value: ast.expr
     text: str
     adds: bool

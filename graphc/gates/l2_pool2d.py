@@ -10,10 +10,18 @@ Derivative: ``x/y`` times the upstream gradient, added up where windows overlap;
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from graphc.graph import Gate, Node, Sample
+from graphc.graph import Gate, Node, Sample, Shape
+from graphc.graph.attributes import check_positive
 from graphc.graph.window import pool_rule, pooling
+
+
+def _prepare(shapes: tuple[Shape, ...], attributes: dict[str, Any]) -> Mapping[str, Any]:
+    check_positive(attributes, "epsilon")
+    return pooling("l2_pool2d", 2)(shapes, attributes)
+
 
 GATE = Gate(
     "l2_pool2d",
@@ -21,7 +29,7 @@ GATE = Gate(
     ("x",),
     symbol="L2 pool",
     attributes={"size": 2, "stride": None, "padding": 0, "epsilon": 1e-12},
-    prepare=pooling("l2_pool2d", 2),
+    prepare=_prepare,
     samples=(
         Sample(((2, 3, 4, 6),), values=(([[[[3.0, -4.0], [0.0, 12.0]]]],), [[[[13.0]]]]), source="By hand"),
         Sample(((1, 2, 5, 5),), {"size": 3, "stride": 1}),
@@ -55,7 +63,8 @@ def l2_pool2d(x: Any, size: Any = 2, stride: Any = None, padding: Any = 0, epsil
     Raises
     ------
     ShapeError
-        If the rank does not fit, the window is larger than the image, or the padding reaches a whole window.
+        If the rank does not fit, the window is larger than the image, the padding reaches a whole window, or
+        epsilon is not positive.
 
     Notes
     -----

@@ -470,7 +470,7 @@ def _written_ranks(definition: Definition, operands: tuple[str, ...]) -> dict[st
     """Ranks that the text shows: indices of reads, and dimensions named in ``size(x, d)``."""
     ranks = dict.fromkeys(operands, 0)
     lines = parse_lines(definition.text)
-    for tree in [e for line in lines for e in (line.value, *(line.index or ()))]:
+    for tree in [e for line in lines for e in (line.value, *(line.indices or ()))]:
         for item in ast.walk(tree):
             match item:
                 case ast.Subscript(value=ast.Name(id=tensor)) if tensor in ranks:

@@ -342,10 +342,9 @@ def _store(
     operator, target = statement.operator, tensors[statement.write.tensor]
     names = [axis.name for axis in statement.axes]
     # a guard may hold back what would leave the tensor: then points are stored one by one
+    stops = {name: stop for name, (_, stop) in zip(names, ranges, strict=True)}
     fits = all(
-        not isinstance(item, Affine)
-        or item.plain() not in names
-        or ranges[names.index(item.plain() or "")][1] <= extent
+        not isinstance(item, Affine) or stops.get(item.plain() or "", 0) <= extent
         for item, extent in zip(statement.write.index, target.shape, strict=False)
     )
     if statement.race_free() and not statement.write.flat and fits:

@@ -76,7 +76,9 @@ def _size_forms(
                 axis_sizes.setdefault(item.plain() or "", []).append(own_size)
     for axis in statement.axes:  # an axis runs over the extent of a tensor that it indexes plainly
         name = axis.extent.plain()
-        for size, form in axis_sizes.get(axis.name, ()) if name is not None else ():
+        if name is None:
+            continue
+        for size, form in axis_sizes.get(axis.name, ()):
             if sizes.get(size) == sizes.get(name):  # a tensor that is written in parts is longer than the axis
                 forms[name] = form
                 break

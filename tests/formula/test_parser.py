@@ -202,7 +202,7 @@ def test_what_is_not_text_is_refused(value: object) -> None:
 def test_lines_are_split_into_target_index_and_text() -> None:
     lines = parse_lines("z[n] = logsumexp(x[n,c], c)\n\n# a remark\nloss = mean(z[n], n)\nflat(y)[e] = flat(x)[e]")
     assert [line.target for line in lines] == ["z", "loss", "flat(y)"]
-    assert [None if line.index is None else len(line.index) for line in lines] == [1, None, 1]
+    assert [None if line.indices is None else len(line.indices) for line in lines] == [1, None, 1]
 
 
 @pytest.mark.parametrize(
