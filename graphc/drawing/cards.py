@@ -17,7 +17,7 @@ from graphc.drawing.rows import CHANNEL, place_in_rows
 from graphc.drawing.scene import Box, Command, Group, Item, Path, Scene, moved, numbers_of, rounded
 from graphc.drawing.theme import Theme
 from graphc.errors import DrawingError
-from graphc.graph.node import topological
+from graphc.graph.mode import chooses, in_training, operands_in_training
 
 __all__ = ["Card", "Cards", "cards_scene", "read_cards"]
 
@@ -97,7 +97,7 @@ def _leaf_only(nodes: Sequence[Any]) -> dict[int, set[Any]]:
     for node in nodes:
         if node.kind in ("parameter", "state"):
             made[node.id] = {node}
-        elif node.kind == "constant":
+        elif node.kind in ("constant", "mode"):
             made[node.id] = set()
         elif node.operands and all(operand.id in made for operand in node.operands):
             made[node.id] = set().union(*(made[operand.id] for operand in node.operands))
@@ -109,7 +109,7 @@ def _grouped(nodes: Sequence[Any]) -> tuple[list[_Layer], dict[int, int]]:
     made = _leaf_only(nodes)
     readers: dict[int, int] = {}
     for node in nodes:
-        for operand in node.operands:
+        for operand in operands_in_training(node):
             readers[operand.id] = readers.get(operand.id, 0) + 1
     layers: list[_Layer] = []
     home: dict[int, int] = {}
@@ -124,7 +124,11 @@ def _grouped(nodes: Sequence[Any]) -> tuple[list[_Layer], dict[int, int]]:
             continue  # drawn on the card of the gate that uses it
         mine = [p for o in node.operands for p in made.get(o.id, ()) if p.kind in ("parameter", "state")]
         mine.sort(key=lambda p: p.id)
-        fed = [o for o in node.operands if o.id in home]
+        fed = [o for o in operands_in_training(node) if o.id in home]
+        if chooses(node) and fed:  # one thing in training, another in use: the card of what is trained
+            home[node.id] = home[fed[0].id]
+            layers[home[node.id]].nodes.append(node)
+            continue
         before = layers[home[fed[0].id]] if len({home[o.id] for o in fed}) == 1 else None
         alone = before is not None and len(fed) == 1 and readers[fed[0].id] == 1 and before.nodes[-1] is fed[0]
         if not node.operands:
@@ -163,7 +167,7 @@ def read_cards(root: Any, run: Any = None, *, digits: int = 4) -> Cards:
     run : Run, optional
         Adds the root's value and, on each card, the largest magnitude of the gradient there.
     """
-    nodes = topological([root])
+    nodes = in_training(root)
     layers, home = _grouped(nodes)
     cards: list[Card] = []
     total = sum(_count(p) for p in nodes if p.kind == "parameter")
@@ -171,7 +175,7 @@ def read_cards(root: Any, run: Any = None, *, digits: int = 4) -> Cards:
         last = layer.nodes[-1]
         weights = [p for p in layer.parameters if p.kind == "parameter"]
         counted = sum(_count(p) for p in weights)
-        gates = " · ".join(dict.fromkeys(n.gate for n in layer.nodes if n.gate)) or last.kind
+        gates = " · ".join(dict.fromkeys(n.gate for n in layer.nodes if n.gate and not chooses(n))) or last.kind
         tint = 0 if not last.operands else 3 if last is root else 1 if weights else 2
         shape = shape_text(last.shape)
         cards.append(
@@ -189,7 +193,7 @@ def read_cards(root: Any, run: Any = None, *, digits: int = 4) -> Cards:
         )
     links: dict[tuple[int, int], None] = {}
     for node in nodes:
-        for operand in node.operands:
+        for operand in operands_in_training(node):
             if node.id in home and operand.id in home and home[node.id] != home[operand.id]:
                 links[home[operand.id], home[node.id]] = None
     said = [f"Network with {len(cards)} layers and {total:,} parameters."]

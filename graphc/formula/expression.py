@@ -329,6 +329,14 @@ def _latex_name(name: str) -> str:
     return f"{stem}_{{{digits}}}" if digits and stem else (stem or digits)
 
 
+def _latex_precedence(expression: Expression) -> int:
+    """Precedence as LaTeX: a select is a sum of terms with Iverson brackets, or one such product."""
+    if isinstance(expression, Call) and expression.function == "select":
+        branches = [value for value in expression.operands[1:] if value != ZERO]
+        return (100 if branches in ([], [ONE]) else 20) if len(branches) < 2 else 10
+    return _precedence(expression)
+
+
 def to_latex(expression: Expression, names: Mapping[str, str] | None = None) -> str:
     """Write an expression as LaTeX, as a lecturer would; ``names`` gives LaTeX for symbols."""
     names = names or {}
@@ -345,7 +353,7 @@ def to_latex(expression: Expression, names: Mapping[str, str] | None = None) -> 
     texts = [to_latex(o, names) for o in operands]
     if row.precedence < 100 and row.name not in ("div", "floordiv"):
         for k, operand in enumerate(operands):
-            inner = _precedence(operand)
+            inner = _latex_precedence(operand)
             fraction = isinstance(operand, Call) and operand.function == "div"
             if row.name == "pow" and k == 1:
                 continue  # an exponent needs no brackets
@@ -365,10 +373,11 @@ def to_latex(expression: Expression, names: Mapping[str, str] | None = None) -> 
     if row.name == "select":
         # Iverson brackets: [condition] is 1 where it holds and 0 elsewhere; a factor 1 is not written
         holds, fails = rf"\left[{texts[0]}\right]", rf"\left[\neg\left({texts[0]}\right)\right]"
-        terms = [
-            bracket if value == ONE else rf"{text} \, {bracket}"
-            for value, text, bracket in zip(operands[1:], texts[1:], (holds, fails), strict=True)
-            if value != ZERO
-        ]
+        terms = []
+        for value, text, bracket in zip(operands[1:], texts[1:], (holds, fails), strict=True):
+            if _latex_precedence(value) < 20:
+                text = rf"\left({text}\right)"
+            if value != ZERO:
+                terms.append(bracket if value == ONE else rf"{text} \, {bracket}")
         return " + ".join(terms) or "0"
     return row.latex.format(*texts)

@@ -23,6 +23,8 @@ def _prepare(shapes: tuple[Shape, ...], attributes: dict[str, Any]) -> Mapping[s
     x, w = shapes
     if not isinstance(w[1], int):
         raise ShapeError(f"the filters of a channel must be counted by a number, found {w[1]}")
+    if w[0] != x[1]:
+        raise ShapeError(f"w has filters for {w[0]} channels, the images have {x[1]}")
     return window_attributes(attributes, x[2:], w[2:])
 
 

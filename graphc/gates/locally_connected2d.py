@@ -15,13 +15,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from graphc.graph import Definition, Gate, Node, Sample, Shape
+from graphc.graph import Definition, Gate, Node, Sample, Shape, ShapeError
 from graphc.graph.window import check_ranks, slide, window_attributes, window_definition
 
 
 def _prepare(shapes: tuple[Shape, ...], attributes: dict[str, Any]) -> Mapping[str, Any]:
     check_ranks("locally_connected2d", 2, shapes, "(H', W', K, C, R, S)")
-    return window_attributes(attributes, shapes[0][2:], shapes[1][4:])
+    (_, _, height, width), (*places, _, _, rows, columns) = shapes
+    found = window_attributes(attributes, (height, width), (rows, columns))
+    wanted = [
+        (extent + found[f"pad_{letter}"] - size) // found[f"stride_{letter}"] + 1
+        for letter, extent, size in (("h", height, rows), ("w", width, columns))
+    ]
+    if wanted != places:
+        raise ShapeError(
+            f"w has filters for {places[0]} x {places[1]} places, the result has {wanted[0]} x {wanted[1]}"
+        )
+    return found
 
 
 def _definition(shapes: tuple[Shape, ...], attributes: Mapping[str, Any]) -> Definition:

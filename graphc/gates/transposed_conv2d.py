@@ -30,13 +30,10 @@ def _prepare(shapes: tuple[Shape, ...], attributes: dict[str, Any]) -> Mapping[s
 
 def _definition(shapes: tuple[Shape, ...], attributes: Mapping[str, Any]) -> Definition:
     copies = "[n,k,stride_h*i + dilation_h*r,stride_w*j + dilation_w*s] += sum(x[n,c,i,j] * w[c,k,r,s], c)"
-    whole, kept = [], []
-    for d, letter, before in ((2, "h", attributes["top"]), (3, "w", attributes["left"])):
-        reach = f"(size(x,{d}) - 1)*stride_{letter} + dilation_{letter}*(size(w,{d}) - 1) + 1"
-        kept.append(f"{reach} - {2 * before} + more_{letter}")
-        whole.append(reach if before else kept[-1])
+    whole = [f"(size(x,{d}) - 1)*stride_{e} + dilation_{e}*(size(w,{d}) - 1) + 1" for d, e in ((2, "h"), (3, "w"))]
+    kept = [f"{whole[0]} - 2*top + more_h", f"{whole[1]} - 2*left + more_w"]
     if not attributes["top"] and not attributes["left"]:
-        return Definition("y" + copies, extents={"y.2": whole[0], "y.3": whole[1]})
+        return Definition("y" + copies, extents={"y.2": kept[0], "y.3": kept[1]})
     text = f"t{copies}\ny[n,k,p,q] = t[n,k,p + top,q + left]"  # without the padding
     return Definition(text, {"t": 0}, {"t.2": whole[0], "t.3": whole[1], "p": kept[0], "q": kept[1]})
 

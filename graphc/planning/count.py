@@ -15,7 +15,8 @@ from graphc.errors import GraphcError, did_you_mean
 from graphc.formula.expression import Call, Expression, Symbol
 from graphc.formula.size import Extent, Size
 from graphc.formula.statement import Affine, Index, Statement
-from graphc.graph.node import Application, Node, topological
+from graphc.graph.mode import chooses, in_training
+from graphc.graph.node import Application, Node
 from graphc.graph.shapes import Shape, shape_text
 from graphc.planning.plan import item_bytes
 
@@ -182,7 +183,7 @@ def count(node: Node, **sizes: int) -> Count:
     """
     if not isinstance(node, Node):
         raise GraphcError(f"count needs a node, found {type(node).__name__}")
-    nodes = _in_training(node)
+    nodes = in_training(node)
     names = {n for item in nodes for extent in item.shape if isinstance(extent, Size) for n in extent.names()}
     for name, value in sizes.items():
         if name not in names:
@@ -264,7 +265,7 @@ class _Counter:
         work = [
             self._work(statement, application)
             for application in row.applications.values()
-            if not _chooses(application)
+            if not chooses(application.outputs[0])
             for statement in application.formula.statements
         ]
         main = max(nodes, key=lambda n: any(o.kind == "parameter" and len(o.shape) > 1 for o in n.operands))
@@ -349,21 +350,6 @@ def _elements_number(parameter: Node) -> int:
         assert isinstance(extent, int)  # declared so: parameters are stored between calls
         total *= extent
     return total
-
-
-def _in_training(root: Node) -> list[Node]:
-    """Nodes of the forward pass, operands first, without those that are only computed in use."""
-    order, needed = topological([root]), {root.id}
-    for node in reversed(order):
-        if node.id in needed:
-            operands = node.operands[:2] if _chooses(node.application) else node.operands
-            needed |= {operand.id for operand in operands}
-    return [node for node in order if node.id in needed]
-
-
-def _chooses(application: Application | None) -> bool:
-    """Whether a node chooses between training and use, which costs nothing once a step is compiled."""
-    return application is not None and any(operand.kind == "mode" for operand in application.operands[:1])
 
 
 def _parameter_formula(row: _Row) -> str:

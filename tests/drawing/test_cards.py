@@ -81,3 +81,12 @@ def test_cards_in_every_format(tmp_path: Any) -> None:
     assert "48,120" in drawing.text()
     assert "conv1" in drawing.dot()
     assert drawing.pdf().startswith(b"%PDF")
+
+
+def test_a_layer_that_differs_in_use_is_the_card_of_what_is_trained() -> None:
+    x = graphc.input("x", ("N", 4, 8, 8))
+    h = graphc.relu(graphc.layers.batch_norm(x, name="norm"))
+    cards = cards_of(graphc.layers.dropout(h, name="drop"))
+    assert [card.name for card in cards.cards] == ["x", "norm", "drop"]
+    assert [card.gates for card in cards.cards] == ["input", "batch_norm · relu", "dropout"]
+    assert cards.links == ((0, 1), (1, 2))

@@ -9,8 +9,10 @@ import pytest
 from graphc.formula import latex
 from graphc.formula.adjoint import adjoint
 from graphc.formula.definition import Definition, bind
+from graphc.formula.expression import to_latex
 from graphc.formula.gather import gather
 from graphc.formula.latex import definition_latex, formula_latex, statement_latex
+from graphc.formula.parser import parse_expression
 from graphc.formula.statement import Formula
 
 
@@ -75,3 +77,19 @@ def test_a_formula_without_indices_is_shown_as_it_was_written_and_not_in_its_sta
 def test_the_example_of_the_module_prints_what_it_says() -> None:
     assert doctest.testmod(latex).attempted > 0
     assert doctest.testmod(latex).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "latex"),
+    [
+        ("d*(1 if c > 0 else s)", r"d \, \left(\left[c > 0\right] + s \, \left[\neg\left(c > 0\right)\right]\right)"),
+        (
+            "d - (a if c > 0 else b)",
+            r"d - \left(a \, \left[c > 0\right] + b \, \left[\neg\left(c > 0\right)\right]\right)",
+        ),
+        ("a + b if c > 0 else 0", r"\left(a + b\right) \, \left[c > 0\right]"),
+        ("-(1 if c > 0 else 0)", r"-\left[c > 0\right]"),
+    ],
+)
+def test_a_choice_among_other_terms_keeps_its_brackets(text: str, latex: str) -> None:
+    assert to_latex(parse_expression(text)) == latex
