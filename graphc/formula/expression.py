@@ -329,9 +329,15 @@ def _latex_name(name: str) -> str:
     return f"{stem}_{{{digits}}}" if digits and stem else (stem or digits)
 
 
+def _infinite(value: Expression) -> bool:
+    return isinstance(value, Number) and isinstance(value.value, float) and math.isinf(value.value)
+
+
 def _latex_precedence(expression: Expression) -> int:
     """Precedence as LaTeX: a select is a sum of terms with Iverson brackets, or one such product."""
     if isinstance(expression, Call) and expression.function == "select":
+        if any(_infinite(value) for value in expression.operands[1:]):
+            return 0
         branches = [value for value in expression.operands[1:] if value != ZERO]
         return (100 if branches in ([], [ONE]) else 20) if len(branches) < 2 else 10
     return _precedence(expression)
@@ -372,6 +378,8 @@ def to_latex(expression: Expression, names: Mapping[str, str] | None = None) -> 
         return rf"{texts[0]} \cdot {texts[1]}"
     if row.name == "select":
         # Iverson brackets: [condition] is 1 where it holds and 0 elsewhere; a factor 1 is not written
+        if any(map(_infinite, operands[1:])):  # 0 times infinity is no number: in words
+            return rf"{texts[1]} \text{{ if }} {texts[0]} \text{{ else }} {texts[2]}"
         holds, fails = rf"\left[{texts[0]}\right]", rf"\left[\neg\left({texts[0]}\right)\right]"
         terms = []
         for value, text, bracket in zip(operands[1:], texts[1:], (holds, fails), strict=True):

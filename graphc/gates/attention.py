@@ -17,20 +17,17 @@ from graphc.graph import Definition, Gate, Node, Sample, Shape, ShapeError, shap
 
 def _prepare(shapes: tuple[Shape, ...], attributes: dict[str, Any]) -> Mapping[str, Any]:
     query, key, value, *mask = shapes
-    found = ", ".join(shape_text(shape) for shape in shapes)
     if not 2 <= len(query) <= 4 or not len(query) == len(key) == len(value):
-        raise ShapeError(
-            f"attention needs operands of one rank, 2 to 4: (..., T, D), (..., S, D), (..., S, E), found {found}"
-        )
+        found = ", ".join(map(shape_text, shapes))
+        raise ShapeError(f"attention needs (..., T, D), (..., S, D), (..., S, E) of one rank, 2 to 4, found {found}")
     full = (*query[:-1], key[-2])
-    if mask and (
-        len(mask[0]) > len(full) or any(m not in (1, f) for m, f in zip(mask[0][::-1], full[::-1], strict=False))
-    ):
+    fits = [m in (1, f) for m, f in zip(mask[0][::-1], full[::-1], strict=False)] if mask else []
+    if mask and (len(mask[0]) > len(full) or not all(fits)):
         raise ShapeError(f"the mask {shape_text(mask[0])} does not broadcast to the scores {shape_text(full)}")
     return attributes
 
 
-def _lines(shapes: tuple[Shape, ...], attributes: Mapping[str, Any], shift: bool) -> Definition:
+def _definition(shapes: tuple[Shape, ...], attributes: Mapping[str, Any]) -> Definition:
     leading = "nh"[: len(shapes[0]) - 2]
 
     def at(tensor: str, axes: str) -> str:
@@ -44,13 +41,10 @@ def _lines(shapes: tuple[Shape, ...], attributes: Mapping[str, Any], shift: bool
         score += f" + mask[{','.join(index)}]" if index else " + mask"
     if attributes["causal"]:
         score = f"{score} if j <= i else -inf"
-    # `//` has derivative 0: what is taken out of the exponent, so that it cannot overflow, has none either
-    top = f"{at('top', 'i')} = max({at('score', 'ij')}, j)"
     lines = (
         f"{at('product', 'ij')} = sum({at('query', 'id')}*{at('key', 'jd')}, d)",
         f"{at('score', 'ij')} = {score}",
-        *([top] if shift else []),
-        f"{at('weight', 'ij')} = exp({at('score', 'ij')}{' - ' + at('top', 'i') + '//1' if shift else ''})",
+        f"{at('weight', 'ij')} = exp({at('score', 'ij')})",
         f"{at('total', 'i')} = sum({at('weight', 'ij')}, j)",
         f"{at('mixed', 'ie')} = sum({at('weight', 'ij')}*{at('value', 'je')}, j)",
         f"{at('y', 'ie')} = {at('mixed', 'ie')}/{at('total', 'i')}",
@@ -58,12 +52,13 @@ def _lines(shapes: tuple[Shape, ...], attributes: Mapping[str, Any], shift: bool
     return Definition("\n".join(lines))
 
 
-def _definition(shapes: tuple[Shape, ...], attributes: Mapping[str, Any]) -> Definition:
-    return _lines(shapes, attributes, shift=False)
-
-
 def _stable(shapes: tuple[Shape, ...], attributes: Mapping[str, Any]) -> Definition:
-    return _lines(shapes, attributes, shift=True)
+    product, line, *rest = _definition(shapes, attributes).text.splitlines()
+    score = line.partition(" = ")[0]
+    top = score.replace("score", "top").replace(",j]", "]").replace("[i,j]", "[i]")
+    # `//` has derivative 0: what is taken out of the exponent, so that it cannot overflow, has none either
+    rest = [text.replace(f"exp({score})", f"exp({score} - {top}//1)") for text in rest]
+    return Definition("\n".join((product, line, f"{top} = max({score}, j)", *rest)))
 
 
 GATE = Gate(

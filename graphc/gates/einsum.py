@@ -11,51 +11,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from graphc.graph import Definition, Gate, Node, Sample, Shape, ShapeError
+from graphc.graph import Definition, Gate, Node, Sample, Shape
 from graphc.graph.axes import indexed
-
-
-def _parse(subscripts: Any, ranks: tuple[int, ...]) -> tuple[list[str], str]:
-    """Letters of each operand and of the result."""
-    if not isinstance(subscripts, str):
-        raise ShapeError(f"subscripts are a text such as 'ij,jk->ik', found {subscripts!r:.60}")
-    text = "".join(subscripts.split())
-    if "." in text:
-        raise ShapeError(f"'...' is not part of subscripts here, found {subscripts!r}; give every axis a letter")
-    left, arrow, output = text.partition("->")
-    inputs = left.split(",")
-    letters_only = left.replace(",", "") + output
-    foreign = [c for c in letters_only if not (c.isascii() and c.isalpha())]
-    if foreign:
-        raise ShapeError(f"{foreign[0]!r} in the subscripts {subscripts!r} is not a letter")
-    if len(inputs) != len(ranks):
-        raise ShapeError(f"the subscripts {subscripts!r} are for {len(inputs)} operand(s), found {len(ranks)}")
-    for k, (letters, rank) in enumerate(zip(inputs, ranks, strict=True)):
-        if len(letters) != rank:
-            raise ShapeError(f"{letters!r} in {subscripts!r} names {len(letters)} axes, but operand {k} has {rank}")
-    if not arrow:
-        output = "".join(sorted(c for c in set(left) - {","} if left.count(c) == 1))
-    for letter in output:
-        if output.count(letter) > 1:
-            raise ShapeError(f"the letter {letter!r} is twice in the output of {subscripts!r}")
-        if letter not in left:
-            raise ShapeError(f"the letter {letter!r} in the output of {subscripts!r} is in no operand")
-    return inputs, output
+from graphc.graph.subscripts import read_subscripts, summed_line
 
 
 def _prepare(shapes: tuple[Shape, ...], attributes: dict[str, Any]) -> Mapping[str, Any]:
-    inputs, output = _parse(attributes["subscripts"], tuple(map(len, shapes)))
+    inputs, output = read_subscripts(attributes["subscripts"], tuple(map(len, shapes)))
     return {"subscripts": f"{','.join(inputs)}->{output}"}
 
 
-def _sum(target: str, kept: str, body: str, letters: str) -> str:
-    """One line: a product, summed over the letters that are not kept."""
-    summed = "".join(c for c in dict.fromkeys(letters) if c not in kept)
-    return f"{indexed(target, kept)} = " + (f"sum({body}, {', '.join(summed)})" if summed else body)
-
-
 def _definition(shapes: tuple[Shape, ...], attributes: Mapping[str, Any]) -> Definition:
-    inputs, output = _parse(attributes["subscripts"], tuple(map(len, shapes)))
+    inputs, output = read_subscripts(attributes["subscripts"], tuple(map(len, shapes)))
     terms = [(f"x{k}", letters) for k, letters in enumerate(inputs)]
     lines = []
     for k, (name, letters) in enumerate(terms if len(terms) > 1 else ()):
@@ -63,17 +30,17 @@ def _definition(shapes: tuple[Shape, ...], attributes: Mapping[str, Any]) -> Def
         needed = output + "".join(other for j, (_, other) in enumerate(terms) if j != k)
         kept = "".join(c for c in dict.fromkeys(letters) if c in needed)
         if any(c not in needed for c in letters):
-            lines.append(_sum(f"s{k}", kept, indexed(name, letters), letters))
+            lines.append(summed_line(f"s{k}", kept, indexed(name, letters), letters))
             terms[k] = f"s{k}", kept
     name, letters = terms[0]
     for k, (other, others) in enumerate(terms[1:-1], 1):
         needed = output + "".join(later for _, later in terms[k + 1 :])
         kept = "".join(c for c in dict.fromkeys(letters + others) if c in needed)
         body = f"{indexed(name, letters)} * {indexed(other, others)}"
-        lines.append(_sum(f"p{k}", kept, body, letters + others))
+        lines.append(summed_line(f"p{k}", kept, body, letters + others))
         name, letters = f"p{k}", kept
     body = " * ".join(indexed(*term) for term in ([(name, letters), *terms[-1:]] if len(terms) > 1 else terms))
-    lines.append(_sum("result", output, body, letters + (terms[-1][1] if len(terms) > 1 else "")))
+    lines.append(summed_line("result", output, body, letters + (terms[-1][1] if len(terms) > 1 else "")))
     return Definition("\n".join(lines))
 
 

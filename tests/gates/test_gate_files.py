@@ -13,7 +13,7 @@ import pytest
 import graphc.gates
 
 FILES = sorted(p for p in Path(graphc.gates.__file__).parent.glob("*.py") if p.name != "__init__.py")
-LIBRARY = {"__future__", "collections.abc", "math", "typing"}
+LIBRARY = {"__future__", "collections.abc", "itertools", "math", "typing"}
 #: ``graphc.graph`` itself, or one module of it.
 VOCABULARY = re.compile(r"graphc\.graph(\.\w+)?")
 MOST_CODE_LINES = 60

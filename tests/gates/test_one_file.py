@@ -146,5 +146,5 @@ def test_a_file_beside_the_others_is_found_by_a_fresh_process(tmp_path: Path) ->
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "gate contract: " in done.stdout
-    # shape, adjoint, second order and LaTeX for two samples, and ten tests for the gate as a whole
-    assert "18 passed" in done.stdout
+    # shape, adjoint, second order, stable form and LaTeX for two samples, and ten tests for the gate as a whole
+    assert "20 passed" in done.stdout
