@@ -95,8 +95,8 @@ def compile(
     dtype : str, default ``"float32"``
         Dtype of every float: ``"float32"`` or ``"float64"``.
     threads : int, optional
-        Threads of the matrix products, one by default: products of small networks lose more to waiting for each
-        other's cores than they gain.
+        Threads that share the work of a step; by default ``GRAPHC_THREADS``, or the processors at hand. A launch
+        too small to share is run by one. Results have the same bits at every run with the same number of threads.
     seed : int, default 0
         Of the initialisers.
     training : bool, default True
@@ -173,7 +173,7 @@ class Step:
         self.plan, leaves = _plan(outputs, gradient_nodes, updates, dtype, training)
         from graphc.kernels.cpu.program import Program
 
-        self.program: Program = Program(self.plan, check_numerics=check_numerics, threads=threads or 1)
+        self.program: Program = Program(self.plan, check_numerics=check_numerics, threads=threads)
         self._inputs = {n.label: (b, n) for b, n in leaves.items() if n.kind == "input"}
         if optimizer is not None:
             self._rate = self._inputs.pop(optimizer.learning_rate_node.label, None)

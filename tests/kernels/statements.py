@@ -64,7 +64,11 @@ def kernel(s: Statement, dtype: str, types: Mapping[str, str] | None = None) -> 
 
 
 def run(s: Statement, arrays: Mapping[str, numpy.ndarray], dtype: str, hints=None) -> numpy.ndarray:
-    """Run a statement as a compiled kernel on copies; the written tensor starts as given in ``arrays``."""
+    """Run a statement as a compiled kernel on copies; the written tensor starts as given in ``arrays``.
+
+    Threads, run one after the other and the last first, must leave what one alone leaves, but for the last bits: the
+    remainder of a vector loop may round a product and a sum apart that the loop rounds together.
+    """
     types = {t: str(a.dtype) for t, a in arrays.items() if a.dtype.kind == "i"}
     made = kernel(s, dtype, types)
     copies = [numpy.array(arrays[t], dtype=d, order="C") for t, d in made.dtypes]
@@ -73,10 +77,19 @@ def run(s: Statement, arrays: Mapping[str, numpy.ndarray], dtype: str, hints=Non
     extents = []
     for names, array in zip(extent_names(made), copies, strict=True):
         extents += [array.size] if names and names[0].endswith(".size") else list(array.shape)
-    arguments = numpy.array([*(a.ctypes.data for a in copies), *extents], numpy.int64)
     function = cache.function(cache.addresses([cache.Source(emit(made, hints), "a test")])[0])
-    function(arguments.ctypes.data)
-    return copies[0]
+    start = copies[0].copy()
+    results = []
+    for threads in (2, 3, 7, 1):
+        copies[0][...] = start
+        arguments = numpy.array([*(a.ctypes.data for a in copies), *extents], numpy.int64)
+        for thread in reversed(range(threads)):
+            function(arguments.ctypes.data, thread, threads)
+        results.append(copies[0].copy())
+    for shared in results[:-1]:
+        ulp = 4 * numpy.finfo(dtype).eps
+        numpy.testing.assert_allclose(shared, results[-1], rtol=ulp, atol=ulp)
+    return results[-1]
 
 
 x, y, w, g, v = (Symbol(n) for n in "xywgv")

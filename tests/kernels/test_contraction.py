@@ -20,7 +20,16 @@ def contract(dtype, a, b, y, arguments):
     assert len(values) == ARGUMENTS
     block = numpy.array([*values, gemm_address(dtype)], numpy.int64)
     source = cache.Source(emit_contraction(dtype), "a contraction")
-    cache.function(cache.addresses([source])[0])(block.ctypes.data)
+    kernel = cache.function(cache.addresses([source])[0])
+    start, results = y.copy(), []
+    for threads in (2, 3, 5, 1):  # the last thread first: no thread may need what another one made
+        y[...] = start
+        for thread in reversed(range(threads)):
+            kernel(block.ctypes.data, thread, threads)
+        results.append(y.copy())
+    for shared in results[:-1]:
+        scale = numpy.abs(numpy.nan_to_num(results[-1])).max(initial=1.0)
+        numpy.testing.assert_allclose(shared, results[-1], rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype] * scale)
 
 
 def strided(memory, offset, shape, strides):

@@ -75,8 +75,9 @@ def test_a_program_runs_its_plan(dtype):
     numpy.testing.assert_array_equal(program.array(7), program.array(2).reshape(2, 2))
 
 
-def test_threads_of_matrix_products_can_be_set():
-    program = filled(threads=2)
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_threads_share_a_step(threads):
+    program = filled(threads=threads)
     program.resize({"N": 300})
     program.bind(0, batch(300))
     program.run()
@@ -238,7 +239,7 @@ def test_source_and_report():
     program = filled()
     text = program.source()
     assert "# kernel 0 for matmul t" in text
-    assert text.count("def kernel(arguments):") == 3
+    assert text.count("def kernel(arguments, thread, threads):") == 3
     assert "log(v0)" in text
     before = program.report()
     assert "GFLOP/s" not in before

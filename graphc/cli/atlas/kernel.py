@@ -41,7 +41,7 @@ def _loops(kernel: Kernel, launches: list[Launch]) -> str:
     arguments = launches[0].arguments if launches else ()
     hints = {name: extent for name, extent in zip(names, arguments, strict=False) if isinstance(extent, int)}
     lines = emit(kernel, hints).rstrip().splitlines()
-    start = lines.index("def kernel(arguments):")
+    start = lines.index("def kernel(arguments, thread, threads):")
     formula = f"# {lines[0].strip(chr(34))}"
     constants = [line for line in lines[1:start] if line.startswith("c") and "= np." in line]
     return "\n".join([formula, *constants, *lines[start:]])

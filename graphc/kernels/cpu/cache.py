@@ -39,13 +39,13 @@ from graphc.formula.memo import cache_folder
 __all__ = ["Source", "addresses", "folder", "llvm_text", "module_text", "path_of"]
 
 #: Raised when the way machine code is made or stored changes.
-VERSION = 1
+VERSION = 2
 #: ``contract`` only: it changes no NaN or infinity, and the compensated sums contain no product.
 #: Reductions carry ``reassoc`` on their own additions (`graphc.kernels.cpu.scalar`).
 FASTMATH = frozenset({"contract"})
 #: What machine code may call: mathematics and block moves, nothing of Python.
 _LIBRARY = re.compile(
-    r"(sin|cos|erf|erfc|pow|fmod|fmax|fmin|exp|log|log1p|expm1|tanh|fma|floor|ceil|rint|trunc)f?|mem(set|cpy|move)"
+    r"(sin|cos|erf|erfc|pow|fmod|fmax|fmin|exp|log|log1p|expm1|tanh|fma|floor|ceil|rint|trunc)f?|mem(set|cpy|move)|sched_yield"
 )
 _MAGIC = b"graphc kernel"
 _SETTINGS = ("NUMBA_OPT", "NUMBA_LOOP_VECTORIZE", "NUMBA_SLP_VECTORIZE")
@@ -102,7 +102,7 @@ def _generator() -> str:
         *_host(),
         " ".join(sorted(FASTMATH)),
         *(f"{name}={os.environ.get(name, '')}" for name in _SETTINGS),
-        *((here / name).read_text(encoding="utf-8") for name in ("memory.py", "scalar.py")),
+        *((here / name).read_text(encoding="utf-8") for name in ("memory.py", "scalar.py", "vector.py")),
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -275,7 +275,7 @@ def _llvm(full: str, digest: str, path: Path) -> str:
             cpu_target.typing_context,
             cpu_target.target_context,
             module.kernel,
-            (types.CPointer(types.int64),),
+            (types.CPointer(types.int64), types.int64, types.int64),
             types.void,
             flags,
             {},
@@ -367,8 +367,8 @@ def _write_text(path: Path, full: str) -> None:
 def addresses(sources: Sequence[Source]) -> list[int]:
     """Return the address of each kernel, from this process, from disk, or newly compiled.
 
-    The address is of a C function ``int32 f(void **result, void **error, int64 *arguments)``; the first two
-    are scratch.
+    The address is of a C function ``int32 f(void **result, void **error, int64 *arguments, int64 thread, int64
+    threads)``; the first two are scratch.
 
     Raises
     ------
@@ -380,14 +380,16 @@ def addresses(sources: Sequence[Source]) -> list[int]:
 
 
 def function(address: int) -> Any:
-    """Return a Python callable for the kernel at an address: ``f(address of the int64 arguments)``."""
-    prototype = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+    """Return a Python callable for the kernel at an address: ``f(address of arguments, thread, threads)``."""
+    prototype = ctypes.CFUNCTYPE(
+        ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
+    )
     native = prototype(address)
     scratch = (ctypes.c_void_p * 2)()
     first, second = ctypes.addressof(scratch), ctypes.addressof(scratch) + ctypes.sizeof(ctypes.c_void_p)
 
-    def call(arguments: int) -> None:
-        native(first, second, arguments)
+    def call(arguments: int, thread: int = 0, threads: int = 1) -> None:
+        native(first, second, arguments, thread, threads)
 
     call.scratch = scratch  # pyright: ignore[reportFunctionMemberAccess]
     return call

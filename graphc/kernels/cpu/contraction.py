@@ -29,7 +29,7 @@ zero = np.{dtype}(0.0)
 one = np.{dtype}(1.0)
 
 
-def kernel(arguments):
+def kernel(arguments, thread, threads):
     a, b, y = arguments[0], arguments[1], arguments[2]
     m, n, k = arguments[3], arguments[4], arguments[5]
     row_a, column_a = arguments[6], arguments[7]
@@ -65,7 +65,26 @@ def kernel(arguments):
     leading_a = max(row_a, k) if plain_a else max(column_a, m)
     leading_b = max(row_b, n) if plain_b else max(column_b, k)
     rows = column_a == 1 and row_b == 1 and (column_b != 1 or n < 4)  # both run along k
-    for block in range(e0 * e1 * e2 * e3):
+    # threads share the outermost level that writes elements of its own, else rows, else columns
+    first_block, last_block = 0, e0 * e1 * e2 * e3
+    if threads > 1:
+        if y0 != 0 and e0 >= threads:
+            inner = e1 * e2 * e3
+            first_block, last_block = inner * (e0 * thread // threads), inner * (e0 * (thread + 1) // threads)
+        elif m >= n and m >= 2 * threads:
+            first, last = m * thread // threads, m * (thread + 1) // threads
+            a += {bytes} * first * row_a
+            y += {bytes} * first * row_y
+            m = last - first
+        elif n >= 2 * threads:
+            first, last = n * thread // threads, n * (thread + 1) // threads
+            b += {bytes} * first * column_b
+            y += {bytes} * first
+            n = last - first
+        elif thread > 0:
+            return
+    library = library and m > 1 and n > 1
+    for block in range(first_block, last_block):
         i3 = block % e3
         rest = block // e3
         i2 = rest % e2

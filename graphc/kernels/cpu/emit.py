@@ -90,6 +90,8 @@ class _Emitter:
         self.body = Body(self.out)
         self.normal = Normal(self.source)
         self.unrolled = False
+        self.owned = ""  # an axis over slices of the written tensor, where only these can be shared
+        self.parts: dict[str, tuple[str, str]] = {}  # limits of the loop that threads share
 
     # ---- order of loops ------------------------------------------------------------------------
 
@@ -396,8 +398,9 @@ class _Emitter:
         """Lower limit, upper limit and step of the loop ``level`` (1 is outermost)."""
         axis = self.loops[level - 1]
         # an eliminated axis has its limits among the inequalities only
-        lower: list[str] = list(dict.fromkeys([*(["0"] if axis in extent else []), *self.lower[level]]))
-        upper: list[str] = list(dict.fromkeys([*([extent[axis]] if axis in extent else []), *self.upper[level]]))
+        first, last = self.parts.get(axis, ("0", extent.get(axis, "")))
+        lower: list[str] = list(dict.fromkeys([*([first] if axis in extent else []), *self.lower[level]]))
+        upper: list[str] = list(dict.fromkeys([*([last] if axis in extent else []), *self.upper[level]]))
         low = lower[0] if len(lower) == 1 else f"max({', '.join(lower)})"
         high = upper[0] if len(upper) == 1 else f"min({', '.join(upper)})"
         if axis not in self.stepped:
@@ -413,6 +416,49 @@ class _Emitter:
         limits = high if (low, step) == ("0", 1) else f"{low}, {high}" + (f", {step}" if step > 1 else "")
         self.out.add(f"for {self.loops[level - 1]} in range({limits}):")
         self.out.depth += 1
+
+    def slices(self) -> str:
+        """The axis that runs over the first dimension of the written tensor and nothing else, or nothing.
+
+        Threads may share it even where points along other axes write one element, or some elements are not reached.
+        """
+        write = self.normal.write
+        item = write.index[0] if write.index and not write.flat else None
+        plain = item.plain() if isinstance(item, Affine) else None
+        whole = self.normal.extents.get(plain or "") == affine(f"{write.tensor}.0")
+        return plain or "" if whole and self.loops and self.loops[-1] != plain else ""
+
+    def split_loops(self, extent: Mapping[str, str], possible: bool) -> None:
+        """Give each thread a part of a free loop: the outermost, or the innermost where that one is too short.
+
+        Each element is computed by one thread and in the same order as by one alone, so that results are the same
+        at every run; between numbers of threads the last bit may differ, where a remainder of a vector loop begins
+        elsewhere. Where no axis can be shared the first thread does everything.
+        """
+        axes = [a for a in self.loops if a in self.normal.free and a in extent and a not in self.stepped]
+        if self.owned:
+            axes = [a for a in axes if a == self.owned]
+        if not possible or not axes:
+            self.owned = ""
+            self.out.head += ["if thread > 0:", "    return"]
+            return
+        outer, inner = axes[0], axes[-1]
+        for axis in dict.fromkeys((outer, inner)):
+            self.parts[axis] = (f"first_{axis}", f"last_{axis}")
+            self.out.head += [f"first_{axis} = 0", f"last_{axis} = {extent[axis]}"]
+        part = "{0} = {1} * thread // threads", "{0} = {1} * (thread + 1) // threads"
+        lines = {
+            a: [p.format(n, bracketed(extent[a])) for p, n in zip(part, self.parts[a], strict=True)]
+            for a in axes
+            if a in self.parts
+        }
+        if outer == inner:
+            self.out.head += lines[outer]
+            return
+        self.out.head.append(f"if {extent[outer]} >= threads:")
+        self.out.head += ["    " + line for line in lines[outer]]
+        self.out.head.append("else:")
+        self.out.head += ["    " + line for line in lines[inner]]
 
     def conditions_at(self, level: int) -> None:
         if self.conditions[level]:
@@ -444,7 +490,7 @@ class _Emitter:
         extent = {
             axis: self.out.form_text(self.normal.extents[axis]) for axis in self.loops if axis in self.normal.extents
         }
-        blocked = self.guarded | set(self.stepped)
+        blocked = self.guarded | set(self.stepped) | ({self.owned} if self.owned else set())
         position = self.source.operator in ("argmax", "argmin")
         if position:  # the stored position counts reduced axes in their order: only the last ones may join
             blocked = blocked | (set(self.normal.reduced) if len(self.normal.reduced) > 2 else set())
@@ -542,7 +588,11 @@ class _Emitter:
         """Give every element the neutral value."""
         tensor = self.source.write.tensor
         self.out.use("store")
-        self.out.add(f"for e in range({self.out.size(tensor + '.size')}):")
+        limits = self.out.size(tensor + ".size")
+        if self.owned in self.parts:  # each thread fills its own slices
+            stride = self.out.row_stride(tensor, 0)
+            limits = ", ".join(f"{limit} * {bracketed(stride)}" for limit in self.parts[self.owned])
+        self.out.add(f"for e in range({limits}):")
         self.out.add(f"    store(t{self.out.numbers[tensor]}, e, {self.start_value()})")
 
     def start_value(self) -> str:
@@ -573,7 +623,8 @@ class _Emitter:
         inner = [a for a in self.loops[level:] if a in self.normal.free]
         depth = self.out.depth
         for axis in inner:
-            self.out.add(f"for {axis} in range({extent[axis]}):")
+            first, last = self.parts.get(axis, ("0", extent[axis]))
+            self.out.add(f"for {axis} in range({last if first == '0' else f'{first}, {last}'}):")
             self.out.depth += 1
         terms = [(k, v) for k, v in read.offset.items()]
         self.out.use("store")
@@ -591,7 +642,10 @@ class _Emitter:
             suffix += 1
         first_reduced = next((k for k, a in enumerate(self.loops) if a in self.normal.reduced), count)
         direct = self.race_free and first_reduced == count - suffix  # each element is finished at once
+        whole = self.race_free and (accumulates or self.covers())
+        self.owned = "" if whole else self.slices()
         extent = self.join_loops()
+        self.split_loops(extent, whole or bool(self.owned))
         bases = self.bases(
             (self.normal.write, *self.normal.reads.values(), *(w.access for w in self.normal.wins)), count
         )
@@ -674,7 +728,9 @@ class _Emitter:
         bases = self.bases(
             (self.normal.write, *self.normal.reads.values(), *(w.access for w in self.normal.wins)), count
         )
-        if not self.covers() or self.first_guard() <= free:
+        filled = not self.covers() or self.first_guard() <= free
+        self.split_loops(extent, not filled)
+        if filled:
             self.fill_all()
         for level in range(free):
             self.start_level(level, bases)

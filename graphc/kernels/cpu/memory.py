@@ -11,6 +11,7 @@ reads (the plan keeps both alive during the launch), and loads say so to LLVM: n
 
 from __future__ import annotations
 
+import platform
 from typing import Any
 
 from llvmlite import ir
@@ -18,18 +19,22 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 __all__ = [
+    "arrive",
     "call_kernel",
     "either",
     "fetch",
     "gemm",
+    "give_way",
     "integer",
     "load",
     "pointer_float32",
     "pointer_float64",
     "pointer_int32",
     "pointer_int64",
+    "read_shared",
     "real32",
     "real64",
+    "relax",
     "store",
 ]
 
@@ -141,23 +146,76 @@ def either(typingctx: Any, condition: Any, first: Any, second: Any) -> Any:
 
 
 @intrinsic
-def call_kernel(typingctx: Any, address: Any, arguments_address: Any) -> Any:
-    """Call the kernel at an address with the address of its arguments."""
+def call_kernel(typingctx: Any, address: Any, arguments_address: Any, thread: Any, threads: Any) -> Any:
+    """Call the kernel at an address with the address of its arguments, as one thread of several."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         block = ir.IntType(64).as_pointer()
         # the calling convention of Numba's own functions: return slot, error slot, arguments
         slot = ir.IntType(8).as_pointer()
-        function = ir.FunctionType(ir.IntType(32), [slot.as_pointer(), slot.as_pointer(), block])
+        whole = ir.IntType(64)
+        function = ir.FunctionType(ir.IntType(32), [slot.as_pointer(), slot.as_pointer(), block, whole, whole])
         result = cgutils.alloca_once(builder, slot)
         error = cgutils.alloca_once(builder, slot)
         builder.call(
             builder.inttoptr(arguments[0], function.as_pointer()),
-            [result, error, builder.inttoptr(arguments[1], block)],
+            [result, error, builder.inttoptr(arguments[1], block), arguments[2], arguments[3]],
         )
         return context.get_dummy_value()
 
-    return types.none(types.int64, types.int64), codegen
+    return types.none(types.int64, types.int64, types.int64, types.int64), codegen
+
+
+def _atomic(builder: Any, address: Any, place: int) -> Any:
+    pointer = builder.inttoptr(address, ir.IntType(64).as_pointer())
+    return builder.gep(pointer, [ir.Constant(ir.IntType(64), place)])
+
+
+@intrinsic
+def read_shared(typingctx: Any, address: Any) -> Any:
+    """Read a whole number that another thread may be writing."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load_atomic(_atomic(builder, arguments[0], 0), "acquire", 8)
+
+    return types.int64(types.int64), codegen
+
+
+@intrinsic
+def arrive(typingctx: Any, address: Any) -> Any:
+    """Add 1 to a whole number that threads share, and return what it was."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        one = ir.Constant(ir.IntType(64), 1)
+        return builder.atomic_rmw("add", _atomic(builder, arguments[0], 0), one, "acq_rel")
+
+    return types.int64(types.int64), codegen
+
+
+@intrinsic
+def relax(typingctx: Any) -> Any:
+    """Tell the processor that this thread is waiting for another."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        name = {"x86_64": "llvm.x86.sse2.pause", "AMD64": "llvm.x86.sse2.pause"}.get(platform.machine())
+        if name is not None:
+            kind = ir.FunctionType(ir.VoidType(), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [])
+        return context.get_dummy_value()
+
+    return types.none(), codegen
+
+
+@intrinsic
+def give_way(typingctx: Any) -> Any:
+    """Let another thread have the processor."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(ir.IntType(32), [])
+        builder.call(cgutils.get_or_insert_function(builder.module, kind, "sched_yield"), [])
+        return context.get_dummy_value()
+
+    return types.none(), codegen
 
 
 @intrinsic

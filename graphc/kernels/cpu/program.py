@@ -20,7 +20,8 @@ from graphc.formula.statement import Access, Gather, Wins, size_name
 from graphc.kernels.cpu import cache
 from graphc.kernels.cpu.contraction import ARGUMENTS, emit_contraction
 from graphc.kernels.cpu.emit import emit
-from graphc.kernels.cpu.executor import EXECUTOR
+from graphc.kernels.cpu.executor import ENTRIES, EXECUTOR, HEAD
+from graphc.kernels.cpu.threads import default_threads, run
 from graphc.kernels.cpu.writer import extent_names
 from graphc.planning.plan import ALIGNMENT, Kernel, Launch, Layout, Plan, item_bytes
 
@@ -29,6 +30,9 @@ __all__ = ["Program"]
 #: What a named size is taken to be where only an estimate is needed (the choice of a loop order).
 _TYPICAL_SIZE = 64
 _FRAMES_KEPT = 8
+#: Operations that a thread must have to pay for meeting the others: in loops, where most operations wait for
+#: memory, and in matrix products.
+_WORK, _PRODUCT_WORK = 8_192, 262_144
 
 
 @dataclass
@@ -62,7 +66,7 @@ class Program:
     check_numerics : bool, default False
         Run launch by launch and report where the first NaN or infinity appears.
     threads : int, optional
-        Threads of matrix products, for the whole process; by default as BLAS decides.
+        Threads that share the work of a launch; by default ``GRAPHC_THREADS``, or the processors at hand.
 
     Raises
     ------
@@ -73,7 +77,8 @@ class Program:
     def __init__(self, plan: Plan, *, check_numerics: bool = False, threads: int | None = None) -> None:
         self.plan = plan
         self.check_numerics = check_numerics
-        self.threads = threads
+        self.threads = default_threads() if threads is None else threads
+        self._counter = _aligned(8, "int64")  # where threads meet
         self._texts = [self._text(number, kernel) for number, kernel in enumerate(plan.kernels)]
         users = {launch.kernel: launch for launch in reversed(plan.launches)}
         sources = [
@@ -303,10 +308,12 @@ class Program:
                     )
                 arguments.append(self._gemm[dict(kernel.dtypes)["Y"]])
         block = numpy.array(arguments or [0], numpy.int64)
-        table = numpy.zeros(1 + 2 * len(starts), numpy.int64)
-        table[0] = len(starts)
-        table[1::2] = [self._addresses[launch.kernel] for launch in self.plan.launches]
-        table[2::2] = [block.ctypes.data + 8 * start for start in starts]
+        table = self._table(
+            [
+                (self._addresses[launch.kernel], block.ctypes.data + 8 * start, self._worth(launch, sizes))
+                for launch, start in zip(self.plan.launches, starts, strict=True)
+            ]
+        )
         return _Frame(
             sizes,
             layout,
@@ -316,6 +323,20 @@ class Program:
             table,
             {base: numpy.array(where, numpy.int64) for base, where in places.items()},
         )
+
+    def _table(self, launches: list[tuple[int, int, int]]) -> numpy.ndarray:
+        """Table for the executor from (kernel address, arguments address, threads that the launch is worth)."""
+        table = numpy.zeros(HEAD + ENTRIES * len(launches), numpy.int64)
+        table[:HEAD] = len(launches), self._counter.ctypes.data
+        table[HEAD:] = numpy.array(launches, numpy.int64).reshape(-1)
+        return table
+
+    def _worth(self, launch: Launch, sizes: Mapping[str, int]) -> int:
+        """How many threads a launch is worth: each needs enough work to pay for a meeting."""
+        if "if thread > 0:\n        return" in self._texts[launch.kernel]:
+            return 1  # its kernel does not share work
+        least = _WORK if self.plan.kernels[launch.kernel].kind == "loops" else _PRODUCT_WORK
+        return max(1, min(self.threads, extent_value(launch.work, sizes) // least))
 
     def view(self, number: int) -> numpy.ndarray:
         """Return a buffer as an array, without a copy; later runs change what it shows.
@@ -391,15 +412,15 @@ class Program:
         if self.check_numerics:
             self._run_checked(frame)
         else:
-            self._execute(frame.table.ctypes.data)
+            run(self._executor_address, self._execute, frame.table.ctypes.data, self.threads)
         self._ran = True
         self._update()
 
     def _limit_threads(self) -> None:
-        if self.threads is not None and self._gemm:
+        if self._gemm:
             from graphc.kernels.cpu.blas import set_threads
 
-            set_threads(self.threads)
+            set_threads(1)  # matrix products are shared like any other launch
 
     def _update(self) -> None:
         if self._copies is None:
@@ -415,7 +436,7 @@ class Program:
         """Return a function that runs one launch alone."""
         frame = self._ready()
         address = frame.arguments.ctypes.data + 8 * frame.starts[number]
-        table = numpy.array([1, self._addresses[self.plan.launches[number].kernel], address], numpy.int64)
+        table = self._table([(self._addresses[self.plan.launches[number].kernel], address, 1)])
         return lambda: self._execute(table.ctypes.data)
 
     def _run_checked(self, frame: _Frame) -> None:

@@ -191,7 +191,7 @@ class Writer:
         head += [f'{name} = NAMES["{name}"]' for name in sorted(scalar - steps)]
         head += [f"power_{'minus_' if p < 0 else ''}{abs(p)} = powers({p})" for p in sorted(self.powers)]
         head += [f"{name} = np.{self.real}({value})" for value, name in self.constants.items()]
-        head += ["", "", "def kernel(arguments):"]
+        head += ["", "", "def kernel(arguments, thread, threads):"]
         return "\n".join([*head, *pointers, *sizes, *self.lines, ""])
 
 
