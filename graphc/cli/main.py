@@ -68,6 +68,13 @@ def _parser() -> argparse.ArgumentParser:
     gates = commands.add_parser("gates", help="list the gates, or show one")
     gates.add_argument("name", nargs="?", help="a gate, for example conv2d")
 
+    bench = commands.add_parser("bench", help="time one training step of a few networks, against other libraries")
+    bench.add_argument("workloads", nargs="*", metavar="WORKLOAD", help="mlp lenet cifar resnet20 circuit (all)")
+    bench.add_argument("--against", metavar="torch,jax", help="peers, or none (default: those that are installed)")
+    bench.add_argument("--threads", type=int, default=1, metavar="N", help="of every contestant (default: 1)")
+    bench.add_argument("--steps", type=int, metavar="N", help="timed steps (default: what fits into a few seconds)")
+    bench.add_argument("--output", metavar="FILE.md", help="write the table there too")
+
     commands.add_parser("doctor", help="versions, threads, vector width, layout engines, cache, extras")
 
     cache = commands.add_parser("cache", help="where compiled kernels are kept; 'clear' removes them")
@@ -93,6 +100,10 @@ def _run(options: argparse.Namespace) -> int:
             from graphc.cli.gates import show_gates
 
             return show_gates(options.name)
+        case "bench":
+            from graphc.cli.bench import bench
+
+            return bench(options.workloads, options.against, options.threads, options.steps, options.output)
         case "doctor":
             from graphc.cli.doctor import doctor
 

@@ -170,7 +170,7 @@ class Step:
             updates = [*updates, *pairs]
         gradient_nodes = {n.label: back.grad(n) for n in wanted} if back is not None else {}
         _check_inputs(outputs[0], gradient_nodes)
-        self.plan, leaves = _plan(outputs, gradient_nodes, updates, dtype, training)
+        self.plan, leaves = _plan(outputs, gradient_nodes, updates, dtype, training, fuse=not check_numerics)
         from graphc.kernels.cpu.program import Program
 
         self.program: Program = Program(self.plan, check_numerics=check_numerics, threads=threads)
@@ -316,9 +316,15 @@ class Step:
 
 
 def _plan(
-    outputs: list[Node], gradients: dict[str, Node], updates: list[tuple[Node, Node]], dtype: str, training: bool
+    outputs: list[Node],
+    gradients: dict[str, Node],
+    updates: list[tuple[Node, Node]],
+    dtype: str,
+    training: bool,
+    *,
+    fuse: bool,
 ) -> tuple[Plan, dict[int, Node]]:
-    return plan(outputs, gradients, updates, dtype=dtype, training=training)
+    return plan(outputs, gradients, updates, dtype=dtype, training=training, fuse=fuse)
 
 
 def _wanted(outputs: list[Node], gradients: bool | Iterable[Node | str]) -> list[Node]:

@@ -27,6 +27,8 @@ from graphc.formula.statement import Access, Affine, Axis, Formula, Statement, a
 from graphc.graph.node import Node, topological
 from graphc.planning.canonical import Canonical, canonical
 from graphc.planning.contraction import recognise, split_windows
+from graphc.planning.convolution import recognise_convolution
+from graphc.planning.fusion import fuse_elementwise
 from graphc.planning.plan import Buffer, Kernel, Launch, Plan
 
 __all__ = ["plan"]
@@ -226,6 +228,8 @@ class _Builder:
                 f"  declared at {site}",
                 site=site,
             )
+        if self.convolution(statement, names, tensors, label, site, prefix, dtype):
+            return
         split = split_windows(statement, names.sizes, prefix)
         if split is not None:
             inner = names.extended(split.tensors)
@@ -240,6 +244,32 @@ class _Builder:
                     self.one(part, inner, tensors, label, site, dtype)
                 return
         self.one(statement, names, tensors, label, site, dtype)
+
+    def convolution(
+        self,
+        statement: Statement,
+        names: _SizedNames,
+        tensors: dict[str, int],
+        label: str,
+        site: Site,
+        prefix: str,
+        dtype: str,
+    ) -> bool:
+        """Emit a convolution with the copies that it reads, where one is recognised."""
+        target = statement.write.tensor
+        if target in names.integers or any(self.buffers[tensors[t]].dtype != dtype for t in statement.tensors()):
+            return False
+        found = recognise_convolution(statement, names.sizes, prefix)
+        if found is None:
+            return False
+        inner = names.extended(found.tensors)
+        for part in found.statements:
+            self.one(part, inner, tensors, label, site, dtype)
+        kernel = Kernel(found.kind, None, (("A", dtype), ("B", dtype), ("Y", dtype)), found.literals)
+        read = (tensors[found.reads[0]], tensors[found.reads[1]])
+        arguments, work = found.arguments, found.work
+        self.launch(kernel, target, read, arguments, names, tensors, statement, label, site, dtype, work)
+        return True
 
     def view(self, statement: Statement, names: _SizedNames, tensors: dict[str, int]) -> int | None:
         """Buffer number of a view, where the statement only renames or reshapes."""
@@ -324,7 +354,7 @@ class _Builder:
 
     def kernel_number(self, kernel: Kernel) -> int:
         """Number of a kernel; equal keys are one kernel."""
-        quick = (id(kernel.statement), kernel.kind, kernel.dtypes)
+        quick = (id(kernel.statement), kernel.kind, kernel.dtypes, kernel.literals)
         if quick not in self.numbers:
             key = kernel.key()
             if key not in self.kernels:
@@ -418,6 +448,7 @@ def plan(
     dtype: str = "float32",
     leaves: Iterable[Node] = (),
     training: bool = True,
+    fuse: bool = True,
 ) -> tuple[Plan, dict[int, Node]]:
     """Plan the evaluation of nodes.
 
@@ -435,6 +466,8 @@ def plan(
         Leaves that get a buffer even where nothing reads them.
     training : bool, default True
         What ``is_training()`` stands for.
+    fuse : bool, default True
+        Whether elementwise launches go into the kernels that read them.
 
     Returns
     -------
@@ -464,7 +497,7 @@ def plan(
         (builder.materialised(leaf), builder.copied(builder.materialised(value), f"update {leaf.label}"))
         for leaf, value in updates
     ]
-    return _finish(builder, kept, kept_gradients, pairs), builder.leaves
+    return _finish(builder, kept, kept_gradients, pairs, fuse=fuse), builder.leaves
 
 
 def _merge(roots: Iterable[Node]) -> tuple[list[Node], dict[Node, Node]]:
@@ -501,8 +534,19 @@ def _drop_unused(builder: _Builder, kept: Iterable[int]) -> None:
             buffer.shape = (0,)
 
 
-def _finish(builder: _Builder, outputs: list[int], gradients: dict[str, int], updates: list[tuple[int, int]]) -> Plan:
-    _drop_unused(builder, [*outputs, *gradients.values(), *(number for pair in updates for number in pair)])
+def _finish(
+    builder: _Builder,
+    outputs: list[int],
+    gradients: dict[str, int],
+    updates: list[tuple[int, int]],
+    *,
+    fuse: bool,
+) -> Plan:
+    needed = [*outputs, *gradients.values(), *(number for pair in updates for number in pair)]
+    _drop_unused(builder, needed)
+    if fuse:
+        fuse_elementwise(builder, needed)
+        _drop_unused(builder, needed)
     count = len(builder.launches)
     for position, launch in enumerate(builder.launches):
         for written in launch.buffers:

@@ -57,12 +57,14 @@ class Kernel:
     ``kind`` is ``"loops"``: a canonical statement (tensors ``t0`` = written, ``t1`` ... in order of
     ``dtypes``), whose arguments are one pointer for each tensor and then every extent ``t0.0, t0.1, ...,
     t1.0, ...``; or ``"contraction"``: a batched matrix product on strided arrays, see
-    `graphc.planning.contraction` for its arguments.
+    `graphc.planning.contraction` for its arguments; or ``"convolution"`` and ``"correlation"``, see
+    `graphc.planning.convolution` for their arguments and ``literals``, numbers that are part of the kernel.
     """
 
     kind: str
     statement: Statement | None
     dtypes: tuple[tuple[str, str], ...]
+    literals: tuple[int, ...] = ()
 
     def key(self) -> str:
         """Canonical text: equal keys are the same kernel."""
@@ -72,6 +74,7 @@ class Kernel:
             kind = f"{s.operator}{' accumulates' if s.accumulate else ''}"
             outside = ", ".join(f"{p} {a.outside}" for p, a in s.reads if a.outside != "forbidden")
             text = "; ".join(map(str, (s, *s.axes, kind))) + (f"; outside {outside}" if outside else "")
+        text += " ".join(map(str, self.literals))
         return f"{self.kind} | {text} | {', '.join(f'{t}: {d}' for t, d in self.dtypes)}"
 
 

@@ -141,7 +141,7 @@ def kinds(y: Node) -> list[str]:
     return [planned.kernels[launch.kernel].kind for launch in planned.launches]
 
 
-def test_convolutions_and_both_their_gradients_are_matrix_products() -> None:
+def test_convolutions_and_both_their_gradients_are_direct_or_matrix_products() -> None:
     def x(*spatial: int) -> Node:
         return graphc.input("x", ("N", 4, *spatial))
 
@@ -157,7 +157,7 @@ def test_convolutions_and_both_their_gradients_are_matrix_products() -> None:
         graphc.causal_conv1d(x(9), w(8, 4, 3), dilation=2),
         graphc.transposed_conv2d(x(9, 8), w(4, 6, 3, 3), stride=2, padding=1),
     ):
-        assert kinds(y).count("contraction") == 3, y.gate
+        assert sum(kind != "loops" for kind in kinds(y)) == 3, y.gate
 
 
 def test_lists_are_tuples() -> None:

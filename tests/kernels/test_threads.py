@@ -58,11 +58,11 @@ def test_threads_share_what_is_worth_it_and_nothing_else() -> None:
     loss, data = network()
     step = graphc.compile([loss], gradients=True, threads=2)
     step(**data)
-    worth = step.program._frame.table[4::3]  # pyright: ignore[reportOptionalMemberAccess]
+    worth = step.program._frame.table[5::3]  # pyright: ignore[reportOptionalMemberAccess]
     assert set(worth) == {1, 2}
     small = {name: array[:1] for name, array in data.items()}
     step(**small)
-    assert (step.program._frame.table[4::3] == 1).sum() > (worth == 1).sum()  # pyright: ignore[reportOptionalMemberAccess]
+    assert (step.program._frame.table[5::3] == 1).sum() > (worth == 1).sum()  # pyright: ignore[reportOptionalMemberAccess]
 
 
 def test_programs_in_several_python_threads_take_turns() -> None:

@@ -47,7 +47,7 @@ class Interpreter:
             kernel = self.plan.kernels[launch.kernel]
             arguments = [extent_value(extent, self.sizes) for extent in launch.arguments]
             arrays = [self.array(number) for number in launch.buffers]
-            (self.loops if kernel.kind == "loops" else self.contraction)(kernel, arrays, arguments)
+            getattr(self, kernel.kind)(kernel, arrays, arguments)
         for leaf, value in self.plan.updates:
             self.owned[leaf][...] = self.array(value)
 
@@ -85,3 +85,40 @@ class Interpreter:
             add = accumulate or start[2] in seen
             seen.add(start[2])
             y[where] = left @ right + (y[where] if add else 0.0)
+
+    def convolution(self, kernel, arrays, arguments):
+        x, w, y = arrays
+        maps = kernel.literals[-1]
+        n, _, k, rows, columns, *_ = arguments
+        assert k == maps
+        assert y.shape == (n, k, rows, columns)
+        y[...] = 0
+        for c, r, s, seen in self.seen(kernel, x, arguments):
+            y += seen[:, None] * w[c, r, s][:, None, None]
+
+    def correlation(self, kernel, arrays, arguments):
+        x, t, w = arrays
+        n, _, k, rows, columns, _, pitch, *_, area, first = arguments
+        assert w.size == 0 or n == len(t)
+        maps = t.reshape(n, k, area)[:, :, first:]
+        positions = (rows - 1) * pitch + columns
+        flat = numpy.zeros((n, k, rows * pitch))
+        flat[:, :, :positions] = maps[:, :, :positions]
+        # the columns between two rows count too: they must hold zeros
+        assert not flat.reshape(n, k, rows, pitch)[..., columns:].any()
+        for c, r, s, seen in self.seen(kernel, x, arguments):
+            w[:, c, r, s] = numpy.einsum("nij,nkij->k", seen, flat.reshape(n, k, rows, pitch)[..., :columns])
+
+    @staticmethod
+    def seen(kernel, x, arguments):
+        """What every filter element meets: (c, r, s, (N, rows, columns))."""
+        n, channels, _, rows, columns, height, pitch, filter_rows, size, *rest = arguments
+        step, stride, spread, dilation, *_ = rest
+        assert not kernel.literals[0] or step == stride == 1
+        assert x.size == n * channels * step * stride * height * pitch
+        phases = x.reshape(n, channels, step, stride, height * pitch)
+        position = numpy.arange(rows)[:, None] * pitch + numpy.arange(columns)
+        for c, r, s in itertools.product(range(channels), range(filter_rows), range(size)):
+            i, j = r * spread, s * dilation
+            start = i // step * pitch + j // stride
+            yield c, r, s, phases[:, c, i % step, j % stride][:, start + position]

@@ -12,7 +12,11 @@ __all__ = ["kernel_text"]
 
 #: Lines of kernels on one page.
 LINES = 60
-_PRODUCT = "# a matrix product over batches of strided arrays: BLAS, and loops of its own where it is very small"
+_PLAIN = {
+    "contraction": "# a matrix product over batches of strided arrays: BLAS, and loops where it is very small",
+    "convolution": "# a direct convolution: register tiles of positions and maps, for the processor",
+    "correlation": "# a direct gradient of filters: register tiles of maps and filter elements, for the processor",
+}
 
 
 def kernel_text(gate: Gate) -> str:
@@ -25,7 +29,7 @@ def kernel_text(gate: Gate) -> str:
         launches = [launch for launch in made.launches if launch.kernel == number]
         count = f", launched {len(launches)} times" if len(launches) > 1 else ""
         title = f"# kernel {number + 1} of {len(made.kernels)}{count}" if len(made.kernels) > 1 else ""
-        text = _PRODUCT if kernel.kind == "contraction" else _loops(kernel, launches)
+        text = _PLAIN.get(kernel.kind) or _loops(kernel, launches)
         blocks.append(f"{title}\n{text}".strip())
     lines = "\n\n".join(blocks).splitlines()
     if len(lines) > LINES:

@@ -417,6 +417,39 @@ class _Emitter:
         self.out.add(f"for {self.loops[level - 1]} in range({limits}):")
         self.out.depth += 1
 
+    def tiles(self) -> list[str] | None:
+        """Tests that tiles of constant size fill the written tensor; None where tiles could overlap.
+
+        ``y[2*i + r]`` with ``r < 2`` writes each element once, as in the adjoint of pooling over windows that do not
+        overlap.
+        """
+        source = self.source
+        if source.operator not in ("sum", "set") or self.normal.reduced or source.write.flat or source.accumulate:
+            return None
+        tests: list[str] = []
+        used: list[str] = []
+        exact = not (self.normal.inequalities or self.normal.divides or self.normal.lets)
+        for dimension, item in enumerate(self.normal.write.index):
+            if not isinstance(item, Affine) or item.constant or any(n not in self.normal.extents for n in item.names()):
+                return None
+            (inner, c), *rest = sorted(item.terms, key=lambda term: term[1]) or [("", 0)]
+            used += item.names()
+            extent = self.normal.extents.get(inner)
+            if c != 1 or extent is None or len(rest) > 1:
+                return None
+            whole = self.out.size(f"{self.normal.write.tensor}.{dimension}")
+            reach = self.out.form_text(extent)
+            if rest:
+                outer, step = rest[0]
+                if extent.terms or extent.constant > step:
+                    return None
+                exact = exact and extent.constant == step
+                reach = f"{step} * {bracketed(self.out.form_text(self.normal.extents[outer]))}"
+            tests.append(f"{whole} == {reach}")
+        if len(set(used)) != len(used) or set(used) != set(self.normal.free):
+            return None
+        return tests if exact else ["False"]
+
     def slices(self) -> str:
         """The axis that runs over the first dimension of the written tensor and nothing else, or nothing.
 
@@ -641,7 +674,9 @@ class _Emitter:
         while suffix < count and self.loops[count - 1 - suffix] in self.normal.reduced:
             suffix += 1
         first_reduced = next((k for k, a in enumerate(self.loops) if a in self.normal.reduced), count)
-        direct = self.race_free and first_reduced == count - suffix  # each element is finished at once
+        tiles = None if self.race_free else self.tiles()
+        # each element is finished at once
+        direct = (self.race_free or tiles is not None) and first_reduced == count - suffix
         whole = self.race_free and (accumulates or self.covers())
         self.owned = "" if whole else self.slices()
         extent = self.join_loops()
@@ -653,7 +688,12 @@ class _Emitter:
         init_level = None
         if not accumulates:
             reached = guard > (count - suffix)  # the stores of finished elements are all reached
-            if not self.covers():
+            if tiles is not None:
+                self.out.add(f"if not ({' and '.join(tiles)}):")
+                self.out.depth += 1
+                self.fill_all()
+                self.out.depth -= 1
+            elif not self.covers():
                 self.fill_all()
             elif not (direct and reached):
                 init_level = min(max(guard - 1, 0), first_reduced)

@@ -1,11 +1,12 @@
 """The executor: one small compiled loop that calls kernels from a table of addresses.
 
-The table holds ``[number of launches, address of a meeting counter, then for each launch: kernel address, arguments
-address, how many threads it is worth]``. The executor is itself a kernel, kept in the same cache, so that a step is one
-call from Python whatever the number of launches. Every thread runs it: a launch that is worth one thread is run by the
-first, and threads meet after a launch unless the first alone ran it and runs the next.
+The table holds ``[number of launches, address of a meeting counter, patience, then for each launch: kernel address,
+arguments address, how many threads it is worth]``. The executor is itself a kernel, kept in the same cache, so that a
+step is one call from Python whatever the number of launches. Every thread runs it: a launch that is worth one thread is
+run by the first, and threads meet after a launch unless the first alone ran it and runs the next.
 
-A thread that waits reads the counter, tells the processor so, and after a while lets other threads have it.
+A thread that waits reads the counter and tells the processor so; only beyond its patience does it let other threads
+have the processor. Giving way early would hand it to other work for milliseconds at every meeting.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from graphc.kernels.cpu.cache import Source
 __all__ = ["ENTRIES", "EXECUTOR", "HEAD", "WORKER"]
 
 #: Entries of the table before the launches, and of each launch.
-HEAD, ENTRIES = 2, 3
+HEAD, ENTRIES = 3, 3
 
 EXECUTOR = Source(
     '''"""Call the kernels of a table one after the other, as one thread of several."""
@@ -24,9 +25,9 @@ from graphc.kernels.cpu.memory import arrive, call_kernel, give_way, read_shared
 
 
 def kernel(arguments, thread, threads):
-    count, counter = arguments[0], arguments[1]
+    count, counter, patience = arguments[0], arguments[1], arguments[2]
     for launch in range(count):
-        place = 2 + 3 * launch
+        place = 3 + 3 * launch
         worth = min(arguments[place + 2], threads)
         if thread < worth:
             call_kernel(arguments[place], arguments[place + 1], thread, worth)
@@ -37,10 +38,10 @@ def kernel(arguments, thread, threads):
             waited = 0
             while read_shared(counter) < goal:
                 waited += 1
-                if waited < 20000:
-                    relax()
-                else:
+                relax()
+                if waited > patience:
                     give_way()
+                    waited = 0
 ''',
     "the executor",
 )

@@ -19,9 +19,10 @@ from graphc.formula.size import Extent, extent_value
 from graphc.formula.statement import Access, Gather, Wins, size_name
 from graphc.kernels.cpu import cache
 from graphc.kernels.cpu.contraction import ARGUMENTS, emit_contraction
+from graphc.kernels.cpu.convolution import emit_direct
 from graphc.kernels.cpu.emit import emit
 from graphc.kernels.cpu.executor import ENTRIES, EXECUTOR, HEAD
-from graphc.kernels.cpu.threads import default_threads, run
+from graphc.kernels.cpu.threads import available, default_threads, run
 from graphc.kernels.cpu.writer import extent_names
 from graphc.planning.plan import ALIGNMENT, Kernel, Launch, Layout, Plan, item_bytes
 
@@ -30,6 +31,8 @@ __all__ = ["Program"]
 #: What a named size is taken to be where only an estimate is needed (the choice of a loop order).
 _TYPICAL_SIZE = 64
 _FRAMES_KEPT = 8
+#: Looks at the meeting counter before a thread gives way, about a millisecond (measured with and without other work).
+_PATIENCE = 40_000
 #: Operations that a thread must have to pay for meeting the others: in loops, where most operations wait for
 #: memory, and in matrix products.
 _WORK, _PRODUCT_WORK = 8_192, 262_144
@@ -115,6 +118,8 @@ class Program:
     def _text(self, number: int, kernel: Kernel) -> str:
         if kernel.kind == "contraction":
             return emit_contraction(dict(kernel.dtypes)["Y"])
+        if kernel.kind in ("convolution", "correlation"):
+            return emit_direct(kernel.kind, dict(kernel.dtypes)["Y"], kernel.literals)
         names = [name for group in extent_names(kernel) for name in group]
         best: dict[str, int] = {}
         most = -1
@@ -327,7 +332,8 @@ class Program:
     def _table(self, launches: list[tuple[int, int, int]]) -> numpy.ndarray:
         """Table for the executor from (kernel address, arguments address, threads that the launch is worth)."""
         table = numpy.zeros(HEAD + ENTRIES * len(launches), numpy.int64)
-        table[:HEAD] = len(launches), self._counter.ctypes.data
+        patience = _PATIENCE if self.threads <= available() else 0  # more threads than processors: one must give way
+        table[:HEAD] = len(launches), self._counter.ctypes.data, patience
         table[HEAD:] = numpy.array(launches, numpy.int64).reshape(-1)
         return table
 
@@ -447,8 +453,8 @@ class Program:
                 _require_finite(self._arrays[number], f"the {buffer.role} {buffer.name!r}", None)
         for number, launch in enumerate(self.plan.launches):
             self._call(number)()
-            contraction = self.plan.kernels[launch.kernel].kind == "contraction"
-            written = launch.buffers[-1 if contraction else 0]
+            loops = self.plan.kernels[launch.kernel].kind == "loops"
+            written = launch.buffers[0 if loops else -1]
             _require_finite(self.view(written), f"the result of {launch.label}", launch)
 
     # ---- looking inside ------------------------------------------------------------------------
@@ -477,7 +483,7 @@ class Program:
         total = 0.0
         for number, launch in enumerate(self.plan.launches):
             kernel = self.plan.kernels[launch.kernel]
-            written = launch.buffers[-1 if kernel.kind == "contraction" else 0]
+            written = launch.buffers[0 if kernel.kind == "loops" else -1]
             sizes = frame.sizes if frame is not None else dict.fromkeys(self.plan.sizes, _TYPICAL_SIZE)
             elements = extent_value(self.plan.buffers[written].elements(), sizes)
             line = f"{launch.label[:34]:<34} {f'{kernel.kind} {launch.kernel}':<15} {elements:>11,}"

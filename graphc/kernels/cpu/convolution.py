@@ -1,0 +1,244 @@
+"""Direct convolution on vectors of positions: forward (and gradient of the input), gradient of the weights.
+
+`graphc.planning.convolution` documents the tensors and the arguments. Positions ``p`` count along padded rows of
+``pitch`` elements, so that one vector may span several rows; the columns between two rows are computed and dropped.
+
+*convolution* keeps ``vectors`` x ``maps`` accumulators in registers over all channels and filter elements: for each of
+these a few loads, one broadcast of a weight for each map, and ``vectors * maps`` multiply-adds. *correlation* keeps
+``maps`` x ``columns`` accumulators along the positions, each the products of one map and one filter element.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+
+from graphc.kernels.cpu.cache import _host
+
+__all__ = ["emit_convolution", "emit_correlation", "emit_direct", "registers", "tile", "vector_lanes"]
+
+
+_BYTES = {"float32": 4, "float64": 8}
+
+
+@functools.cache
+def _host_bits() -> int:
+    """Bits of the widest vector register that the processor has."""
+    features = _host()[1].split(",")
+    for feature, bits in (("+avx512f", 512), ("+avx2", 256), ("+avx", 256)):
+        if feature in features:
+            return bits
+    return 128
+
+
+def _bits() -> int:
+    chosen = os.environ.get("GRAPHC_VECTOR_BITS")
+    return int(chosen) if chosen else _host_bits()
+
+
+def vector_lanes(dtype: str) -> int:
+    """Elements of one vector; the environment variable ``GRAPHC_VECTOR_BITS`` overrides the processor."""
+    return _bits() // 8 // _BYTES[dtype]
+
+
+def registers() -> int:
+    """Vector registers that code may count on."""
+    neon = "+neon" in _host()[1].split(",")
+    return 32 if _bits() == 512 or neon else 16
+
+
+def tile(kind: str, maps: int) -> tuple[int, int]:
+    """Register tile of a kernel for that many maps: (vectors of positions or filter elements, maps)."""
+    count = registers()
+    most = (12 if kind == "convolution" else 8) if count >= 32 else (6 if kind == "convolution" else 4)
+    if maps > most:
+        # as little waste as possible, then as few blocks: 8 of 16, 32 or 64, 10 of 20
+        most = min(range(-(-most * 2 // 3), most + 1), key=lambda size: (-(-maps // size) * size, -size))
+    block = min(maps, most)
+    return max(1, min(8, (count - 1) // (block + 1))), block
+
+
+#: Bytes that the first and the second cache keep beside what streams through them.
+FIRST, SECOND = 40 * 1024, 256 * 1024
+
+_HEAD = '''"""{title}; {dtype}"""
+
+from graphc.kernels.cpu.memory import pointer_{dtype} as pointer
+from graphc.kernels.cpu.vector import between as lanes_between, tile
+
+between = lanes_between({lanes})
+tile_{rows}_{columns} = tile("{dtype}", {lanes}, {rows}, {columns})
+zero, total = tile_{rows}_{columns}.zero, tile_{rows}_{columns}.total
+'''
+
+_BEGIN = """
+
+def kernel(arguments, thread, threads):
+    x, w, y = pointer(arguments[0]), pointer(arguments[1]), pointer(arguments[2])
+    images, channels, maps = arguments[3], arguments[4], arguments[5]
+    rows, columns = arguments[6], arguments[7]
+    height, pitch = arguments[8], arguments[9]
+    filter_rows, filter_columns = arguments[10], arguments[11]
+    stride_h, stride_w = arguments[12], arguments[13]
+    spread_h, spread_w = arguments[14], arguments[15]
+    phase = height * pitch
+    channel = stride_h * stride_w * phase
+    image = channels * channel
+    positions = (rows - 1) * pitch + columns
+"""
+
+_CONVOLUTION = """\
+    filter_size = filter_rows * filter_columns
+    blocks = (maps + {block} - 1) // {block}
+    # one image under all weights, or one block of weights under all images: whichever reads less
+    outer = {block} * filter_size > channel and channels * filter_size * maps > {second}
+    for item in range(images * blocks * thread // threads, images * blocks * (thread + 1) // threads):
+        n = item % images if outer else item // blocks
+        k = (item // images if outer else item % blocks) * {block}
+        left = maps - k
+        result = (n * maps + k) * rows * columns
+        p = 0
+"""
+
+_SUM = """\
+        while p {condition}:
+            held = zero{name}()
+            {inside}
+            for c in range(channels):
+                for r in range(filter_rows):
+                    step = r * spread_h
+                    row = n * image + c * channel + p + {row}
+                    weights = (c * filter_rows + r) * filter_columns * maps + k
+                    turn = 0
+                    for s in range(filter_columns):
+                        held = broadcast{name}(held, x, row{place}, {mask}w, weights)
+                        weights += maps
+                        {next}
+"""
+
+_STORE = """\
+            q = p + {begin}
+            for i in range(q // pitch, min((q + {last}) // pitch + 1, rows)):
+                start = i * pitch - q
+                chosen = between(start, start + columns)
+                store{name}_{number}(held, y, result + i * columns - start, rows * columns, left, chosen)
+"""
+
+
+def emit_convolution(dtype: str, shape: tuple[int, int], lanes: int, *, unit: bool) -> str:
+    """Return the source text of the convolution kernel.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Vectors of positions and maps of the register tile.
+    lanes : int
+        Elements of a vector.
+    unit : bool
+        Whether every step of the window is 1.
+    """
+    vectors, maps = shape
+    title = f"y[n,k,p] = sum(x[n,c,p+r+s] * w[c,r,s,k]), {'steps of 1' if unit else 'any step'}"
+    text = _HEAD.format(title=title, dtype=dtype, lanes=lanes, rows=vectors, columns=maps)
+    text = text[: text.index("zero, total")]
+    # what is left of a row of tiles: one vector at a time, with a mask
+    text += f'tile_rest = tile("{dtype}", {lanes}, 1, {maps})\n'
+    body = _BEGIN + _CONVOLUTION.format(block=maps, second=SECOND // _BYTES[dtype])
+    row = "step * pitch" if unit else "((step % stride_h) * stride_w * height + step // stride_h) * pitch"
+    place = "" if unit else " + turn * phase"
+    # the next element of a row without a division
+    move = (
+        ["row += spread_w"]
+        if unit
+        else ["turn += spread_w", "while turn >= stride_w:", "    turn -= stride_w", "    row += 1"]
+    )
+    for name, count in (("", vectors), ("_rest", 1)):
+        own, method = (f"tile_{vectors}_{maps}", "broadcast") if not name else ("tile_rest", "broadcast_masked")
+        stores = "".join(f", store{name}_{v}" for v in range(count))
+        values = "".join(f", {own}.store[{v}]" for v in range(count))
+        text += f"zero{name}, broadcast{name}{stores} = {own}.zero, {own}.{method}{values}\n"
+        body += _SUM.format(
+            name=name, row=row, place=place, next=f"\n{' ' * 24}".join(move), mask="inside, " if name else "",
+            condition="< positions" if name else f"+ {count * lanes} <= positions",
+            inside="inside = between(0, positions - p)" if name else "# every vector is full",
+        )  # fmt: skip
+        for v in range(count):
+            body += _STORE.format(name=name, number=v, begin=v * lanes, last=lanes - 1)
+        body += f"            p += {count * lanes}\n"
+    return text + body
+
+
+_CORRELATION = """\
+    area, first = arguments[16], arguments[17]
+    elements = channels * filter_rows * filter_columns
+    blocks = (elements + {taps} - 1) // {taps}
+    tiles = (maps + {block} - 1) // {block} * blocks
+    # as many images as keep one block of maps in the first cache
+    some = max(1, {near} // max(positions, 1))
+    for begin in range(0, max(images, 1), some):
+        end = min(begin + some, images)
+        for item in range(tiles * thread // threads, tiles * (thread + 1) // threads):
+            k = item // blocks * {block}
+            e = item % blocks * {taps}
+            s = e % filter_columns
+            r = e // filter_columns % filter_rows
+            c = e // (filter_columns * filter_rows)
+"""
+
+_ELEMENT = """\
+            step, move = r * spread_h, s * spread_w
+            row{e} = c * channel + step % stride_h * stride_w * phase + step // stride_h * pitch
+            row{e} += move % stride_w * phase + move // stride_w
+"""
+
+_NEXT = """\
+            if e + {next} < elements:  # after the last element the last again
+                s += 1
+                if s == filter_columns:
+                    s = 0
+                    r += 1
+                    if r == filter_rows:
+                        r = 0
+                        c += 1
+"""
+
+_PRODUCTS = """\
+            held = zero()
+            for n in range(begin, end):
+                p = n * image
+                q = n * maps * area
+                stop = p + positions
+                while p + {lanes} <= stop:
+                    held = correlate(held, x, ({xs}), w, ({ts}))
+                    p += {lanes}
+                    q += {lanes}
+                if p < stop:
+                    held = correlate_masked(held, x, ({xs}), w, ({ts}), between(0, stop - p))
+            total(held, y, k * elements + e, elements, maps - k, elements - e, begin > 0)
+"""
+
+
+def emit_correlation(dtype: str, shape: tuple[int, int], lanes: int) -> str:
+    """Return the source text of the correlation kernel; ``shape``: filter elements and maps of the register tile."""
+    taps, block = shape
+    title = "y[k,c,r,s] = sum(x[n,c,p+r+s] * w[n,k,p])"
+    text = _HEAD.format(title=title, dtype=dtype, lanes=lanes, rows=taps, columns=block)
+    own = f"tile_{taps}_{block}"
+    text += f"correlate, correlate_masked = {own}.correlate, {own}.correlate_masked\n"
+    text += _BEGIN + _CORRELATION.format(taps=taps, block=block, near=FIRST // block // _BYTES[dtype])
+    for e in range(taps):
+        text += (_NEXT.format(next=e) if e else "") + _ELEMENT.format(e=e)
+    for k in range(block):
+        text += f"            map{k} = first + min(k + {k}, maps - 1) * area\n"
+    xs = "".join(f"p + row{e}, " for e in range(taps))
+    ts = "".join(f"q + map{k}, " for k in range(block))
+    return text + _PRODUCTS.format(lanes=lanes, xs=xs, ts=ts)
+
+
+def emit_direct(kind: str, dtype: str, literals: tuple[int, ...]) -> str:
+    """Return the source text of a kernel of `graphc.planning.convolution` for this processor."""
+    unit, maps = literals
+    shape, lanes = tile(kind, maps), vector_lanes(dtype)
+    if kind == "correlation":
+        return emit_correlation(dtype, shape, lanes)
+    return emit_convolution(dtype, shape, lanes, unit=bool(unit))

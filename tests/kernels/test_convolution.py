@@ -1,0 +1,291 @@
+"""The direct convolution kernels against float64 sums, called thread after thread, at several vector widths."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy
+import pytest
+
+import graphc
+from graphc.graph.reference import evaluate
+from graphc.kernels.cpu import cache, convolution
+from graphc.kernels.cpu.convolution import emit_convolution, emit_correlation, tile, vector_lanes
+from graphc.planning import convolution as planning
+from graphc.planning import plan
+from tests.planning.interpreter import Interpreter
+
+DTYPES = ("float32", "float64")
+TOLERANCE = {"float32": 2e-5, "float64": 1e-13}
+#: Arguments of a filter of 3 x 3, steps of 1.
+NINE = [3, 3, 1, 1, 1, 1]
+DIRECT = {"convolution", "correlation"}
+
+
+@pytest.fixture(autouse=True)
+def _always(monkeypatch):
+    """Take every convolution that the kernels can compute, not only those that pay."""
+    monkeypatch.setattr(planning, "_share", lambda *_: 1.0)
+
+
+def nodes(n, c, k, image, window, options):
+    x, w = graphc.input("x", ("N", c, *image)), graphc.parameter("w", (k, c, *window))
+    y = graphc.conv2d(x, w, **options)
+    g = graphc.input("g", ("N", *y.shape[1:]))
+    back = graphc.backward(graphc.sum(y * g), [x, w])
+    generator = numpy.random.default_rng(0)
+    shapes = {x: (n, c, *image), w: (k, c, *window), g: (n, *y.shape[1:])}
+    values = {node: generator.standard_normal(shape) for node, shape in shapes.items()}
+    return {"y": y, "dx": back.grad(x), "dw": back.grad(w)}, values
+
+
+class Machine(Interpreter):
+    """Runs a plan with NumPy, but the direct kernels as machine code in turn for each thread."""
+
+    def __init__(self, *arguments, dtype, threads):
+        super().__init__(*arguments)
+        self.dtype, self.threads = dtype, threads
+
+    def convolution(self, kernel, arrays, arguments):
+        emitted = convolution.emit_direct(kernel.kind, self.dtype, kernel.literals)
+        held = [numpy.array(a, dtype=self.dtype, order="C") for a in arrays]
+        held[-1][...] = numpy.nan  # what is not written shows
+        call(emitted, held, arguments, self.threads)
+        arrays[-1][...] = held[-1]
+
+    correlation = convolution
+
+
+def call(text, arrays, arguments, threads=1, only=None):
+    block = numpy.array([*(a.ctypes.data for a in arrays), *arguments], numpy.int64)
+    function = cache.function(cache.addresses([cache.Source(text, "a convolution")])[0])
+    for thread in range(threads) if only is None else [only]:
+        function(block.ctypes.data, thread, threads)
+
+
+def check(dtype, n, c, k, image, window, *, threads=1, kinds=None, **options):
+    wanted, values = nodes(n, c, k, image, window, options)
+    expected = evaluate(list(wanted.values()), values)
+    # planned in float64, which the interpreter works in; the kernels in the dtype under test
+    planned, leaves = plan(list(wanted.values()), {}, dtype="float64")
+    if kinds is not None:
+        launched = [planned.kernels[launch.kernel].kind for launch in planned.launches]
+        assert sorted(kind for kind in launched if kind != "loops") == kinds
+    machine = Machine(
+        planned, leaves, {node.label: v for node, v in values.items()}, {"N": n}, dtype=dtype, threads=threads
+    )
+    machine.run()
+    for name, number, value in zip(wanted, planned.outputs, expected, strict=True):
+        scale = max(1.0, numpy.abs(value).max())
+        message = f"{name}: {n}, {c}, {k}, {image}, {window}, {options}"
+        numpy.testing.assert_allclose(
+            machine.array(number), value, atol=TOLERANCE[dtype] * scale, rtol=0, err_msg=message
+        )
+
+
+ALL = ["convolution", "convolution", "correlation"]
+
+
+@pytest.mark.parametrize("size", range(1, 8))
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_filter_sizes_and_paddings(dtype, size):
+    for padding in range(4):
+        extent = max(size - 2 * padding, 1) + 4
+        direct = padding < size and size > 1
+        check(dtype, 2, 3, 5, (extent, extent + 3), (size, size), padding=padding, kinds=ALL if direct else None)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3, (1, 2), (3, 1)])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_strides(dtype, stride):
+    for padding, window, image in itertools.product((0, 1), ((3, 3), (2, 5)), ((9, 11), (6, 7), (5, 5))):
+        check(dtype, 2, 3, 4, image, window, padding=padding, stride=stride)
+    check(dtype, 2, 3, 4, (11, 12), (3, 2), stride=stride, padding=2, dilation=(2, 3))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_widths_down_to_one(dtype):
+    for width in (1, 2, 3, 5, 8, 15, 16, 17, 31, 33):
+        check(dtype, 1, 2, 3, (4, width), (3, 3), padding=1, kinds=ALL)
+    check(dtype, 2, 2, 3, (1, 40), (1, 3), padding=(0, 1), kinds=ALL)
+    check(dtype, 2, 2, 3, (40, 1), (3, 2), padding=(1, 1), kinds=ALL)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_channels_that_do_not_fill_a_tile(threads):
+    for n, c, k in itertools.product((1, 4), (1, 7), (1, 2, 6, 13, 17, 25)):
+        check("float32", n, c, k, (6, 7), (3, 3), padding=1, threads=threads, kinds=ALL)
+    # many weights on small images: another order of the work
+    check("float32", 3, 130, 67, (2, 3), (3, 3), padding=1, threads=threads, kinds=ALL)
+
+
+@pytest.mark.parametrize("bits", [128, 256, 512])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_vector_widths(monkeypatch, dtype, bits):
+    monkeypatch.setenv("GRAPHC_VECTOR_BITS", str(bits))
+    lanes = vector_lanes(dtype)
+    assert lanes == bits // {"float32": 32, "float64": 64}[dtype]
+    for k, size, width in itertools.product((3, 11), (3, 4), (lanes - 1, lanes, 2 * lanes + 1)):
+        check(dtype, 2, 3, k, (5, width), (size, size), padding=2, threads=2, kinds=ALL)
+
+
+def test_results_do_not_depend_on_the_number_of_threads():
+    generator = numpy.random.default_rng(3)
+    x, w = (generator.standard_normal(s).astype("float32") for s in ((3, 4, 12, 11), (5, 3, 3, 17)))
+    t = numpy.zeros((3, 17, 10, 11), "float32")
+    t[..., :9] = generator.standard_normal((3, 17, 10, 9))
+    lanes = vector_lanes("float32")
+    forward = emit_convolution("float32", tile("convolution", 17), lanes, unit=True)
+    backward = emit_correlation("float32", tile("correlation", 17), lanes)
+    shared = [3, 4, 17, 10, 9, 12, 11, 3, 3, 1, 1, 1, 1]
+    results = []
+    for threads in (1, 2, 3, 50):
+        y, dw = numpy.full((3, 17, 10, 9), numpy.nan, "float32"), numpy.full((17, 4, 3, 3), numpy.nan, "float32")
+        call(forward, (x, w, y), shared, threads)
+        call(backward, (x, t, dw), [*shared, 110, 0], threads)
+        results.append((y, dw))
+        writers = numpy.zeros(y.shape), numpy.zeros(dw.shape)
+        for thread in range(threads):
+            y, dw = numpy.full_like(y, numpy.nan), numpy.full_like(dw, numpy.nan)
+            call(forward, (x, w, y), shared, threads, thread)
+            call(backward, (x, t, dw), [*shared, 110, 0], threads, thread)
+            for count, array in zip(writers, (y, dw), strict=True):
+                count += numpy.isfinite(array)
+        assert all((count == 1).all() for count in writers)  # no two threads write one element
+    for y, dw in results:
+        assert y.tobytes() == results[0][0].tobytes()
+        assert dw.tobytes() == results[0][1].tobytes()
+
+
+def test_nothing_is_read_or_written_outside():
+    """Around every tensor lies what would show: NaN that is read, or a mark that is written over."""
+    for lanes, (rows, columns) in itertools.product((4, 16), ((1, 1), (3, 5), (2, 16), (4, 17))):
+        height, pitch = rows + 2, columns + 2
+        sizes = [2 * 3 * height * pitch, 4 * 9 * 5, 2 * 5 * rows * columns]
+        arrays = []
+        for size in sizes:
+            array = numpy.full(size + 200, numpy.nan, "float32")
+            array[100:-100] = 1
+            arrays.append(array)
+        inner = [a[100:] for a in arrays]
+        text = emit_convolution("float32", (3, 5), lanes, unit=True)
+        call(text, inner, [2, 3, 5, rows, columns, height, pitch, *NINE])
+        assert (arrays[2][100:-100] == 27).all()
+        assert numpy.isnan(arrays[2][:100]).all()
+        assert numpy.isnan(arrays[2][-100:]).all()
+        t = numpy.zeros((2, 5, rows, pitch), "float32")
+        t[..., :columns] = 1
+        padded, dw = numpy.full(t.size + 200, numpy.nan, "float32"), numpy.full(5 * 27 + 200, numpy.nan, "float32")
+        padded[100:-100] = t.reshape(-1)
+        text = emit_correlation("float32", (4, 4), lanes)
+        call(text, (inner[0], padded[100:], dw[100:]), [2, 3, 5, rows, columns, height, pitch, *NINE, rows * pitch, 0])
+        assert (dw[100:-100] == 2 * rows * columns).all()
+        assert numpy.isnan(dw[:100]).all()
+        assert numpy.isnan(dw[-100:]).all()
+
+
+@pytest.mark.parametrize("bits", [128, 256, 512])
+def test_no_double_in_float32_kernels(monkeypatch, bits):
+    monkeypatch.setenv("GRAPHC_VECTOR_BITS", str(bits))
+    for kind in ("convolution", "correlation"):
+        text = cache.llvm_text(convolution.emit_direct(kind, "float32", (1, 16)))
+        assert f"<{bits // 32} x float>" in text
+        assert "double" not in text
+        assert "f64" not in text
+
+
+def test_accumulators_stay_in_registers():
+    for kind in ("convolution", "correlation"):
+        text = cache.llvm_text(convolution.emit_direct(kind, "float32", (1, 16)))
+        assert not any("alloca <" in line for line in text.splitlines())
+
+
+def test_no_images_and_an_empty_sum():
+    dw = numpy.full((2, 3, 3, 3), numpy.nan, "float32")
+    x = numpy.zeros(0, "float32")
+    call(emit_correlation("float32", (3, 2), 4), (x, x, dw), [0, 3, 2, 4, 4, 6, 6, *NINE, 24, 0])
+    assert (dw == 0).all()
+
+
+def compiled(dtype, threads, *shape, **options):
+    wanted, values = nodes(*shape, options)
+    step = graphc.compile(list(wanted.values()), dtype=dtype, threads=threads)
+    inputs = {node.label: value for node, value in values.items() if node.kind == "input"}
+    step.parameters["w"][...] = next(value for node, value in values.items() if node.label == "w")
+    kinds = [step.plan.kernels[launch.kernel].kind for launch in step.plan.launches]
+    return step(**inputs), evaluate(list(wanted.values()), values), kinds
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_compiled_steps(dtype, threads):
+    for options in ({"padding": "same"}, {"padding": 1, "stride": 2}, {"padding": "full"}, {"dilation": 2}):
+        found, expected, kinds = compiled(dtype, threads, 3, 5, 18, (19, 21), (3, 3), **options)
+        assert set(kinds) & DIRECT == DIRECT
+        for a, b in zip(found, expected, strict=True):
+            numpy.testing.assert_allclose(a, b, atol=TOLERANCE[dtype] * max(1.0, numpy.abs(b).max()), rtol=0)
+
+
+def test_frames_are_shared():
+    """The image is copied once for the result and the weights, the gradient once for the weights and the image."""
+    _, _, kinds = compiled("float32", 1, 3, 5, 6, (19, 21), (3, 3), padding=1)
+    assert kinds.count("convolution") == 2
+    assert kinds.count("correlation") == 1
+    assert kinds.count("loops") <= 5  # two frames, two packed filters, the upstream gradient
+
+
+def test_what_does_not_pay_is_left_to_matrix_products(monkeypatch):
+    monkeypatch.undo()
+    for shape, options in (
+        ((8, 16, 120, (5, 5), (5, 5)), {}),  # a dense layer in disguise
+        ((8, 16, 16, (1, 1), (1, 1)), {}),
+    ):
+        wanted, _ = nodes(*shape, options)
+        planned, _ = plan(list(wanted.values()), {})
+        assert not {kernel.kind for kernel in planned.kernels} & DIRECT
+    wanted, _ = nodes(8, 16, 32, (16, 16), (3, 3), {"padding": 1})
+    planned, _ = plan(list(wanted.values()), {})
+    assert {kernel.kind for kernel in planned.kernels} & DIRECT == DIRECT
+
+
+#: Tensors that end where a page begins that nobody may touch: reading beyond them ends the process.
+_GUARDED = """
+import ctypes, itertools, mmap
+import numpy
+from graphc.kernels.cpu.convolution import emit_convolution, emit_correlation
+from tests.kernels.test_convolution import NINE, call
+
+library, page = ctypes.CDLL(None, use_errno=True), mmap.PAGESIZE
+kept = []
+
+def guarded(size):
+    whole = -(-4 * size // page) * page
+    memory = mmap.mmap(-1, whole + page)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    kept.append(memory)
+    assert library.mprotect(ctypes.c_void_p(start + whole), ctypes.c_size_t(page), 0) == 0
+    return numpy.frombuffer(memory, "float32", size, whole - 4 * size)
+
+for lanes, (rows, columns), maps in itertools.product((4, 16), ((1, 1), (3, 5), (2, 16), (4, 17)), (1, 2, 5)):
+    height, pitch = rows + 2, columns + 2
+    shared = [2, 3, maps, rows, columns, height, pitch, *NINE]
+    x, w, y = guarded(6 * height * pitch), guarded(36 * maps), guarded(2 * maps * rows * columns)
+    call(emit_convolution("float32", (3, min(maps, 3)), lanes, unit=True), (x, w, y), shared)
+    t, dw = guarded(2 * maps * rows * pitch), guarded(27 * maps)
+    call(emit_correlation("float32", (4, 3), lanes), (x, t, dw), [*shared, rows * pitch, 0])
+print("whole")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="guards a page with mprotect")
+def test_memory_beyond_the_tensors_is_never_touched():
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run(
+        [sys.executable, "-c", _GUARDED], cwd=root, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "whole\n", (done.returncode, done.stderr[-2000:])
