@@ -12,6 +12,10 @@ settings.register_profile("home", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "home")
 
+# test processes side by side share the processors already: steps take one thread unless a test asks for more
+if os.environ.get("PYTEST_XDIST_WORKER"):
+    os.environ.setdefault("GRAPHC_THREADS", "1")
+
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Say how much the contract over the registry compared (reports carry the counts, also under xdist)."""

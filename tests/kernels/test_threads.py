@@ -111,3 +111,12 @@ def test_the_environment_says_how_many_threads(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("GRAPHC_THREADS", "two")
     with pytest.raises(KernelError, match="GRAPHC_THREADS='two' must be a whole number"):
         threads.default_threads()
+
+
+def test_a_program_may_be_forgotten_as_soon_as_its_step_is_done() -> None:
+    # a worker may still be looking at the meeting counter when the caller has gone on
+    x = graphc.input("x", ("N", 64))
+    data = numpy.ones((512, 64), "float32")
+    for power in range(300):
+        (total,) = graphc.compile([graphc.sum(x * float(power % 7), axes=1)], threads=2)(x=data)
+        assert (total == 64 * (power % 7)).all()

@@ -81,7 +81,6 @@ class Program:
         self.plan = plan
         self.check_numerics = check_numerics
         self.threads = default_threads() if threads is None else threads
-        self._counter = _aligned(8, "int64")  # where threads meet
         self._texts = [self._text(number, kernel) for number, kernel in enumerate(plan.kernels)]
         users = {launch.kernel: launch for launch in reversed(plan.launches)}
         sources = [
@@ -333,7 +332,7 @@ class Program:
         """Table for the executor from (kernel address, arguments address, threads that the launch is worth)."""
         table = numpy.zeros(HEAD + ENTRIES * len(launches), numpy.int64)
         patience = _PATIENCE if self.threads <= available() else 0  # more threads than processors: one must give way
-        table[:HEAD] = len(launches), self._counter.ctypes.data, patience
+        table[:HEAD] = len(launches), 0, patience  # where threads meet is the pool's
         table[HEAD:] = numpy.array(launches, numpy.int64).reshape(-1)
         return table
 
@@ -418,7 +417,7 @@ class Program:
         if self.check_numerics:
             self._run_checked(frame)
         else:
-            run(self._executor_address, self._execute, frame.table.ctypes.data, self.threads)
+            run(self._executor_address, self._execute, frame.table, self.threads)
         self._ran = True
         self._update()
 

@@ -53,6 +53,9 @@ class _Pool:
     def __init__(self, threads: int) -> None:
         self.threads = threads
         self.busy = threading.Lock()  # one step at a time: programs in several Python threads take turns
+        # where threads meet; of the pool, because a worker may look at it once more when the caller has gone on and
+        # its program is no longer there. It only grows, so that such a look ends the wait.
+        self.counter = numpy.zeros(1, numpy.int64)
         self.numbers = numpy.zeros(4 + threads, numpy.int64)
         self.numbers[3] = threads
         self.wake = threading.Condition()
@@ -72,20 +75,22 @@ class _Pool:
                     self.wake.wait()
                 self.asleep -= 1
 
-    def run(self, executor_address: int, execute: Callable[..., None], table: int) -> None:
+    def run(self, executor_address: int, execute: Callable[..., None], table: numpy.ndarray) -> None:
         with self.busy:
-            self.numbers[1:3] = executor_address, table
+            table[1] = self.counter.ctypes.data
+            address = table.ctypes.data
+            self.numbers[1:3] = executor_address, address
             self.numbers[0] += 1  # last: a worker may start at once
             if self.asleep:
                 with self.wake:
                     self.wake.notify_all()
-            execute(table, 0, self.threads)  # returns when all have met behind the last launch
+            execute(address, 0, self.threads)  # returns when all have met behind the last launch
 
 
-def run(executor_address: int, execute: Callable[..., None], table: int, threads: int) -> None:
+def run(executor_address: int, execute: Callable[..., None], table: numpy.ndarray, threads: int) -> None:
     """Run the executor on a table with a number of threads, this one included."""
     if threads == 1:
-        execute(table, 0, 1)
+        execute(table.ctypes.data, 0, 1)
         return
     pool = _pools.get(threads)
     if pool is None:
