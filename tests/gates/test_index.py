@@ -115,7 +115,8 @@ def test_named_sizes(index, extent):
         array = RNG.normal(size=(n, 3))
         gradient = numpy.zeros((n, 3))
         gradient[index] = 2 * array[index]
-        for tolerance, value, slope in zip((1e-12, 1e-12, 1e-5), _both(part, x=array), _both(back.grad(x), x=array)):  # noqa: B905
+        found = zip((1e-12, 1e-12, 1e-5), _both(part, x=array), _both(back.grad(x), x=array), strict=True)
+        for tolerance, value, slope in found:
             numpy.testing.assert_allclose(value, array[index], rtol=tolerance)
             numpy.testing.assert_allclose(slope, gradient, rtol=tolerance)
 
@@ -183,8 +184,8 @@ def test_comparisons(operator):
         numpy.testing.assert_array_equal(found, getattr(data["a"], operator)(data["b"]))
     for found in _both(getattr(a, operator)(1), a=data["a"]):
         numpy.testing.assert_array_equal(found, getattr(data["a"], operator)(1))
-    mirrored = {"__lt__": 1 < a, "__le__": 1 <= a, "__gt__": 1 > a, "__ge__": 1 >= a}[operator]  # noqa: SIM300
-    mirror = {"__lt__": 1 < data["a"], "__le__": 1 <= data["a"], "__gt__": 1 > data["a"], "__ge__": 1 >= data["a"]}  # noqa: SIM300
+    mirrored = {"__lt__": 1 < a, "__le__": 1 <= a, "__gt__": 1 > a, "__ge__": 1 >= a}[operator]  # noqa: SIM300 - the number on the left is what is tested
+    mirror = {"__lt__": 1 < data["a"], "__le__": 1 <= data["a"], "__gt__": 1 > data["a"], "__ge__": 1 >= data["a"]}  # noqa: SIM300 - the same
     for found in _both(mirrored, a=data["a"]):
         numpy.testing.assert_array_equal(found, mirror[operator])
 

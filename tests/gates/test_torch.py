@@ -19,8 +19,8 @@ from graphc.graph.reference import evaluate
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
-from tests.gates.pytorch.case import Case, Difference, Row  # noqa: E402
-from tests.gates.pytorch.table import KNOWN_DIFFERENCES, NOT_IN_TORCH, ROWS  # noqa: E402
+from tests.gates.pytorch.case import Case, Difference, Row  # noqa: E402 - only where PyTorch is
+from tests.gates.pytorch.table import KNOWN_DIFFERENCES, NOT_IN_TORCH, ROWS  # noqa: E402 - the same
 
 #: Largest |a - b| over the largest |b|.
 TOLERANCE = 1e-9

@@ -6,6 +6,8 @@ import numpy
 import pytest
 
 import graphc
+from graphc.formula.expression import Number, fold
+from graphc.formula.parser import parse_expression
 
 
 def lenet() -> graphc.Node:
@@ -176,7 +178,7 @@ def test_formulas_say_what_a_unit_sums_over():
     for name, node in found.items():
         layer = graphc.count(node)["a"]
         formula = layer.formula.replace("·", "*").replace(",", "")
-        assert eval(formula) == layer.parameters, name
+        assert fold(parse_expression(formula)) == Number(layer.parameters), name
 
 
 def test_parameters_of_a_product_declared_by_hand():
