@@ -120,3 +120,16 @@ def test_a_program_may_be_forgotten_as_soon_as_its_step_is_done() -> None:
     for power in range(300):
         (total,) = graphc.compile([graphc.sum(x * float(power % 7), axes=1)], threads=2)(x=data)
         assert (total == 64 * (power % 7)).all()
+
+
+def test_a_step_that_shares_nothing_wakes_no_worker() -> None:
+    # without a meeting the caller would go on, and forget what a worker is about to read
+    x = graphc.input("x", ("N", 64))
+    data = numpy.ones((4, 64), "float32")
+    large = graphc.compile([graphc.sum(graphc.exp(x))], threads=2)
+    large(x=numpy.zeros((2000, 64), "float32"))
+    before = int(threads._pools[2].numbers[0])
+    for _ in range(50):
+        graphc.compile([graphc.reshape(x, (-1,))], threads=2)(x=data)
+        graphc.compile([x + 1.0], threads=2)(x=data)
+    assert int(threads._pools[2].numbers[0]) == before

@@ -48,6 +48,7 @@ class _Frame:
     arguments: numpy.ndarray  # int64, all launches one after the other
     starts: list[int]  # of each launch in `arguments`
     table: numpy.ndarray  # int64, for the executor
+    threads: int  # that the step is worth: workers are only woken for a launch that they share
     places: dict[int, numpy.ndarray]  # base buffer -> positions of its address in `arguments`
 
 
@@ -325,6 +326,7 @@ class Program:
             block,
             starts,
             table,
+            int(table[HEAD + 2 :: ENTRIES].max(initial=1)),
             {base: numpy.array(where, numpy.int64) for base, where in places.items()},
         )
 
@@ -417,7 +419,7 @@ class Program:
         if self.check_numerics:
             self._run_checked(frame)
         else:
-            run(self._executor_address, self._execute, frame.table, self.threads)
+            run(self._executor_address, self._execute, frame.table, self.threads if frame.threads > 1 else 1)
         self._ran = True
         self._update()
 
