@@ -57,6 +57,7 @@ _LAZY = {
     "datasets": ("graphc.datasets", ""),
     "draw": ("graphc.drawing", "draw"),
     "patches": ("graphc.planning", "patches"),
+    "profile": ("graphc.kernels", "profile"),
     "to_networkx": ("graphc.graph.networks", "to_networkx"),
     "toeplitz": ("graphc.planning", "toeplitz"),
 }
@@ -75,7 +76,7 @@ if TYPE_CHECKING:
     from graphc.datasets import Dataset
     from graphc.drawing import draw
     from graphc.graph.networks import to_networkx
-    from graphc.kernels import compile
+    from graphc.kernels import compile, profile
     from graphc.planning import count, patches, toeplitz
     from graphc.training import SGD, Adam, Trainer, accuracy
 
@@ -120,6 +121,7 @@ __all__ = [
     "orthogonal",
     "parameter",
     "patches",
+    "profile",
     "state",
     "to_networkx",
     "toeplitz",

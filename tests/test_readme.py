@@ -50,6 +50,8 @@ def test_the_other_blocks_run_as_they_stand(tmp_path):
     printed = run(tmp_path, "import graphc\n" + "\n".join(BLOCKS[1:]))
     assert "conv1" in printed
     assert (tmp_path / "digits.graphc").exists()
+    assert "of peak" in printed
+    assert (tmp_path / "step.svg").stat().st_size > 1000
 
 
 def test_readme_diagram_is_what_its_code_draws(tmp_path):

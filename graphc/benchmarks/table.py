@@ -6,8 +6,10 @@ import math
 import platform
 from collections.abc import Sequence
 
-from graphc.benchmarks.machine import CHAINS, DEGREE, cores, processor, versions
+from graphc.benchmarks.machine import processor, versions
 from graphc.benchmarks.measure import CHECKED, TOLERANCE, Result, Row
+from graphc.kernels.cpu.peak import independent_sums
+from graphc.kernels.cpu.threads import available
 
 __all__ = ["report"]
 
@@ -46,13 +48,13 @@ def _header(peak: float, threads: int, peers: Sequence[str], load: str) -> list[
     return f"""\
 # One training step: forward, backward, gradient descent with momentum 0.9
 
-- processor: {processor()}, {cores()} cores usable, {platform.system()} {platform.machine()}
+- processor: {processor()}, {available()} cores usable, {platform.system()} {platform.machine()}
 - load before the measurement: {load}; above about 0.5, other programs share the cores, and threads that wait for each
   other lose most
 - versions: {versions([*_PACKAGES, *peers])}
 - {many} for every contestant, float32
-- FMA peak: {peak / 1e9:.0f} GFLOP/s a core, measured on one core with {CHAINS} polynomials of degree {DEGREE} for each
-  element; for {many} taken as {peak * threads / 1e9:.0f} GFLOP/s
+- FMA peak: {peak / 1e9:.0f} GFLOP/s a core, measured on one core with {math.prod(independent_sums())} independent sums
+  in vector registers; for {many} taken as {peak * threads / 1e9:.0f} GFLOP/s
 - floor: FLOP of convolutions and dense layers, forward and both gradients, at the FMA peak; bytes are data read,
   parameters and velocities read and written
 - losses of {CHECKED} steps from the same weights on the same data are compared before anything is timed: relative

@@ -40,8 +40,9 @@ def bench(names: list[str], against: str | None, threads: int, steps: int | None
         If a name is unknown, a number is too small, or the file cannot be written.
     """
     from graphc.benchmarks import WORKLOADS, measure, report, workload
-    from graphc.benchmarks.machine import fma_peak, load
+    from graphc.benchmarks.machine import load
     from graphc.benchmarks.peers import installed, peers
+    from graphc.kernels.cpu.peak import fma_peak
 
     if threads < 1 or (steps is not None and steps < 1):
         raise DataError("--threads and --steps must be at least 1")

@@ -64,7 +64,10 @@ def show_cache(action: str | None) -> int:
         count, size = clear_cache()
         print(f"removed {count} files ({size_text(size)}) from {folder}; they are made again when needed")
         return 0
+    from graphc.kernels.cpu.limit import limit
+
     count, size = cache_size()
-    print(f"{folder}\n{count} files, {size_text(size)}")
-    print("GRAPHC_CACHE chooses another folder; `graphc cache clear` empties this one")
+    print(f"{folder}\n{count} files, {size_text(size)}; kernels up to {size_text(limit())}")
+    print("GRAPHC_CACHE chooses another folder, GRAPHC_CACHE_LIMIT how many megabytes kernels may fill;")
+    print("beyond it those used longest ago are removed. `graphc cache clear` empties the folder")
     return 0

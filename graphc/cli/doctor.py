@@ -29,24 +29,35 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _threads() -> str:
+    """How many threads a step uses, and why."""
+    from graphc.kernels.cpu.threads import available, default_threads
+
+    hand = available()
+    processors = f"{hand} processor{'s' if hand > 1 else ''} at hand"
+    used = default_threads()
+    chosen = os.environ.get("GRAPHC_THREADS")
+    if chosen:
+        return f"{used} (GRAPHC_THREADS={chosen}); {processors}"
+    return f"{used}: {processors}" + (", more only by GRAPHC_THREADS" if hand > used else "")
 
 
-def _vector_width(found: list[str]) -> str:
-    names = " ".join(found)
-    if "V4" in names or "AVX512" in names:
-        return "512 bits (AVX-512): 16 floats"
-    if "V3" in names or "AVX2" in names:
-        return "256 bits (AVX2): 8 floats"
-    return "128 bits: 4 floats"
+def _vectors() -> str:
+    """Width of a vector, and how many of them kernels keep in registers."""
+    from graphc.kernels.cpu.convolution import registers, tile, vector_lanes
+
+    lanes = vector_lanes("float32")
+    vectors, maps = tile("convolution", 64)
+    chosen = os.environ.get("GRAPHC_VECTOR_BITS")
+    width = f"{32 * lanes} bits{f' (GRAPHC_VECTOR_BITS={chosen})' if chosen else ''}: {lanes} floats"
+    return f"{width}; {registers()} registers, {vectors} vectors x {maps} maps of them for the sums of a convolution"
 
 
 def doctor() -> int:
-    """Print the report; returns 1 where something needed is missing or the cache cannot be used."""
+    """Print the report; returns 1 where something needed is missing or a setting cannot be used."""
     import numpy
+
+    from graphc.kernels.cpu.limit import limit
 
     problems = []
     rows: list[tuple[str, str]] = []
@@ -60,18 +71,24 @@ def doctor() -> int:
             problems.append(name)
     configuration = numpy.show_config(mode="dicts") or {}
     blas = configuration.get("Build Dependencies", {}).get("blas", {})
-    simd = configuration.get("SIMD Extensions", {})
     limits = [f"{n}={os.environ[n]}" for n in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS") if n in os.environ]
     rows.append(("BLAS", f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()))
-    rows.append(("threads", f"{_cores()} cores usable" + (f", {', '.join(limits)}" if limits else "")))
-    rows.append(("vectors", _vector_width([*simd.get("baseline", []), *simd.get("found", [])])))
+    try:
+        rows.append(("threads", _threads()))
+    except KernelError as error:
+        rows.append(("threads", str(error)))
+        problems.append("threads")
+    rows.append(("threading", "a pool of its own; OpenMP is not used" + (f" ({', '.join(limits)})" if limits else "")))
+    rows.append(("vectors", _vectors()))
     engines = [e for e in ("pygraphviz", "dot", "layered") if engine_available(e)]
     program = shutil.which("dot")
     described = {"layered": "layered (built in)", "dot": f"dot ({program})"}
     rows.append(("layout", ", ".join(described.get(e, e) for e in engines)))
     try:
         count, size = cache_size()
-        rows.append(("cache", f"{cache_folder()}: {count} files, {size_text(size)}"))
+        rows.append(
+            ("cache", f"{cache_folder()}: {count} files, {size_text(size)}; kernels up to {size_text(limit())}")
+        )
     except KernelError as error:
         rows.append(("cache", str(error)))
         problems.append("cache")

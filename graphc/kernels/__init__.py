@@ -1,5 +1,6 @@
 """Kernels and the steps that run them; the only floor that knows numba."""
 
 from graphc.kernels.compile import Step, compile
+from graphc.kernels.profile import profile
 
-__all__ = ["Step", "compile"]
+__all__ = ["Step", "compile", "profile"]

@@ -175,6 +175,7 @@ class Step:
 
         self.program: Program = Program(self.plan, check_numerics=check_numerics, threads=threads)
         self._inputs = {n.label: (b, n) for b, n in leaves.items() if n.kind == "input"}
+        self._shapes: tuple[tuple[int, ...], ...] | None = None  # of the inputs at the last call
         if optimizer is not None:
             self._rate = self._inputs.pop(optimizer.learning_rate_node.label, None)
         self._fill(leaves, own_states, parameters, seed)
@@ -258,11 +259,14 @@ class Step:
             If an input is missing, unknown, or does not fit its declaration.
         """
         arrays = self._arrays(inputs)
-        sizes = bind_sizes({self._inputs[name][1]: array for name, array in arrays.items()})
-        missing = [name for name in self.plan.sizes if name not in sizes]
-        if missing:
-            raise DataError(f"the size {missing[0]} is not fixed by any input")
-        self.program.resize(sizes)
+        shapes = tuple([array.shape for array in arrays.values()])
+        if shapes != self._shapes:
+            sizes = bind_sizes({self._inputs[name][1]: array for name, array in arrays.items()})
+            missing = [name for name in self.plan.sizes if name not in sizes]
+            if missing:
+                raise DataError(f"the size {missing[0]} is not fixed by any input")
+            self.program.resize(sizes)
+            self._shapes = shapes
         for name, array in arrays.items():
             self.program.bind(self._inputs[name][0], array)
         if self.optimizer is not None and self._rate is not None:
@@ -324,7 +328,7 @@ def _plan(
     *,
     fuse: bool,
 ) -> tuple[Plan, dict[int, Node]]:
-    return plan(outputs, gradients, updates, dtype=dtype, training=training, fuse=fuse)
+    return plan(outputs, gradients, updates, dtype=dtype, training=training, fuse=fuse, shard=fuse)
 
 
 def _wanted(outputs: list[Node], gradients: bool | Iterable[Node | str]) -> list[Node]:

@@ -11,7 +11,8 @@ elements::
     4 x (extent, stride_A, stride_B, stride_Y)
 
 ``Y`` has unit column stride; ``A`` and ``B`` have a unit stride in one direction. A batch level whose
-``stride_Y`` is 0 adds up.
+``stride_Y`` is 0 adds up. One more argument is `graphc.planning.plan.Launch.split`: what parts of the kernel are, 0 what
+it chooses, 1 rows, 2 columns, 3 the first batch level.
 
 Reads that slide a window, or that a guard limits, are first copied into *patches* with plain axes; writes that
 slide (the gradient of a convolution's input) go to plain *columns* first and are added up afterwards.
@@ -347,7 +348,7 @@ def _recognise(
         levels = [*batch, *left_rows, *columns, *left_inner]
         if len(levels) > BATCH_LEVELS:
             continue
-        # BLAS wants a leading dimension of at least the row length even where there is a single row
+        # a single row has a stride, too: that of a packed array
         single_row, single_inner = not rows, not inner
         arguments: list[Extent] = [
             row.extent,
@@ -373,7 +374,7 @@ def _recognise(
 
 
 def _candidates(rows: list[_Group], inner: list[_Group], column: _Group) -> list[tuple[_Group, _Group]]:
-    """Pairs (row group, inner group) that BLAS can take, the largest product first."""
+    """Pairs (row group, inner group) whose operands are read in whole vectors, the largest product first."""
     unit_row, unit_inner = _Group(1, (1, 0, 1)), _Group(1, (1, 1, 0))
     pairs: list[tuple[_Group, _Group]] = []
     for row in rows or [unit_row]:

@@ -14,13 +14,18 @@ Then position ``p = i*pitch + j`` of the result meets ``image[p + offset of (r, 
 
     convolution   addresses of image, filter, result, then
                   N, C, K, rows, columns, height, pitch, R, S, sh, sw, dh, dw
+    convolution_of_maps
+                  the same
     correlation   addresses of image, result, filter (written), then the same,
                   elements of a map of the result in its frame, the first of them that counts
+    correlation_of_maps
+                  addresses of image, result as it is, filter as (C, R, S, K) (written), then as for convolution
 
 ``rows`` and ``columns`` are those of the result. Literals: whether both steps are 1; ``K``, for the register tile.
 The gradient of the image is the convolution of the result's gradient with the filter turned round (steps of 1 only).
-The gradient of the filter is a *correlation* of the image with the result's gradient, in a frame too: the zeros
-between its rows meet image elements that do not count, so that an infinite one gives NaN where it should give nothing.
+The gradient of the filter is a *correlation* of the image with the result's gradient. Where maps fill vectors, it
+runs on vectors of maps; else on vectors of positions, in a frame too: the zeros between its rows meet image elements
+that do not count, so that an infinite one gives NaN where it should give nothing.
 
 Groups, steps above 1 in the gradient of the image, and what does not pay (see `_share`) stay with patches and matrix
 products.
@@ -43,19 +48,28 @@ _LANES = 16
 #: Measured beside patches and matrix products: the least `_share` of a gradient of the filter, its most pairs of maps
 #: (the images are read again for each block of maps), and the length of a sum that is long.
 _LEAST_FILTER, _MOST, _LONG = 0.55, 32_768, 2_048
+#: The least part of vectors of maps that maps fill, beside vectors of positions.
+_LEAST_MAPS = 0.65
+#: Speed on vectors of positions and of maps, where these are full: one vector of maps in a tile, more; and terms of a
+#: sum that storing it is worth.
+_POSITIONS_SPEED, _POSITIONS_STORE = 0.92, 6
+_MAPS_SPEEDS, _MAPS_STORE = (0.8, 1.0), 25
 
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution or correlation launch, and the statements that prepare its operands."""
+    """A convolution or correlation launch, the statements that prepare its operands, and what follows it."""
 
     kind: str
     statements: tuple[Statement, ...]
     tensors: Mapping[str, tuple[Extent, ...]]  # new tensors: name -> extents
     reads: tuple[str, str]
-    literals: tuple[int, int]  # whether both steps are 1, K
+    #: Whether both steps are 1, K; of maps: columns, K, elements of the filter; of a correlation of maps: neighbours
+    #: that one address serves, K.
+    literals: tuple[int, ...]
     arguments: tuple[Extent, ...]
     work: Extent
+    after: Statement | None = None  # reads what the launch writes, a new tensor
 
 
 @dataclass(frozen=True)
@@ -100,6 +114,8 @@ def recognise_convolution(statement: Statement, sizes: Mapping[str, Extent], pre
         return _forward(problem, prefix, turned=True)
     share = _share(found, found)
     if target == found.filter:
+        if _filled(found.k) >= _LEAST_MAPS:
+            return _correlation_of_maps(found, prefix)
         return _correlation(found, prefix) if share >= _LEAST_FILTER and found.c * found.k < _MOST else None
     if found.r * found.s == 1 and (found.stride != (1, 1) or found.k > found.c):
         return None  # a matrix product already, of rows as long as an image
@@ -119,6 +135,11 @@ def _share(wanted: _Problem, computed: _Problem) -> float:
     _, _, _, pitch = _framed(computed, "")
     positions = (computed.rows - 1) * pitch + computed.columns
     return wanted.rows * wanted.columns / (-(-positions // _LANES) * _LANES)
+
+
+def _filled(maps: int) -> float:
+    """Part of vectors of maps that maps fill."""
+    return maps / (-(-maps // _LANES) * _LANES)
 
 
 def _problem(statement: Statement, sizes: Mapping[str, Extent]) -> _Problem | None:
@@ -238,12 +259,17 @@ def _forward(p: _Problem, prefix: str, *, turned: bool) -> Convolution:
     index = tuple(affine(axis) for axis in "kcrs")
     domain = tuple(Axis(axis, affine(size_name(p.filter, d))) for d, axis in enumerate("kcrs"))
     packed = Statement(write, "set", domain, (("v", Access(p.filter, index)),), Symbol("v"))
+    # vectors of maps compute nothing between rows; vectors of positions need no maps to fill them
+    terms = p.c * p.r * p.s
+    of_positions = _POSITIONS_SPEED * _share(p, p) * terms / (terms + _POSITIONS_STORE)
+    of_maps = _MAPS_SPEEDS[p.k > _LANES] * _filled(p.k) * terms / (terms + _MAPS_STORE) > of_positions
+    of_maps = of_maps and _filled(p.k) > 0.5  # so that reading whole vectors ends in the row that is never used
     return Convolution(
-        "convolution",
+        "convolution_of_maps" if of_maps else "convolution",
         (framed, packed),
         {framed.write.tensor: shape, target: (p.c + 1, p.r, p.s, p.k)},
         (framed.write.tensor, target),
-        (int(p.stride == (1, 1)), p.k),
+        (p.columns, p.k, p.r * p.s) if of_maps else (int(p.stride == (1, 1)), p.k),
         _arguments(p, height, pitch),
         _work(p),
     )
@@ -272,6 +298,24 @@ def _correlation(p: _Problem, prefix: str) -> Convolution:
         (0, p.k),
         (*_arguments(p, height, pitch), rows * pitch, first),
         _work(p),
+    )
+
+
+def _correlation_of_maps(p: _Problem, prefix: str) -> Convolution:
+    framed, shape, height, pitch = _framed(p, prefix)
+    target = f"{prefix}.summed.{p.filter}"
+    domain = tuple(Axis(axis, affine(size_name(p.filter, d))) for d, axis in enumerate("kcrs"))
+    write = Access(p.filter, tuple(affine(axis) for axis in "kcrs"))
+    read = Access(target, tuple(affine(axis) for axis in "crsk"))
+    return Convolution(
+        "correlation_of_maps",
+        (framed,),
+        {framed.write.tensor: shape, target: (p.c, p.r, p.s, p.k)},
+        (framed.write.tensor, p.result),
+        (p.s if p.stride[1] == p.dilation[1] == 1 and p.s <= 8 else 1, p.k),
+        _arguments(p, height, pitch),
+        _work(p),
+        Statement(write, "set", domain, (("v", read),), Symbol("v")),
     )
 
 

@@ -36,11 +36,21 @@ from graphc.formula.statement import (
 )
 from graphc.planning.canonical import Canonical, canonical, rename_access
 from graphc.planning.plan import Kernel, Launch
+from graphc.planning.tiling import tiling
 
 if TYPE_CHECKING:
     from graphc.planning.lower import _Builder
 
-__all__ = ["fuse_elementwise"]
+__all__ = [
+    "Launches",
+    "covers",
+    "drop_kernels",
+    "elementwise",
+    "extent_of",
+    "fuse_elementwise",
+    "reaches_all",
+    "renamed",
+]
 
 #: Largest fused kernel: reads, and operations of its body.
 _READS, _OPERATIONS = 8, 40
@@ -82,10 +92,10 @@ def fuse_elementwise(builder: _Builder, kept: Iterable[int]) -> None:
     for position in range(len(fusion.launches)):
         fusion.visit(position)
     builder.launches = [launch for launch in fusion.launches if launch is not None]
-    _drop_kernels(builder)
+    drop_kernels(builder)
 
 
-def _drop_kernels(builder: _Builder) -> None:
+def drop_kernels(builder: _Builder) -> None:
     """Renumber the kernels that are still launched: each one that stays is compiled."""
     used = sorted({launch.kernel for launch in builder.launches})
     number = {old: new for new, old in enumerate(used)}
@@ -95,7 +105,7 @@ def _drop_kernels(builder: _Builder) -> None:
     builder.launches = [replace(launch, kernel=number[launch.kernel]) for launch in builder.launches]
 
 
-class _Fusion:
+class Launches:
     """Launches by position, and who reads and writes which memory."""
 
     def __init__(self, builder: _Builder, kept: Iterable[int]) -> None:
@@ -104,10 +114,6 @@ class _Fusion:
         self.kept = {builder.base(number) for number in kept}
         self.readers: dict[int, set[int]] = {}
         self.writers: dict[int, list[int]] = {}
-        self.producers: dict[int, _Producer | None] = {}
-        self.made: dict[Any, tuple[int, tuple[int, ...], tuple[Extent, ...]] | None] = {}
-        self.covered: dict[Any, bool] = {}
-        self.typical: dict[Extent, int] = {}
         for position, launch in enumerate(builder.launches):
             self.enter(position, launch)
             self.writers.setdefault(builder.base(self.written(launch)), []).append(position)
@@ -115,15 +121,19 @@ class _Fusion:
     # ---- who touches what ------------------------------------------------------------------------
 
     def kernel(self, launch: Launch) -> Kernel:
+        """The kernel of a launch."""
         return self.builder.kernel_list[launch.kernel]
 
     def written(self, launch: Launch) -> int:
+        """The buffer that a launch writes."""
         return launch.buffers[0 if self.kernel(launch).kind == "loops" else -1]
 
     def read(self, launch: Launch) -> tuple[int, ...]:
+        """The buffers that a launch reads."""
         return launch.buffers[1:] if self.kernel(launch).kind == "loops" else launch.buffers[:-1]
 
     def enter(self, position: int, launch: Launch) -> None:
+        """Enter a launch among the readers of its buffers."""
         for number in self.read(launch):
             self.readers.setdefault(self.builder.base(number), set()).add(position)
 
@@ -134,6 +144,48 @@ class _Fusion:
             if parent is None or self.builder.buffers[parent].shape != self.builder.buffers[number].shape:
                 return number
             number = parent
+
+    def undisturbed(self, numbers: Iterable[int], first: int, last: int) -> bool:
+        """Whether a launch at the second position finds in these buffers what one at the first would."""
+        bases = {self.builder.base(number) for number in numbers}
+        return not any(first < w <= last for base in bases for w in self.writers.get(base, ()))
+
+    def sizes(self, launch: Launch) -> dict[str, Extent]:
+        """Extent of each size name of a launch of loops."""
+        names = [
+            size_name(f"t{k}", d)
+            for k, number in enumerate(launch.buffers)
+            for d in range(len(self.builder.buffers[number].shape))
+        ]
+        return dict(zip(names, launch.arguments, strict=True))
+
+    def named(
+        self, launch: Launch, numbers: Iterable[int], sizes: dict[str, Extent], ranks: dict[str, int]
+    ) -> Statement:
+        """The statement of a launch with its tensors named by these numbers; enter their sizes and ranks."""
+        statement = self.kernel(launch).statement
+        assert statement is not None
+        tensors = {f"t{k}": f"b{n:02}" for k, n in enumerate(numbers)}
+        names: dict[str, Affine] = {}
+        for name, extent in self.sizes(launch).items():
+            tensor, _, dimension = name.rpartition(".")
+            new = size_name(tensors[tensor], int(dimension))
+            sizes[new] = extent
+            names[name] = affine(new)
+        for tensor, number in zip(tensors.values(), launch.buffers, strict=True):
+            ranks[tensor] = len(self.builder.buffers[number].shape)
+        return renamed(statement, tensors, names)
+
+
+class _Fusion(Launches):
+    """Producers that go into their readers."""
+
+    def __init__(self, builder: _Builder, kept: Iterable[int]) -> None:
+        super().__init__(builder, kept)
+        self.producers: dict[int, _Producer | None] = {}
+        self.made: dict[Any, tuple[int, tuple[int, ...], tuple[Extent, ...]] | None] = {}
+        self.covered: dict[Any, bool] = {}
+        self.typical: dict[Extent, int] = {}
 
     def size(self, extent: Extent) -> int:
         if isinstance(extent, int):
@@ -147,15 +199,6 @@ class _Fusion:
         for extent in self.builder.buffers[number].shape:
             count *= self.size(extent)
         return count
-
-    def sizes(self, launch: Launch) -> dict[str, Extent]:
-        """Extent of each size name of a launch of loops."""
-        names = [
-            size_name(f"t{k}", d)
-            for k, number in enumerate(launch.buffers)
-            for d in range(len(self.builder.buffers[number].shape))
-        ]
-        return dict(zip(names, launch.arguments, strict=True))
 
     # ---- one producer ----------------------------------------------------------------------------
 
@@ -185,14 +228,13 @@ class _Fusion:
             return
         key = launch.kernel, launch.arguments
         if key not in self.covered:
-            self.covered[key] = _covers(producer, self.sizes(launch))
+            self.covered[key] = covers(producer, self.sizes(launch))
         if not self.covered[key]:
             return
         inputs = {self.same(number) for number in self.read(launch)}
         bases = {self.builder.base(number) for number in inputs}
-        for b in bases:  # a later reader must find what the producer would have read
-            if any(position < w <= readers[-1] for w in self.writers.get(b, ())):
-                return
+        if not self.undisturbed(bases, position, readers[-1]):
+            return
         if len(readers) > 1 and not self.pays(producer, launch, readers, inputs):
             return
         fused: list[Launch] = []
@@ -213,7 +255,7 @@ class _Fusion:
 
     def producer(self, launch: Launch) -> _Producer | None:
         if launch.kernel not in self.producers:
-            self.producers[launch.kernel] = _producer(self.kernel(launch))
+            self.producers[launch.kernel] = elementwise(self.kernel(launch))
         return self.producers[launch.kernel]
 
     def pays(self, producer: _Producer, launch: Launch, readers: list[int], inputs: set[int]) -> bool:
@@ -279,22 +321,10 @@ class _Fusion:
         """Fused canonical statement of a pair of launches, whose buffers have these numbers."""
         sizes: dict[str, Extent] = {}
         ranks: dict[str, int] = {}
-        renamed: list[tuple[dict[str, str], dict[str, Affine]]] = []
-        for x, numbers in ((launch, own), (reader, others)):
-            tensors = {f"t{k}": f"b{n:02}" for k, n in enumerate(numbers)}
-            names: dict[str, Affine] = {}
-            for name, extent in self.sizes(x).items():
-                tensor, _, dimension = name.rpartition(".")
-                new = size_name(tensors[tensor], int(dimension))
-                sizes[new] = extent
-                names[name] = affine(new)
-            renamed.append((tensors, names))
-            for n, number in zip(numbers, x.buffers, strict=True):
-                ranks[f"b{n:02}"] = len(self.builder.buffers[number].shape)
-        source = _renamed(producer.statement, *renamed[0])
+        source = self.named(launch, own, sizes, ranks)
         statement = self.kernel(reader).statement
         assert statement is not None
-        sink = _renamed(statement, *renamed[1])
+        sink = self.named(reader, others, sizes, ranks)
         if added:
             if not _adds_everywhere(statement, self.sizes(reader)):
                 return None
@@ -306,13 +336,14 @@ class _Fusion:
                 body=call("add", Symbol("before"), sink.body),
             )
         target = source.write.tensor
-        points = math.prod(self.size(_extent(axis.extent, sizes)) for axis in sink.axes)
+        points = math.prod(self.size(extent_of(axis.extent, sizes)) for axis in sink.axes)
         repeats = points / max(self.elements(launch.buffers[0]), 1)
-        merged = _merged(sink, source, repeats, producer.cost)
+        floats = {self.builder.buffers[number].dtype for number in (*launch.buffers, *self.read(reader))}
+        merged = _merged(sink, source, repeats, producer.cost, tiles=len(floats) == 1)
         if merged is None:
             return None
         # extents of the tensor that goes away are those of one that the producer reads
-        merged = _renamed(merged, {t: t for t in ranks}, _other_names(sink, merged, target, sizes))
+        merged = renamed(merged, {t: t for t in ranks}, _other_names(sink, merged, target, sizes))
         try:
             return canonical(merged, ranks, sizes)
         except PlanError:  # a size that is left without a tensor
@@ -322,7 +353,8 @@ class _Fusion:
 # ---- statements ------------------------------------------------------------------------------------
 
 
-def _producer(kernel: Kernel) -> _Producer | None:
+def elementwise(kernel: Kernel) -> _Producer | None:
+    """What a kernel says about itself if it sets each element of a tensor from elements of others, once."""
     s = kernel.statement
     types = dict(kernel.dtypes)
     if s is None or s.accumulate or s.guards or s.lets or s.operator not in ("set", "sum") or s.reduced():
@@ -370,18 +402,26 @@ def _kind(body: Expression, kinds: Mapping[str, str]) -> str:
     return "f"
 
 
-def _extent(form: Affine, sizes: Mapping[str, Extent]) -> Extent:
+def extent_of(form: Affine, sizes: Mapping[str, Extent]) -> Extent:
+    """The extent that a form over size names is."""
     total: Extent = form.constant
     for name, coefficient in form.terms:
         total = sizes[name] * coefficient + total
     return total
 
 
-def _covers(producer: _Producer, sizes: Mapping[str, Extent]) -> bool:
+def covers(producer: _Producer, sizes: Mapping[str, Extent]) -> bool:
     """Whether every element of the written tensor is set."""
-    s = producer.statement
+    return reaches_all(producer.statement, sizes)
+
+
+def reaches_all(s: Statement, sizes: Mapping[str, Extent]) -> bool:
+    """Whether the write index is plain axes that go through every element of the written tensor."""
+    extents = {axis.name: axis.extent for axis in s.axes}
+    axes = [item.plain() if isinstance(item, Affine) else None for item in s.write.index]
     return all(
-        _extent(s.extent(axis), sizes) == sizes[size_name(s.write.tensor, d)] for d, axis in enumerate(producer.axes)
+        axis in extents and extent_of(extents[axis], sizes) == sizes[size_name(s.write.tensor, d)]
+        for d, axis in enumerate(axes)
     )
 
 
@@ -392,12 +432,10 @@ def _adds_everywhere(s: Statement, sizes: Mapping[str, Extent]) -> bool:
     axes = [item.plain() if isinstance(item, Affine) else None for item in s.write.index]
     if not s.race_free() or {axis.name for axis in s.axes} != set(axes) or s.write.tensor in s.tensors():
         return False
-    return all(
-        _extent(s.extent(axis or ""), sizes) == sizes[size_name(s.write.tensor, d)] for d, axis in enumerate(axes)
-    )
+    return reaches_all(s, sizes)
 
 
-def _renamed(s: Statement, tensors: Mapping[str, str], names: Mapping[str, Affine]) -> Statement:
+def renamed(s: Statement, tensors: Mapping[str, str], names: Mapping[str, Affine]) -> Statement:
     """A statement with other names for tensors and sizes."""
     sizes = {old: affine_expression(new) for old, new in names.items()}
 
@@ -448,16 +486,18 @@ def _touches(access: Access, tensor: str) -> bool:
 def _window(item: Any, axes: set[str]) -> bool:
     """Whether an index is more than one axis of coefficient 1 and an offset.
 
-    Kernels load windows by strided lanes: measured, a bias and a ReLU computed there cost more than they save.
+    Loops load windows by strided lanes: measured, a bias and a ReLU computed there cost more than they save. Only where
+    windows lie side by side they are read as rows: `graphc.kernels.cpu.pooling`.
     """
     own = [name for name in item.names() if "." not in name]
     return len(own) > 1 or any(item.coefficient(name) != 1 or name not in axes for name in own)
 
 
-def _merged(sink: Statement, source: Statement, repeats: float, cost: int) -> Statement | None:
+def _merged(sink: Statement, source: Statement, repeats: float, cost: int, *, tiles: bool) -> Statement | None:
     """``sink`` with the body of ``source`` in place of what it reads of the tensor that ``source`` writes.
 
-    ``repeats`` says how many points of the sink there are for an element of that tensor.
+    ``repeats`` says how many points of the sink there are for an element of that tensor, ``tiles`` whether windows that
+    lie side by side may be read.
     """
     target = source.write.tensor
     hidden = [g.access for g in sink.guards if isinstance(g, Wins)]
@@ -468,7 +508,8 @@ def _merged(sink: Statement, source: Statement, repeats: float, cost: int) -> St
     if any(a.outside != "forbidden" or a.flat or not all(isinstance(i, Affine) for i in a.index) for a in taken):
         return None
     axes = {axis.name for axis in sink.axes}
-    if any(_window(item, axes) for a in taken for item in a.index):
+    windows = any(_window(item, axes) for a in taken for item in a.index)
+    if windows and not tiles:
         return None
     if len(taken) * repeats > 1.01 and cost > _REPEATED_COST:
         return None
@@ -496,4 +537,5 @@ def _merged(sink: Statement, source: Statement, repeats: float, cost: int) -> St
     reads = tuple((p, a) for a, p in names.items() if p in used)
     if len(reads) > _READS or operation_count(body) > _OPERATIONS:
         return None
-    return replace(sink, reads=reads, body=body)
+    merged = replace(sink, reads=reads, body=body)
+    return None if windows and (merged.operator == "set" or tiling(merged) is None) else merged

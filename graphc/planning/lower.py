@@ -28,8 +28,11 @@ from graphc.graph.node import Node, topological
 from graphc.planning.canonical import Canonical, canonical
 from graphc.planning.contraction import recognise, split_windows
 from graphc.planning.convolution import recognise_convolution
-from graphc.planning.fusion import fuse_elementwise
-from graphc.planning.plan import Buffer, Kernel, Launch, Plan
+from graphc.planning.fusion import drop_kernels, fuse_elementwise
+from graphc.planning.plan import THREADS, Buffer, Kernel, Launch, Plan, Stage
+from graphc.planning.pooling import fuse_pooling
+from graphc.planning.schedule import schedule
+from graphc.planning.updates import update_in_place
 
 __all__ = ["plan"]
 
@@ -45,6 +48,8 @@ class _Buffer:
     view_of: int | None = None
     first: int = -1
     last: int = -1
+    segment: int = -1
+    private: bool = False
 
 
 @dataclass
@@ -268,7 +273,12 @@ class _Builder:
         kernel = Kernel(found.kind, None, (("A", dtype), ("B", dtype), ("Y", dtype)), found.literals)
         read = (tensors[found.reads[0]], tensors[found.reads[1]])
         arguments, work = found.arguments, found.work
-        self.launch(kernel, target, read, arguments, names, tensors, statement, label, site, dtype, work)
+        if found.after is None:
+            self.launch(kernel, target, read, arguments, names, tensors, statement, label, site, dtype, work)
+        else:
+            ((_, summed),) = found.after.reads
+            self.launch(kernel, summed.tensor, read, arguments, inner, tensors, statement, label, site, dtype, work)
+            self.one(found.after, inner, tensors, label, site, dtype)
         return True
 
     def view(self, statement: Statement, names: _SizedNames, tensors: dict[str, int]) -> int | None:
@@ -354,7 +364,7 @@ class _Builder:
 
     def kernel_number(self, kernel: Kernel) -> int:
         """Number of a kernel; equal keys are one kernel."""
-        quick = (id(kernel.statement), kernel.kind, kernel.dtypes, kernel.literals)
+        quick = (id(kernel.statement), kernel.kind, kernel.dtypes, kernel.literals, kernel.shard)
         if quick not in self.numbers:
             key = kernel.key()
             if key not in self.kernels:
@@ -449,6 +459,7 @@ def plan(
     leaves: Iterable[Node] = (),
     training: bool = True,
     fuse: bool = True,
+    shard: bool = True,
 ) -> tuple[Plan, dict[int, Node]]:
     """Plan the evaluation of nodes.
 
@@ -468,6 +479,8 @@ def plan(
         What ``is_training()`` stands for.
     fuse : bool, default True
         Whether elementwise launches go into the kernels that read them.
+    shard : bool, default True
+        Whether threads take their own examples of the batch through launches.
 
     Returns
     -------
@@ -497,7 +510,7 @@ def plan(
         (builder.materialised(leaf), builder.copied(builder.materialised(value), f"update {leaf.label}"))
         for leaf, value in updates
     ]
-    return _finish(builder, kept, kept_gradients, pairs, fuse=fuse), builder.leaves
+    return _finish(builder, kept, kept_gradients, pairs, fuse=fuse, shard=shard), builder.leaves
 
 
 def _merge(roots: Iterable[Node]) -> tuple[list[Node], dict[Node, Node]]:
@@ -541,23 +554,18 @@ def _finish(
     updates: list[tuple[int, int]],
     *,
     fuse: bool,
+    shard: bool,
 ) -> Plan:
     needed = [*outputs, *gradients.values(), *(number for pair in updates for number in pair)]
     _drop_unused(builder, needed)
     if fuse:
         fuse_elementwise(builder, needed)
+        fuse_pooling(builder, needed)
         _drop_unused(builder, needed)
-    count = len(builder.launches)
-    for position, launch in enumerate(builder.launches):
-        for written in launch.buffers:
-            buffer = builder.buffers[builder.base(written)]
-            if buffer.first < 0:
-                buffer.first = position
-            buffer.last = position
-    for kept in [*outputs, *gradients.values(), *(value for _, value in updates)]:
-        buffer = builder.buffers[builder.base(kept)]
-        buffer.first = max(buffer.first, 0)
-        buffer.last = count
+        update_in_place(builder, updates, [*outputs, *gradients.values()])
+    scheduled = schedule(builder, needed, shard=shard)
+    drop_kernels(builder)
+    _live(builder, scheduled.stages, needed)
     sizes: set[str] = set()
     final = []
     for buffer in builder.buffers:
@@ -573,6 +581,8 @@ def _finish(
                 max(base.first, 0),
                 max(base.last, 0),
                 buffer.view_of,
+                base.segment,
+                base.private,
             )
         )
         for extent in buffer.shape:
@@ -582,8 +592,26 @@ def _finish(
         tuple(final),
         tuple(builder.kernel_list),
         tuple(builder.launches),
-        tuple(sorted(sizes)),
+        tuple(sorted(sizes - {THREADS})),
         tuple(outputs),
         gradients,
         tuple(updates),
+        scheduled.stages,
+        scheduled.batch,
     )
+
+
+def _live(builder: _Builder, stages: Sequence[Stage], kept: Iterable[int]) -> None:
+    """Note from where to where each buffer lives: in stages, inside a segment in launches."""
+    for time, stage in enumerate(stages):
+        for position in (k for segment in stage.segments for k in segment.launches):
+            for touched in builder.launches[position].buffers:
+                buffer = builder.buffers[builder.base(touched)]
+                moment = time if buffer.segment < 0 else position
+                if buffer.first < 0:
+                    buffer.first = moment
+                buffer.last = moment
+    for needed in kept:
+        buffer = builder.buffers[builder.base(needed)]
+        buffer.first = max(buffer.first, 0)
+        buffer.last = len(stages)

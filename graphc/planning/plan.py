@@ -3,6 +3,11 @@
 A `Plan` lists buffers, kernels and launches. Extents may contain named sizes (the run-time batch ``N``);
 `Plan.layout` turns them into byte offsets of one arena when the names are known. A larger ``N`` lays the
 arena out again and generates no code.
+
+Launches run in *stages*. Inside a stage no launch needs what another thread does in it: threads meet between stages
+only. In a plain stage threads share each launch. In a *shard* each thread takes its own examples of the batch through
+all launches; a shard is cut into *segments*, and a segment with `Segment.sliced` goes through a few examples at a time,
+so that what they leave behind is still in the thread's cache when the next launch reads it.
 """
 
 from __future__ import annotations
@@ -15,14 +20,31 @@ from graphc.errors import Site
 from graphc.formula.size import Extent, extent_value
 from graphc.formula.statement import Statement
 
-__all__ = ["ALIGNMENT", "Buffer", "Kernel", "Launch", "Layout", "Plan", "item_bytes"]
+__all__ = [
+    "ALIGNMENT", "THREADS", "Buffer", "Kernel", "Launch", "Layout", "Plan", "Segment", "Stage", "elements",
+    "item_bytes",
+]  # fmt: skip
 
 ALIGNMENT = 64  # bytes: one cache line, and the widest vector
+
+#: The size that stands for the number of threads of a shard; the program knows it. No declaration can have this name.
+THREADS = "#threads"
+
+#: Bytes that the examples of one slice may fill, measured: less makes sums over a slice short, more leaves the cache.
+_SLICE = 1280 * 1024
 
 
 def item_bytes(dtype: str) -> int:
     """Bytes of one element of a dtype."""
     return {"float32": 4, "float64": 8, "int32": 4, "int64": 8}[dtype]
+
+
+def elements(shape: tuple[Extent, ...]) -> Extent:
+    """Number of elements of an array."""
+    count: Extent = 1
+    for extent in shape:
+        count = extent * count
+    return count
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +54,9 @@ class Buffer:
     ``role`` is ``"input"`` (bound to the caller's array at each call), ``"parameter"``, ``"state"`` and
     ``"constant"`` (owned by the program, kept between calls) or ``"arena"`` (lives from launch ``first``
     to launch ``last``, both included). A buffer with ``view_of`` shares the memory of that buffer.
+
+    A buffer with a ``segment`` lives in that segment only: each thread has its own, of one slice. A ``private`` buffer
+    has an array for each thread along its first dimension; in a shard a launch sees that of its thread.
     """
 
     name: str
@@ -41,13 +66,12 @@ class Buffer:
     first: int = 0
     last: int = 0
     view_of: int | None = None
+    segment: int = -1
+    private: bool = False
 
     def elements(self) -> Extent:
         """Number of elements."""
-        count: Extent = 1
-        for extent in self.shape:
-            count = extent * count
-        return count
+        return elements(self.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +83,17 @@ class Kernel:
     t1.0, ...``; or ``"contraction"``: a batched matrix product on strided arrays, see
     `graphc.planning.contraction` for its arguments; or ``"convolution"`` and ``"correlation"``, see
     `graphc.planning.convolution` for their arguments and ``literals``, numbers that are part of the kernel.
+
+    A kernel is called with a part and a number of parts. What parts share is up to the kernel, unless ``shard`` names
+    the axis of the batch: then part ``p`` of ``P`` computes the examples ``N*p//P`` to ``N*(p+1)//P``. Kernels
+    that have no statement name the axis ``"n"``.
     """
 
     kind: str
     statement: Statement | None
     dtypes: tuple[tuple[str, str], ...]
     literals: tuple[int, ...] = ()
+    shard: str = ""
 
     def key(self) -> str:
         """Canonical text: equal keys are the same kernel."""
@@ -75,6 +104,7 @@ class Kernel:
             outside = ", ".join(f"{p} {a.outside}" for p, a in s.reads if a.outside != "forbidden")
             text = "; ".join(map(str, (s, *s.axes, kind))) + (f"; outside {outside}" if outside else "")
         text += " ".join(map(str, self.literals))
+        text += f"; shard {self.shard}" if self.shard else ""
         return f"{self.kind} | {text} | {', '.join(f'{t}: {d}' for t, d in self.dtypes)}"
 
 
@@ -88,14 +118,37 @@ class Launch:
     label: str  # gate and node, for reports and errors
     site: Site | None = None
     work: Extent = 0  # FLOP, a multiply-add counts 2
+    split: int = 0  # of a contraction: what its parts share, see `graphc.planning.contraction`
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Launches (by number) of a shard that go through the examples of a thread together, in slices or at once."""
+
+    launches: tuple[int, ...]
+    sliced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What runs between two meetings of the threads; a plain stage has one segment."""
+
+    segments: tuple[Segment, ...]
+    shard: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Byte offsets of the arena buffers for known sizes (-1 for buffers outside the arena)."""
+    """Byte offsets for known sizes: in the arena, or for buffers of a segment in the scratch memory of a thread.
+
+    Buffers outside both have the offset -1. ``scratch`` are the bytes of one thread; ``slices`` says for each segment
+    into how many slices a thread cuts its examples.
+    """
 
     offsets: tuple[int, ...]
     total: int
+    scratch: int = 0
+    slices: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +162,45 @@ class Plan:
     outputs: tuple[int, ...]  # buffers the caller reads
     gradients: Mapping[str, int]  # name -> buffer
     updates: tuple[tuple[int, int], ...] = ()  # (parameter or state, buffer with its new value)
+    stages: tuple[Stage, ...] = ()  # none: each launch is one
+    batch: str = ""  # the named size that shards divide
 
     def layout(self, sizes: Mapping[str, int]) -> Layout:
-        """Place every arena buffer: first fit by decreasing size among those that live at the same time."""
-        need = []
+        """Place every arena buffer: first fit by decreasing size among those that live at the same time.
+
+        Parameters
+        ----------
+        sizes : mapping
+            Named sizes; with shards also `THREADS`.
+        """
+        segments = [segment for stage in self.stages for segment in stage.segments if stage.shard]
+        offsets = [-1] * len(self.buffers)
+        own: dict[int, list[int]] = {}
         for number, buffer in enumerate(self.buffers):
             if buffer.role == "arena" and buffer.view_of is None:
-                count = extent_value(buffer.elements(), sizes) * item_bytes(buffer.dtype)
-                need.append((-(-max(count, 1) // ALIGNMENT) * ALIGNMENT, number))
-        offsets = [-1] * len(self.buffers)
+                own.setdefault(buffer.segment, []).append(number)
+        total = self._place(own.get(-1, []), sizes, offsets)
+        scratch, slices = 0, []
+        for number, segment in enumerate(segments):
+            part = -(-sizes[self.batch] // sizes[THREADS])
+            some = max(part, 1)
+            if segment.sliced:
+                one = self._place(own.get(number, []), {**sizes, self.batch: 1}, offsets)
+                some = max(1, min(some, _SLICE // max(one, 1)))
+            slices.append(max(1, -(-part // some)))
+            scratch = max(scratch, self._place(own.get(number, []), {**sizes, self.batch: some}, offsets))
+        for number, buffer in enumerate(self.buffers):
+            if buffer.view_of is not None:
+                offsets[number] = offsets[buffer.view_of]
+        return Layout(tuple(offsets), total, scratch, tuple(slices))
+
+    def _place(self, numbers: list[int], sizes: Mapping[str, int], offsets: list[int]) -> int:
+        """Place some buffers beside each other; return the bytes that they fill."""
+        need = []
+        for number in numbers:
+            buffer = self.buffers[number]
+            count = extent_value(buffer.elements(), sizes) * item_bytes(buffer.dtype)
+            need.append((-(-max(count, 1) // ALIGNMENT) * ALIGNMENT, number))
         placed: list[tuple[int, int, int, int]] = []  # (offset, end, first, last)
         total = 0
         for count, number in sorted(need, key=lambda item: (-item[0], item[1])):
@@ -132,10 +215,7 @@ class Plan:
             offsets[number] = offset
             placed.append((offset, offset + count, buffer.first, buffer.last))
             total = max(total, offset + count)
-        for number, buffer in enumerate(self.buffers):
-            if buffer.view_of is not None:
-                offsets[number] = offsets[buffer.view_of]
-        return Layout(tuple(offsets), total)
+        return total
 
     def __str__(self) -> str:
         lines = []

@@ -14,12 +14,12 @@ import pytest
 import graphc
 from graphc.benchmarks import WORKLOADS, Runner, RunnerError, measure, report, workload
 from graphc.benchmarks.floor import floor_of
-from graphc.benchmarks.machine import fma_peak
 from graphc.benchmarks.measure import TOLERANCE, difference
 from graphc.benchmarks.peers import PEERS, peers
 from graphc.benchmarks.runner import own_runner
 from graphc.benchmarks.timing import time_in_turn
 from graphc.cli.main import main
+from graphc.kernels.cpu.peak import fma_peak
 
 PARAMETERS = {
     "mlp": 784 * 128 + 128 + 128 * 10 + 10,

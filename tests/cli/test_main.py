@@ -202,8 +202,57 @@ def test_doctor_reports_versions_engine_and_cache(capsys, tmp_path, monkeypatch)
     monkeypatch.setenv("GRAPHC_CACHE", str(tmp_path / "cache"))
     code, out, _ = run(capsys, "doctor")
     assert code == 0
-    for word in ("Python", "numba", "BLAS", "cores", "bits", "layered", str(tmp_path / "cache"), "extra draw"):
+    for word in ("Python", "numba", "BLAS", "bits", "layered", str(tmp_path / "cache"), "kernels up to", "extra draw"):
         assert word in out
+
+
+def line_of(out, name):
+    (line,) = (line for line in out.splitlines() if line.startswith(name + " "))
+    return line
+
+
+def test_doctor_says_how_many_threads_run_and_why(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("GRAPHC_CACHE", str(tmp_path / "cache"))
+    from graphc.kernels.cpu import threads
+
+    monkeypatch.delenv("GRAPHC_THREADS", raising=False)
+    for hand, expected in ((2, "2: 2 processors at hand"), (1, "1: 1 processor at hand"), (64, "8: 64 processors at")):
+        monkeypatch.setattr(threads, "available", lambda hand=hand: hand)
+        out = run(capsys, "doctor")[1]
+        assert expected in line_of(out, "threads")
+        assert ("more only by GRAPHC_THREADS" in line_of(out, "threads")) == (hand == 64)
+    assert "OpenMP is not used" in line_of(out, "threading")
+    monkeypatch.setenv("GRAPHC_THREADS", "3")
+    assert "3 (GRAPHC_THREADS=3); 64 processors at hand" in line_of(run(capsys, "doctor")[1], "threads")
+    monkeypatch.setenv("GRAPHC_THREADS", "many")
+    code, out, _ = run(capsys, "doctor")
+    assert code == 1
+    assert "GRAPHC_THREADS='many' must be a whole number" in line_of(out, "threads")
+
+
+def test_doctor_says_how_wide_vectors_are(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("GRAPHC_CACHE", str(tmp_path / "cache"))
+    from graphc.kernels.cpu.convolution import registers, vector_lanes
+
+    monkeypatch.delenv("GRAPHC_VECTOR_BITS", raising=False)
+    lanes = vector_lanes("float32")
+    found = line_of(run(capsys, "doctor")[1], "vectors")
+    assert f"{32 * lanes} bits: {lanes} floats; {registers()} registers" in found
+    monkeypatch.setenv("GRAPHC_VECTOR_BITS", "128")
+    found = line_of(run(capsys, "doctor")[1], "vectors")
+    assert "128 bits (GRAPHC_VECTOR_BITS=128): 4 floats" in found
+
+
+def test_cache_and_doctor_show_the_limit(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("GRAPHC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("GRAPHC_CACHE_LIMIT", "3")
+    assert "kernels up to 3.0 MB" in line_of(run(capsys, "doctor")[1], "cache")
+    assert "kernels up to 3.0 MB" in run(capsys, "cache")[1]
+    monkeypatch.setenv("GRAPHC_CACHE_LIMIT", "-1")
+    assert run(capsys, "doctor")[0] == 1
+    code, _, err = run(capsys, "cache")
+    assert code == 2
+    assert "GRAPHC_CACHE_LIMIT='-1' must be a whole number of megabytes" in err
 
 
 def test_doctor_says_which_command_brings_a_missing_extra(capsys, monkeypatch):

@@ -1,4 +1,4 @@
-"""The kernel cache: a second process, an edit, forks, concurrent processes, damaged files."""
+"""The kernel cache: a second process, an edit, forks, concurrent processes, damaged files, its size."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import time
 import warnings
 from pathlib import Path
 
@@ -18,7 +19,9 @@ import graphc
 from graphc.errors import KernelError, Site
 from graphc.formula.expression import Symbol, call, number
 from graphc.kernels.cpu import cache
+from graphc.kernels.cpu import limit as limits
 from graphc.kernels.cpu.emit import emit
+from graphc.kernels.cpu.limit import limit, make_room
 from tests.kernels.statements import at, elementwise, kernel, statement, x
 
 ROOT = Path(graphc.__file__).parents[1]
@@ -109,7 +112,7 @@ def test_concurrent_processes_share_one_cache(tmp_path):
     (folder,) = tmp_path.glob("kernels-*")
     assert len(list(folder.glob("k*.o"))) == 5
     assert len(list(folder.glob("k*.py"))) == 5
-    assert {p.name for p in folder.iterdir() if not p.name.startswith("k")} <= {"lock"}
+    assert {p.name for p in folder.iterdir() if not p.name.startswith("k")} <= {"lock", "size"}
 
 
 def test_forked_processes_compile_and_load(tmp_path):
@@ -246,3 +249,137 @@ def test_without_room_for_files_kernels_still_run(private, monkeypatch):
     with pytest.warns(RuntimeWarning, match="kernels cannot be kept in .* \\(No space left on device\\)") as caught:
         assert [value(11.0), value(12.0)] == [60, 65]
     assert len(caught) == 1
+
+
+# ---- the limit -----------------------------------------------------------------------------------
+
+
+def files(private):
+    return {path.name for path in private.glob("kernels-*/k*.o")}
+
+
+def name_of(constant):
+    return cache.path_of(source(constant).text).with_suffix(".o").name
+
+
+def grow_old(private, *constants):
+    """The kernels were used long ago, the first named the longest."""
+    for age, constant in enumerate(reversed(constants), 10):
+        path = cache.path_of(source(constant).text)
+        for file in (path, path.with_suffix(".o")):
+            os.utime(file, (time.time() - age * 3600,) * 2)
+
+
+def test_beyond_the_limit_the_kernels_used_longest_ago_are_removed(private, monkeypatch):
+    for constant in (20.0, 21.0, 22.0):
+        value(constant)
+    sizes = [path.stat().st_size for path in private.glob("kernels-*/k*")]
+    grow_old(private, 20.0, 22.0, 21.0)
+    forget(monkeypatch)
+    assert value(20.0) == 105  # used again
+    forget(monkeypatch)
+    # room for three kernels of these four
+    monkeypatch.setattr(cache, "limit", lambda: sum(sizes) + 1000)
+    value(20.0)
+    assert len(files(private)) == 3  # nothing was added
+    value(23.0)
+    assert files(private) == {name_of(constant) for constant in (20.0, 21.0, 23.0)}
+    monkeypatch.setattr(cache, "limit", lambda: sum(sizes) // 3 * 2 + 1000)
+    forget(monkeypatch)
+    value(24.0)
+    assert files(private) == {name_of(constant) for constant in (23.0, 24.0)}
+    assert len(list(private.glob("kernels-*/k*.py"))) == 2
+
+
+def test_kernels_of_this_process_stay_whatever_the_limit(private, monkeypatch):
+    monkeypatch.setenv("GRAPHC_CACHE_LIMIT", "0")
+    assert [value(constant) for constant in (30.0, 31.0, 32.0)] == [155, 160, 165]
+    assert files(private) == {name_of(constant) for constant in (30.0, 31.0, 32.0)}
+    forget(monkeypatch)
+    assert value(31.0) == 160  # nothing new: nothing is removed
+    assert len(files(private)) == 3
+    assert value(33.0) == 170
+    assert files(private) == {name_of(31.0), name_of(33.0)}
+
+
+def test_room_is_made_among_files_of_kernels_only(private, monkeypatch):
+    value(40.0)
+    (folder,) = private.glob("kernels-*")
+    others = [private / "notes.txt", private / "derivatives.jsonl", folder / "lock", folder / ".kabc-new"]
+    for path in others:
+        path.write_text("x" * 10)
+    stopped = folder / ".kabc-old"
+    stopped.write_text("half")
+    os.utime(stopped, (1, 1))
+    elsewhere = private.parent / "kernels-elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "k1.o").write_text("y")
+    (private / "kernels-link").symlink_to(elsewhere)
+    assert make_room(private, 0, set()) == 0
+    assert not list(private.glob("kernels-[!l]*/k*"))
+    assert all(path.exists() for path in others)
+    assert not stopped.exists()
+    assert (elsewhere / "k1.o").exists()
+
+
+def test_the_limit_is_a_number_of_megabytes(private, monkeypatch):
+    assert limit() == 512_000_000
+    monkeypatch.setenv("GRAPHC_CACHE_LIMIT", "3")
+    assert limit() == 3_000_000
+    monkeypatch.setenv("GRAPHC_CACHE_LIMIT", "half")
+    with pytest.raises(KernelError, match="GRAPHC_CACHE_LIMIT='half' must be a whole number of megabytes"):
+        value(1.0)
+
+
+def test_several_damaged_files_give_one_warning_in_each_process(tmp_path):
+    finish(start(tmp_path, "print(value(0.5, 4))"))
+    (folder,) = tmp_path.glob("kernels-*")
+
+    def damage():
+        for path in folder.glob("k*.o"):
+            path.write_bytes(path.read_bytes()[:-500])
+
+    damage()
+    text = """
+        import warnings
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found = value(0.5, 4)
+        print(found, len(caught))
+    """
+    # two processes at once: either of them may mend a file before the other sees it
+    together = [finish(start_one) for start_one in [start(tmp_path, text) for _ in range(2)]]
+    assert {line.split("]")[0] for line in together} == {"[7.5, 12.5, 17.5, 22.5"}
+    assert all(int(line.split()[-1]) <= 1 for line in together)
+    assert sum(int(line.split()[-1]) for line in together) >= 1
+    assert finish(start(tmp_path, text)).endswith("] 0")
+    damage()
+    assert finish(start(tmp_path, text)).endswith("] 1")
+
+
+def test_processes_with_a_small_limit_do_not_disturb_each_other(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRAPHC_CACHE_LIMIT", "0")
+    processes = [start(tmp_path, f"print(value({0.5 + 2 * k}, 5))") for k in range(3)]
+    for k, process in enumerate(processes):
+        assert finish(process) == str([5 * (1.5 + 2 * k + j) for j in range(5)])
+
+
+def test_files_are_counted_when_they_may_be_too_many_and_once_a_day(private, monkeypatch):
+    counted = []
+    monkeypatch.setattr(limits, "make_room", lambda *arguments: counted.append(arguments) or make_room(*arguments))
+    for constant in (50.0, 51.0, 52.0):
+        value(constant)
+    assert len(counted) == 1
+    (note,) = private.glob("kernels-*/size")
+    noted, at_second = map(int, note.read_text().split())
+    assert noted == pytest.approx(sum(p.stat().st_size for p in private.glob("kernels-*/k*")), rel=0.1)
+    monkeypatch.setenv("GRAPHC_CACHE_LIMIT", "0")
+    value(53.0)
+    assert len(counted) == 2
+    monkeypatch.delenv("GRAPHC_CACHE_LIMIT")
+    for text in (f"{noted} {at_second - 90_000}", "half a no"):
+        note.write_text(text)
+        value(54.0 + len(counted))
+    assert len(counted) == 4
+    value(60.0)
+    assert len(counted) == 4

@@ -13,8 +13,10 @@ import pytest
 
 import graphc
 from graphc.graph.reference import evaluate
-from graphc.kernels.cpu import cache, convolution
+from graphc.kernels.cpu import cache
 from graphc.kernels.cpu.convolution import emit_convolution, emit_correlation, tile, vector_lanes
+from graphc.kernels.cpu.direct import emit_direct
+from graphc.kernels.cpu.maps import emit_correlation_of_maps
 from graphc.planning import convolution as planning
 from graphc.planning import plan
 from tests.planning.interpreter import Interpreter
@@ -30,6 +32,16 @@ DIRECT = {"convolution", "correlation"}
 def _always(monkeypatch):
     """Take every convolution that the kernels can compute, not only those that pay."""
     monkeypatch.setattr(planning, "_share", lambda *_: 1.0)
+    monkeypatch.setattr(planning, "_LEAST_MAPS", 2.0)
+    monkeypatch.setattr(planning, "_MAPS_SPEEDS", (0.0, 0.0))
+
+
+@pytest.fixture(params=["positions", "maps"])
+def _vectors(monkeypatch, request):
+    """Kernels on vectors of either."""
+    if request.param == "maps":
+        monkeypatch.setattr(planning, "_LEAST_MAPS", 0.0)
+        monkeypatch.setattr(planning, "_MAPS_SPEEDS", (1000.0, 1000.0))
 
 
 def nodes(n, c, k, image, window, options):
@@ -47,17 +59,24 @@ class Machine(Interpreter):
     """Runs a plan with NumPy, but the direct kernels as machine code in turn for each thread."""
 
     def __init__(self, *arguments, dtype, threads):
-        super().__init__(*arguments)
+        super().__init__(*arguments, threads)
         self.dtype, self.threads = dtype, threads
 
-    def convolution(self, kernel, arrays, arguments):
-        emitted = convolution.emit_direct(kernel.kind, self.dtype, kernel.literals)
+    def convolution(self, kernel, arrays, arguments, examples):
         held = [numpy.array(a, dtype=self.dtype, order="C") for a in arrays]
-        held[-1][...] = numpy.nan  # what is not written shows
-        call(emitted, held, arguments, self.threads)
+        if examples is None:
+            held[-1][...] = numpy.nan  # what is not written shows
+            call(text_of(kernel, self.dtype), held, arguments, self.threads)
+        else:
+            part, parts = self.part
+            call(text_of(kernel, self.dtype), held, arguments, parts, part)
         arrays[-1][...] = held[-1]
 
-    correlation = convolution
+    correlation = correlation_of_maps = convolution_of_maps = convolution
+
+
+def text_of(kernel, dtype):
+    return emit_direct(kernel.kind, dtype, kernel.literals, shard=bool(kernel.shard))
 
 
 def call(text, arrays, arguments, threads=1, only=None):
@@ -67,29 +86,30 @@ def call(text, arrays, arguments, threads=1, only=None):
         function(block.ctypes.data, thread, threads)
 
 
-def check(dtype, n, c, k, image, window, *, threads=1, kinds=None, **options):
+def check(dtype, n, c, k, image, window, *, threads=1, kinds=None, shards=(False,), **options):
     wanted, values = nodes(n, c, k, image, window, options)
     expected = evaluate(list(wanted.values()), values)
     # planned in float64, which the interpreter works in; the kernels in the dtype under test
-    planned, leaves = plan(list(wanted.values()), {}, dtype="float64")
-    if kinds is not None:
-        launched = [planned.kernels[launch.kernel].kind for launch in planned.launches]
-        assert sorted(kind for kind in launched if kind != "loops") == kinds
-    machine = Machine(
-        planned, leaves, {node.label: v for node, v in values.items()}, {"N": n}, dtype=dtype, threads=threads
-    )
-    machine.run()
-    for name, number, value in zip(wanted, planned.outputs, expected, strict=True):
-        scale = max(1.0, numpy.abs(value).max())
-        message = f"{name}: {n}, {c}, {k}, {image}, {window}, {options}"
-        numpy.testing.assert_allclose(
-            machine.array(number), value, atol=TOLERANCE[dtype] * scale, rtol=0, err_msg=message
-        )
+    for shard in shards:
+        planned, leaves = plan(list(wanted.values()), {}, dtype="float64", shard=shard)
+        if kinds is not None:
+            launched = [planned.kernels[launch.kernel].kind.partition("_")[0] for launch in planned.launches]
+            assert sorted(kind for kind in launched if kind != "loops") == kinds
+        inputs = {node.label: v for node, v in values.items()}
+        machine = Machine(planned, leaves, inputs, {"N": n}, dtype=dtype, threads=threads)
+        machine.run()
+        for name, number, value in zip(wanted, planned.outputs, expected, strict=True):
+            scale = max(1.0, numpy.abs(value).max())
+            message = f"{name}: {n}, {c}, {k}, {image}, {window}, {options}, shard {shard}"
+            numpy.testing.assert_allclose(
+                machine.array(number), value, atol=TOLERANCE[dtype] * scale, rtol=0, err_msg=message
+            )
 
 
 ALL = ["convolution", "convolution", "correlation"]
 
 
+@pytest.mark.usefixtures("_vectors")
 @pytest.mark.parametrize("size", range(1, 8))
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_filter_sizes_and_paddings(dtype, size):
@@ -99,14 +119,16 @@ def test_filter_sizes_and_paddings(dtype, size):
         check(dtype, 2, 3, 5, (extent, extent + 3), (size, size), padding=padding, kinds=ALL if direct else None)
 
 
+@pytest.mark.usefixtures("_vectors")
 @pytest.mark.parametrize("stride", [1, 2, 3, (1, 2), (3, 1)])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_strides(dtype, stride):
     for padding, window, image in itertools.product((0, 1), ((3, 3), (2, 5)), ((9, 11), (6, 7), (5, 5))):
-        check(dtype, 2, 3, 4, image, window, padding=padding, stride=stride)
+        check(dtype, 2, 3, 4, image, window, padding=padding, stride=stride, shards=(True,))
     check(dtype, 2, 3, 4, (11, 12), (3, 2), stride=stride, padding=2, dilation=(2, 3))
 
 
+@pytest.mark.usefixtures("_vectors")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_widths_down_to_one(dtype):
     for width in (1, 2, 3, 5, 8, 15, 16, 17, 31, 33):
@@ -115,14 +137,16 @@ def test_widths_down_to_one(dtype):
     check(dtype, 2, 2, 3, (40, 1), (3, 2), padding=(1, 1), kinds=ALL)
 
 
+@pytest.mark.usefixtures("_vectors")
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_channels_that_do_not_fill_a_tile(threads):
-    for n, c, k in itertools.product((1, 4), (1, 7), (1, 2, 6, 13, 17, 25)):
-        check("float32", n, c, k, (6, 7), (3, 3), padding=1, threads=threads, kinds=ALL)
+    for n, c, k in itertools.product((1, 3), (1, 7), (1, 6, 13, 25)):
+        check("float32", n, c, k, (6, 7), (3, 3), padding=1, threads=threads, kinds=ALL, shards=(False, True))
     # many weights on small images: another order of the work
     check("float32", 3, 130, 67, (2, 3), (3, 3), padding=1, threads=threads, kinds=ALL)
 
 
+@pytest.mark.usefixtures("_vectors")
 @pytest.mark.parametrize("bits", [128, 256, 512])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_vector_widths(monkeypatch, dtype, bits):
@@ -192,16 +216,46 @@ def test_nothing_is_read_or_written_outside():
 def test_no_double_in_float32_kernels(monkeypatch, bits):
     monkeypatch.setenv("GRAPHC_VECTOR_BITS", str(bits))
     for kind in ("convolution", "correlation"):
-        text = cache.llvm_text(convolution.emit_direct(kind, "float32", (1, 16)))
+        text = cache.llvm_text(emit_direct(kind, "float32", (1, 16), shard=False))
         assert f"<{bits // 32} x float>" in text
         assert "double" not in text
         assert "f64" not in text
+    lanes = vector_lanes("float32")
+    text = cache.llvm_text(emit_correlation_of_maps("float32", lanes, 3, 40, shard=True))
+    assert f"<{lanes} x float>" in text
+    assert "double" not in text
 
 
 def test_accumulators_stay_in_registers():
     for kind in ("convolution", "correlation"):
-        text = cache.llvm_text(convolution.emit_direct(kind, "float32", (1, 16)))
+        text = cache.llvm_text(emit_direct(kind, "float32", (1, 16), shard=False))
         assert not any("alloca <" in line for line in text.splitlines())
+
+
+def test_sums_of_maps_write_and_read_their_own_only():
+    """Each thread writes its own elements; NaN beside the maps that count goes nowhere."""
+    generator = numpy.random.default_rng(3)
+    for maps, taps in itertools.product((1, 6, 17, 70), (1, 3)):
+        x = generator.standard_normal((3, 4, 12, 11)).astype("float32")
+        t = generator.standard_normal((3, maps, 10, 9)).astype("float32")
+        text = emit_correlation_of_maps("float32", vector_lanes("float32"), taps, maps, shard=False)
+        results = []
+        for threads in (1, 2, 3, 50):
+            dw = numpy.full((4, 3, 3, maps), numpy.nan, "float32")
+            arguments = [3, 4, maps, 10, 9, 12, 11, 3, 3, 1, 1, 1, 1]
+            call(text, (x, t, dw), arguments, threads)
+            results.append(dw.tobytes())
+            writers = numpy.zeros(dw.shape)
+            for thread in range(threads):
+                dw = numpy.full_like(dw, numpy.nan)
+                call(text, (x, t, dw), arguments, threads, thread)
+                writers += numpy.isfinite(dw)
+            assert (writers == 1).all()
+        assert len(set(results)) == 1
+        seen = numpy.lib.stride_tricks.sliding_window_view(x.astype("float64"), (3, 3), axis=(2, 3))[..., :9, :, :]
+        expected = numpy.einsum("ncijrs,nkij->crsk", seen, t)
+        found = numpy.frombuffer(results[0], "float32").reshape(expected.shape)
+        numpy.testing.assert_allclose(found, expected, atol=2e-4)
 
 
 def test_no_images_and_an_empty_sum():
@@ -235,7 +289,8 @@ def test_frames_are_shared():
     _, _, kinds = compiled("float32", 1, 3, 5, 6, (19, 21), (3, 3), padding=1)
     assert kinds.count("convolution") == 2
     assert kinds.count("correlation") == 1
-    assert kinds.count("loops") <= 5  # two frames, two packed filters, the upstream gradient
+    # two frames, two packed filters, the upstream gradient, zeros for the sums of each thread and the sum of these
+    assert kinds.count("loops") <= 7
 
 
 def test_what_does_not_pay_is_left_to_matrix_products(monkeypatch):
@@ -249,7 +304,7 @@ def test_what_does_not_pay_is_left_to_matrix_products(monkeypatch):
         assert not {kernel.kind for kernel in planned.kernels} & DIRECT
     wanted, _ = nodes(8, 16, 32, (16, 16), (3, 3), {"padding": 1})
     planned, _ = plan(list(wanted.values()), {})
-    assert {kernel.kind for kernel in planned.kernels} & DIRECT == DIRECT
+    assert {kernel.kind for kernel in planned.kernels} >= {"convolution", "correlation_of_maps"}
 
 
 #: Tensors that end where a page begins that nobody may touch: reading beyond them ends the process.
@@ -257,6 +312,7 @@ _GUARDED = """
 import ctypes, itertools, mmap
 import numpy
 from graphc.kernels.cpu.convolution import emit_convolution, emit_correlation
+from graphc.kernels.cpu.maps import emit_convolution_of_maps, emit_correlation_of_maps, forward_tile
 from tests.kernels.test_convolution import NINE, call
 
 library, page = ctypes.CDLL(None, use_errno=True), mmap.PAGESIZE
@@ -277,6 +333,13 @@ for lanes, (rows, columns), maps in itertools.product((4, 16), ((1, 1), (3, 5), 
     call(emit_convolution("float32", (3, min(maps, 3)), lanes, unit=True), (x, w, y), shared)
     t, dw = guarded(2 * maps * rows * pitch), guarded(27 * maps)
     call(emit_correlation("float32", (4, 3), lanes), (x, t, dw), [*shared, rows * pitch, 0])
+    t, dw = guarded(2 * maps * rows * columns), guarded(27 * maps)
+    for taps in (1, 3):
+        call(emit_correlation_of_maps("float32", lanes, taps, maps, shard=False), (x, t, dw), shared)
+    for many in (lanes * 5 // 8 + 1, lanes + 1, 2 * lanes + 1, 4 * lanes + 1):
+        w, y = guarded(36 * many), guarded(2 * many * rows * columns)
+        text = emit_convolution_of_maps("float32", lanes, forward_tile(many, columns, lanes), 9, shard=False)
+        call(text, (x, w, y), [2, 3, many, *shared[3:]])
 print("whole")
 """
 

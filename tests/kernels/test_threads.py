@@ -58,11 +58,13 @@ def test_threads_share_what_is_worth_it_and_nothing_else() -> None:
     loss, data = network()
     step = graphc.compile([loss], gradients=True, threads=2)
     step(**data)
-    worth = step.program._frame.table[5::3]  # pyright: ignore[reportOptionalMemberAccess]
-    assert set(worth) == {1, 2}
-    small = {name: array[:1] for name, array in data.items()}
-    step(**small)
-    assert (step.program._frame.table[5::3] == 1).sum() > (worth == 1).sum()  # pyright: ignore[reportOptionalMemberAccess]
+    program = step.program
+    assert program._frame is not None
+    sizes = program._frame.sizes
+    assert program._frame.shard == 2
+    assert {program._worth(launch, sizes) for launch in program.plan.launches} == {1, 2}
+    step(**{name: array[:1] for name, array in data.items()})
+    assert program._frame.shard == 1  # one example cannot be divided
 
 
 def test_programs_in_several_python_threads_take_turns() -> None:

@@ -3,22 +3,43 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy
 
 from graphc.formula.size import extent_value
-from graphc.formula.statement import NEUTRAL
+from graphc.formula.statement import NEUTRAL, Affine, Axis, Wins, affine, substitute_axes
 from graphc.graph.reference import run_statement
+from graphc.planning.plan import THREADS
+
+
+def part_of(statement, axis, examples):
+    """A statement over a range of one axis."""
+    first, last = examples
+    move = {axis: affine({axis: 1}, first)}
+    guards = tuple(replace(g, access=g.access.substitute(move)) if isinstance(g, Wins) else g for g in statement.guards)
+    return replace(
+        statement,
+        axes=tuple(Axis(a.name, Affine((), last - first)) if a.name == axis else a for a in statement.axes),
+        write=statement.write.substitute(move),
+        reads=tuple((p, a.substitute(move)) for p, a in statement.reads),
+        body=substitute_axes(statement.body, move),
+        guards=guards,
+    )
 
 
 class Interpreter:
-    """Executes a `Plan` on float64 buffers that share memory exactly as the plan says."""
+    """Executes a `Plan` on float64 buffers that share memory exactly as the plan says.
 
-    def __init__(self, plan, leaves, values, sizes):
-        self.plan, self.sizes = plan, sizes
-        self.layout = plan.layout(sizes)
+    Threads of a shard run one after the other, the last first: what one needs of another shows as a wrong result.
+    """
+
+    def __init__(self, plan, leaves, values, sizes, threads=2):
+        self.plan, self.sizes = plan, {**sizes, THREADS: threads}
+        self.layout = plan.layout(self.sizes)
         # NaN everywhere: reading memory before it is written shows
         self.arena = numpy.full(self.layout.total // 8 + 8, numpy.nan)
+        self.scratch = numpy.full((threads, self.layout.scratch // 8 + 8), numpy.nan)
         self.owned = {}
         for number, node in leaves.items():
             kind = "float64" if node.is_float else "int32"
@@ -30,30 +51,80 @@ class Interpreter:
             number = self.plan.buffers[number].view_of
         return number
 
-    def array(self, number):
+    def array(self, number, thread=0, examples=None):
+        """A buffer; with ``examples`` a local one is as long as the batch, and NaN but for these."""
         buffer, base = self.plan.buffers[number], self.base(number)
         shape = tuple(extent_value(extent, self.sizes) for extent in buffer.shape)
         if base in self.owned:
             return self.owned[base].reshape(shape)
+        if self.plan.buffers[base].segment >= 0:
+            own = self.local(number, thread, examples)
+            whole = numpy.full(shape, numpy.nan if own.dtype.kind == "f" else -(2**31), own.dtype)
+            whole[slice(*examples)] = own
+            return whole
+        found = self.memory(self.arena, self.layout.offsets[base], buffer, shape)
+        return found[thread, ...] if buffer.private and examples is not None else found
+
+    def local(self, number, thread, examples):
+        buffer = self.plan.buffers[number]
+        shape = (examples[1] - examples[0], *(extent_value(extent, self.sizes) for extent in buffer.shape[1:]))
+        return self.memory(self.scratch[thread], self.layout.offsets[self.base(number)], buffer, shape)
+
+    @staticmethod
+    def memory(memory, offset, buffer, shape):
         count = int(numpy.prod(shape))
-        start = self.layout.offsets[base] // 8
-        memory = self.arena[start : start + max(count, 1)]
+        memory = memory[offset // 8 : offset // 8 + max(count, 1)]
         if buffer.dtype == "int32":
             memory = memory.view("int32")
         return memory[:count].reshape(shape)
 
     def run(self):
-        for launch in self.plan.launches:
-            kernel = self.plan.kernels[launch.kernel]
-            arguments = [extent_value(extent, self.sizes) for extent in launch.arguments]
-            arrays = [self.array(number) for number in launch.buffers]
-            getattr(self, kernel.kind)(kernel, arrays, arguments)
+        number = 0
+        met = []
+        for stage in self.plan.stages:
+            met += [k for segment in stage.segments for k in segment.launches]
+            if not stage.shard:
+                for k in stage.segments[0].launches:
+                    self.launch(self.plan.launches[k])
+                continue
+            batch, threads = self.sizes[self.plan.batch], self.sizes[THREADS]
+            for thread in reversed(range(threads)):
+                for n, segment in enumerate(stage.segments, number):
+                    parts = threads * self.layout.slices[n]
+                    for part in range(parts * thread // threads, parts * (thread + 1) // threads):
+                        examples = batch * part // parts, batch * (part + 1) // parts
+                        self.part = part, parts
+                        for k in segment.launches:
+                            self.launch(self.plan.launches[k], thread, examples)
+            number += len(stage.segments)
+        assert sorted(met) == list(range(len(self.plan.launches)))
         for leaf, value in self.plan.updates:
             self.owned[leaf][...] = self.array(value)
 
-    def loops(self, kernel, arrays, arguments):
+    def launch(self, launch, thread=0, examples=None):
+        kernel = self.plan.kernels[launch.kernel]
+        arguments = [extent_value(extent, self.sizes) for extent in launch.arguments]
+        arrays = [self.array(number, thread, examples) for number in launch.buffers]
+        if kernel.kind == "contraction":
+            self.contraction(launch.split, arrays, arguments, examples)
+        else:
+            # parts of windows are examples in any case
+            assert kernel.kind == "pooling" or bool(kernel.shard) == (examples is not None)
+            getattr(self, kernel.kind)(kernel, arrays, arguments, examples)
+        written = 0 if kernel.kind == "loops" else -1
+        number = launch.buffers[written]
+        if self.plan.buffers[self.base(number)].segment >= 0:
+            self.local(number, thread, examples)[...] = arrays[written][slice(*examples)]
+
+    def loops(self, kernel, arrays, arguments, examples):
         statement = kernel.statement
         names = [f"{t}.{d}" for (t, _), a in zip(kernel.dtypes, arrays, strict=True) for d in range(a.ndim)]
+        own = slice(None)
+        lead = statement.write.index[:1]
+        if examples is not None and lead and isinstance(lead[0], Affine) and lead[0].plain() == kernel.shard:
+            own = slice(*examples)
+        elif examples is not None:
+            statement = part_of(statement, kernel.shard, examples)
         assert len(names) == len(arguments)
         sizes = dict(zip(names, arguments, strict=True))
         for (tensor, _), array in zip(kernel.dtypes, arrays, strict=True):
@@ -65,16 +136,33 @@ class Interpreter:
             tensors["t0"][...] = NEUTRAL[statement.operator]
         with numpy.errstate(all="ignore"):
             run_statement(statement, tensors, sizes)
-        arrays[0][...] = tensors["t0"]
+        if arrays[0].ndim:
+            arrays[0][own] = tensors["t0"][own]
+        else:
+            arrays[0][...] = tensors["t0"]
 
-    def contraction(self, _, arrays, arguments):
+    def pooling(self, kernel, arrays, arguments, examples):
+        # a statement like those of loops, but what is written comes last
+        rank = arrays[-1].ndim
+        dtypes = (kernel.dtypes[-1], *kernel.dtypes[:-1])
+        assert [tensor for tensor, _ in dtypes] == [f"t{k}" for k in range(len(dtypes))]
+        kernel = replace(kernel, dtypes=dtypes, shard=kernel.statement.write.index[0].plain())
+        self.loops(kernel, [arrays[-1], *arrays[:-1]], arguments[-rank:] + arguments[:-rank], examples)
+
+    def contraction(self, split, arrays, arguments, examples):
+        assert bool(split) == (examples is not None)
         a, b, y = (array.reshape(-1) for array in arrays)
         m, n, k, row_a, column_a, row_b, column_b, row_y, accumulate, *rest = arguments
         offset_a, offset_b, offset_y, *flat = rest
         levels = [flat[4 * j : 4 * j + 4] for j in range(4)]
         i, j, inner = (numpy.arange(extent) for extent in (m, n, k))
+        if split == 1:
+            i = numpy.arange(*examples)
         seen = set()
-        for point in itertools.product(*(range(level[0]) for level in levels)):
+        ranges = [range(level[0]) for level in levels]
+        if split == 3:
+            ranges[0] = range(*examples)
+        for point in itertools.product(*ranges):
             start = [
                 offset + sum(p * level[1 + t] for p, level in zip(point, levels, strict=True))
                 for t, offset in enumerate((offset_a, offset_b, offset_y))
@@ -86,9 +174,11 @@ class Interpreter:
             seen.add(start[2])
             y[where] = left @ right + (y[where] if add else 0.0)
 
-    def convolution(self, kernel, arrays, arguments):
+    def convolution(self, kernel, arrays, arguments, examples):
         x, w, y = arrays
-        maps = kernel.literals[-1]
+        if examples is not None:
+            x, y, arguments = x[slice(*examples)], y[slice(*examples)], [examples[1] - examples[0], *arguments[1:]]
+        maps = kernel.literals[1]
         n, _, k, rows, columns, *_ = arguments
         assert k == maps
         assert y.shape == (n, k, rows, columns)
@@ -96,8 +186,12 @@ class Interpreter:
         for c, r, s, seen in self.seen(kernel, x, arguments):
             y += seen[:, None] * w[c, r, s][:, None, None]
 
-    def correlation(self, kernel, arrays, arguments):
+    convolution_of_maps = convolution
+
+    def correlation(self, kernel, arrays, arguments, examples):
         x, t, w = arrays
+        if examples is not None:
+            x, t, arguments = x[slice(*examples)], t[slice(*examples)], [examples[1] - examples[0], *arguments[1:]]
         n, _, k, rows, columns, _, pitch, *_, area, first = arguments
         assert w.size == 0 or n == len(t)
         maps = t.reshape(n, k, area)[:, :, first:]
@@ -107,14 +201,24 @@ class Interpreter:
         # the columns between two rows count too: they must hold zeros
         assert not flat.reshape(n, k, rows, pitch)[..., columns:].any()
         for c, r, s, seen in self.seen(kernel, x, arguments):
-            w[:, c, r, s] = numpy.einsum("nij,nkij->k", seen, flat.reshape(n, k, rows, pitch)[..., :columns])
+            found = numpy.einsum("nij,nkij->k", seen, flat.reshape(n, k, rows, pitch)[..., :columns])
+            w[:, c, r, s] = found if examples is None else w[:, c, r, s] + found
+
+    def correlation_of_maps(self, kernel, arrays, arguments, examples):
+        x, t, w = arrays
+        if examples is not None:
+            x, t, arguments = x[slice(*examples)], t[slice(*examples)], [examples[1] - examples[0], *arguments[1:]]
+        assert t.shape == (arguments[0], arguments[2], *arguments[3:5])
+        for c, r, s, seen in self.seen(kernel, x, arguments):
+            found = numpy.einsum("nij,nkij->k", seen, t)
+            w[c, r, s] = found if examples is None else w[c, r, s] + found
 
     @staticmethod
     def seen(kernel, x, arguments):
         """What every filter element meets: (c, r, s, (N, rows, columns))."""
         n, channels, _, rows, columns, height, pitch, filter_rows, size, *rest = arguments
         step, stride, spread, dilation, *_ = rest
-        assert not kernel.literals[0] or step == stride == 1
+        assert kernel.literals[0] in (0, 1) or step == stride == 1 or kernel.kind.endswith("of_maps")
         assert x.size == n * channels * step * stride * height * pitch
         phases = x.reshape(n, channels, step, stride, height * pitch)
         position = numpy.arange(rows)[:, None] * pitch + numpy.arange(columns)

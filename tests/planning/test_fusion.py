@@ -60,7 +60,8 @@ def labels(planned: Plan) -> list[str]:
 
 
 def planned_labels(outputs: graphc.Node | list[graphc.Node], **options: object) -> list[str]:
-    return labels(plan(outputs if isinstance(outputs, list) else [outputs], **options)[0])  # pyright: ignore[reportArgumentType]
+    nodes = outputs if isinstance(outputs, list) else [outputs]
+    return labels(plan(nodes, shard=False, **options)[0])  # pyright: ignore[reportArgumentType]
 
 
 def random_graph(seed: int) -> graphc.Node:
@@ -253,7 +254,10 @@ def test_several_readers_move_no_more_than_before() -> None:
 
 def test_windows_are_not_fused() -> None:
     x = graphc.input("x", ("N", 2, 4, 4))
-    assert planned_labels(graphc.max_pool2d(graphc.relu(x), 2)) == ["relu", "max_pool2d"]
+    assert planned_labels(graphc.max_pool2d(graphc.relu(x), 2, stride=1)) == ["relu", "max_pool2d"]
+    assert planned_labels(graphc.average_pool2d(graphc.relu(x), 2)) == ["relu", "average_pool2d"]
+    # side by side they are: tests/planning/test_pooling.py
+    assert planned_labels(graphc.max_pool2d(graphc.relu(x), 2)) == ["relu · max_pool2d"]
 
 
 def test_another_shape_is_not_fused() -> None:

@@ -6,9 +6,11 @@ import numpy
 import pytest
 
 import graphc
+from graphc.formula.size import extent_value
 from graphc.graph import topological
 from graphc.graph.reference import evaluate
 from graphc.planning import plan
+from graphc.planning.plan import THREADS, item_bytes
 from tests.planning.interpreter import Interpreter
 
 
@@ -47,7 +49,8 @@ def test_plan_of_a_cnn_computes_what_the_reference_computes(batch):
     planned = judge(small_cnn(), batch, wrt=None)
     kinds = [planned.kernels[k.kernel].kind for k in planned.launches]
     # dense layers: product, gradients of both operands; convolutions: the same, direct
-    assert sum(kind != "loops" for kind in kinds) == 12
+    assert sum(kind not in ("loops", "pooling") for kind in kinds) == 12
+    assert kinds.count("pooling") == 4  # two maxima and their gradients
     assert kinds.count("contraction") >= 6
 
 
@@ -114,24 +117,31 @@ def test_a_gradient_that_is_added_to_is_not_a_view_of_its_upstream():
     judge(graphc.sum(graphc.tanh(twice(x)) * graphc.constant([1.0, 2.0, 3.0, 4.0])), 1, sizes=())
 
 
-def test_buffers_that_live_together_never_share_memory():
-    planned = judge(small_cnn(), 4, fuse=False)
-    layout = planned.layout({"N": 4})
+@pytest.mark.parametrize("shard", [False, True])
+def test_buffers_that_live_together_never_share_memory(shard):
+    planned, _ = plan([small_cnn()], {}, dtype="float64", fuse=False, shard=shard)
+    sizes = {"N": 4, THREADS: 2}
+    layout = planned.layout(sizes)
     arena = [
-        (b, o) for b, o in zip(planned.buffers, layout.offsets, strict=True) if b.role == "arena" and b.view_of is None
+        (b, o)
+        for b, o in zip(planned.buffers, layout.offsets, strict=True)
+        if b.role == "arena" and b.view_of is None and b.shape != (0,)
     ]
-    from graphc.formula.size import extent_value
-    from graphc.planning.plan import item_bytes
+    assert shard == any(b.segment >= 0 for b, _ in arena)
+
+    def end(buffer, offset):
+        own = sizes if buffer.segment < 0 else {**sizes, "N": 2 // layout.slices[buffer.segment]}
+        return offset + extent_value(buffer.elements(), own) * item_bytes(buffer.dtype)
 
     for k, (one, start) in enumerate(arena):
         for other, begin in arena[:k]:
-            if one.last < other.first or other.last < one.first:
+            if one.segment != other.segment or one.last < other.first or other.last < one.first:
                 continue
-            end = start + extent_value(one.elements(), {"N": 4}) * item_bytes(one.dtype)
-            stop = begin + extent_value(other.elements(), {"N": 4}) * item_bytes(other.dtype)
-            assert end <= begin or stop <= start
-    total = sum(extent_value(b.elements(), {"N": 4}) * item_bytes(b.dtype) for b, _ in arena)
-    assert layout.total < 0.7 * total  # liveness saves memory
+            assert end(one, start) <= begin or end(other, begin) <= start
+    # liveness saves memory, outside of segments and inside
+    inside = sum(end(b, 0) for b, _ in arena if b.segment >= 0)
+    assert layout.scratch <= 0.7 * inside
+    assert shard or layout.total < 0.7 * sum(end(b, 0) for b, _ in arena)
 
 
 def test_updates_that_exchange_two_states_are_copied_first():

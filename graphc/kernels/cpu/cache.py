@@ -9,7 +9,8 @@ and llvmlite, the processor and the compiler flags in it) names two files in a p
 A warm start maps the object files and needs neither Numba nor a Python import of the text. (Numba's own
 cache unpickles, has no checksum, and takes about 5 ms for each kernel on top of Numba's start.) Both files are
 written to a temporary name and moved into place under a lock, so that concurrent and forked processes see
-whole files only. A file that does not match its hash is built again, with one warning.
+whole files only. Files that do not match their hash are built again, with one warning in a process. Beyond
+`graphc.kernels.cpu.limit.limit` the kernels that were used longest ago are removed.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from typing import Any
 
 from graphc.errors import KernelError, Site
 from graphc.formula.memo import cache_folder
+from graphc.kernels.cpu.limit import grown, limit, touch
 
 __all__ = ["Source", "addresses", "folder", "llvm_text", "module_text", "path_of"]
 
@@ -48,6 +50,8 @@ _LIBRARY = re.compile(
     r"(sin|cos|erf|erfc|pow|fmod|fmax|fmin|exp|log|log1p|expm1|tanh|fma|floor|ceil|rint|trunc)f?|mem(set|cpy|move)|sched_yield"
 )
 _MAGIC = b"graphc kernel"
+#: Files whose text is part of every kernel: generated modules import them.
+_INTRINSICS = ("lanes.py", "memory.py", "scalar.py", "vector.py", "window.py")
 _SETTINGS = ("NUMBA_OPT", "NUMBA_LOOP_VECTORIZE", "NUMBA_SLP_VECTORIZE")
 
 _FLAGS = {"enable_pyobject": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "no_compile": True}
@@ -65,6 +69,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
 
 _loaded: dict[str, int] = {}  # hash -> address of the machine code
+_written: list[int] = []  # sizes of new files that are not counted yet
 _warned: set[str] = set()
 
 
@@ -102,7 +107,7 @@ def _generator() -> str:
         *_host(),
         " ".join(sorted(FASTMATH)),
         *(f"{name}={os.environ.get(name, '')}" for name in _SETTINGS),
-        *((here / name).read_text(encoding="utf-8") for name in ("memory.py", "scalar.py", "vector.py")),
+        *((here / name).read_text(encoding="utf-8") for name in _INTRINSICS),
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -180,7 +185,7 @@ def _warn(key: str, message: str) -> None:
 
 
 def _damaged(path: Path, what: str) -> None:
-    _warn(path.name, f"the cached kernel {path} {what}; it is built again")
+    _warn("damaged", f"the cached kernel {path} {what}; it is built again, as all that are like it")
 
 
 def _read_object(path: Path, digest: str) -> bytes | None:
@@ -197,6 +202,7 @@ def _read_object(path: Path, digest: str) -> bytes | None:
     if head != expected:
         _damaged(path, "is damaged")
         return None
+    touch(path)
     return payload
 
 
@@ -335,6 +341,7 @@ def _address(source: Source) -> int:
                 checksum = hashlib.sha256(machine_code).hexdigest().encode()
                 head = b" ".join((_MAGIC, digest.encode(), checksum))
                 _write(object_file, head + b"\n" + machine_code)
+                _written.append(len(machine_code) + len(full))
     elif not _same_text(text_file, full):  # the text is for people: mend it, the machine code is right
         _write_text(text_file, full)
     address = _engine().load(machine_code, _symbol(digest))
@@ -376,7 +383,12 @@ def addresses(sources: Sequence[Source]) -> list[int]:
         If a kernel cannot be compiled; the message names gate, site and the file with the text.
     """
     with _lock:
-        return [_address(source) for source in sources]
+        most = limit()
+        found = [_address(source) for source in sources]
+        if _written:
+            grown(folder(), sum(_written), most, _loaded)
+            _written.clear()
+        return found
 
 
 def function(address: int) -> Any:

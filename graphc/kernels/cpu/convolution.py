@@ -15,7 +15,7 @@ import os
 
 from graphc.kernels.cpu.cache import _host
 
-__all__ = ["emit_convolution", "emit_correlation", "emit_direct", "registers", "tile", "vector_lanes"]
+__all__ = ["emit_convolution", "emit_correlation", "registers", "tile", "vector_lanes"]
 
 
 _BYTES = {"float32": 4, "float64": 8}
@@ -92,13 +92,22 @@ _CONVOLUTION = """\
     blocks = (maps + {block} - 1) // {block}
     # one image under all weights, or one block of weights under all images: whichever reads less
     outer = {block} * filter_size > channel and channels * filter_size * maps > {second}
-    for item in range(images * blocks * thread // threads, images * blocks * (thread + 1) // threads):
-        n = item % images if outer else item // blocks
+{parts}
+        n = before + (item % images if outer else item // blocks)
         k = (item // images if outer else item % blocks) * {block}
         left = maps - k
         result = (n * maps + k) * rows * columns
         p = 0
 """
+
+#: What the parts of a kernel share: items of an image and a block of maps; in a shard, images.
+_SHARED = """\
+    before = 0
+    for item in range(images * blocks * thread // threads, images * blocks * (thread + 1) // threads):"""
+_SHARDED = """\
+    before = images * thread // threads
+    images = images * (thread + 1) // threads - before
+    for item in range(images * blocks):"""
 
 _SUM = """\
         while p {condition}:
@@ -125,7 +134,7 @@ _STORE = """\
 """
 
 
-def emit_convolution(dtype: str, shape: tuple[int, int], lanes: int, *, unit: bool) -> str:
+def emit_convolution(dtype: str, shape: tuple[int, int], lanes: int, *, unit: bool, shard: bool = False) -> str:
     """Return the source text of the convolution kernel.
 
     Parameters
@@ -136,6 +145,8 @@ def emit_convolution(dtype: str, shape: tuple[int, int], lanes: int, *, unit: bo
         Elements of a vector.
     unit : bool
         Whether every step of the window is 1.
+    shard : bool, default False
+        Whether parts of the kernel are images.
     """
     vectors, maps = shape
     title = f"y[n,k,p] = sum(x[n,c,p+r+s] * w[c,r,s,k]), {'steps of 1' if unit else 'any step'}"
@@ -143,7 +154,8 @@ def emit_convolution(dtype: str, shape: tuple[int, int], lanes: int, *, unit: bo
     text = text[: text.index("zero, total")]
     # what is left of a row of tiles: one vector at a time, with a mask
     text += f'tile_rest = tile("{dtype}", {lanes}, 1, {maps})\n'
-    body = _BEGIN + _CONVOLUTION.format(block=maps, second=SECOND // _BYTES[dtype])
+    parts = _SHARDED if shard else _SHARED
+    body = _BEGIN + _CONVOLUTION.format(block=maps, second=SECOND // _BYTES[dtype], parts=parts)
     row = "step * pitch" if unit else "((step % stride_h) * stride_w * height + step // stride_h) * pitch"
     place = "" if unit else " + turn * phase"
     # the next element of a row without a division
@@ -175,15 +187,25 @@ _CORRELATION = """\
     tiles = (maps + {block} - 1) // {block} * blocks
     # as many images as keep one block of maps in the first cache
     some = max(1, {near} // max(positions, 1))
-    for begin in range(0, max(images, 1), some):
-        end = min(begin + some, images)
-        for item in range(tiles * thread // threads, tiles * (thread + 1) // threads):
+{parts}
             k = item // blocks * {block}
             e = item % blocks * {taps}
             s = e % filter_columns
             r = e // filter_columns % filter_rows
             c = e // (filter_columns * filter_rows)
 """
+
+_SHARED_SUMS = """\
+    for begin in range(0, max(images, 1), some):
+        end = min(begin + some, images)
+        more = begin > 0
+        for item in range(tiles * thread // threads, tiles * (thread + 1) // threads):"""
+_SHARDED_SUMS = """\
+    more = True  # each thread adds to sums of its own
+    images_end = images * (thread + 1) // threads
+    for begin in range(images * thread // threads, images_end, some):
+        end = min(begin + some, images_end)
+        for item in range(tiles):"""
 
 _ELEMENT = """\
             step, move = r * spread_h, s * spread_w
@@ -214,18 +236,31 @@ _PRODUCTS = """\
                     q += {lanes}
                 if p < stop:
                     held = correlate_masked(held, x, ({xs}), w, ({ts}), between(0, stop - p))
-            total(held, y, k * elements + e, elements, maps - k, elements - e, begin > 0)
+            total(held, y, k * elements + e, elements, maps - k, elements - e, more)
 """
 
 
-def emit_correlation(dtype: str, shape: tuple[int, int], lanes: int) -> str:
-    """Return the source text of the correlation kernel; ``shape``: filter elements and maps of the register tile."""
+def emit_correlation(dtype: str, shape: tuple[int, int], lanes: int, *, shard: bool = False) -> str:
+    """Return the source text of the correlation kernel.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Filter elements and maps of the register tile.
+    shard : bool, default False
+        Whether parts of the kernel are images, whose sums are added to the result.
+    """
     taps, block = shape
     title = "y[k,c,r,s] = sum(x[n,c,p+r+s] * w[n,k,p])"
     text = _HEAD.format(title=title, dtype=dtype, lanes=lanes, rows=taps, columns=block)
     own = f"tile_{taps}_{block}"
     text += f"correlate, correlate_masked = {own}.correlate, {own}.correlate_masked\n"
-    text += _BEGIN + _CORRELATION.format(taps=taps, block=block, near=FIRST // block // _BYTES[dtype])
+    text += _BEGIN + _CORRELATION.format(
+        taps=taps,
+        block=block,
+        near=FIRST // block // _BYTES[dtype],
+        parts=_SHARDED_SUMS if shard else _SHARED_SUMS,
+    )
     for e in range(taps):
         text += (_NEXT.format(next=e) if e else "") + _ELEMENT.format(e=e)
     for k in range(block):
@@ -233,12 +268,3 @@ def emit_correlation(dtype: str, shape: tuple[int, int], lanes: int) -> str:
     xs = "".join(f"p + row{e}, " for e in range(taps))
     ts = "".join(f"q + map{k}, " for k in range(block))
     return text + _PRODUCTS.format(lanes=lanes, xs=xs, ts=ts)
-
-
-def emit_direct(kind: str, dtype: str, literals: tuple[int, ...]) -> str:
-    """Return the source text of a kernel of `graphc.planning.convolution` for this processor."""
-    unit, maps = literals
-    shape, lanes = tile(kind, maps), vector_lanes(dtype)
-    if kind == "correlation":
-        return emit_correlation(dtype, shape, lanes)
-    return emit_convolution(dtype, shape, lanes, unit=bool(unit))

@@ -89,6 +89,7 @@ class _Emitter:
         self.out = Writer(kernel)
         self.body = Body(self.out)
         self.normal = Normal(self.source)
+        self.shard = self.normal.axis_name[kernel.shard] if kernel.shard else ""
         self.unrolled = False
         self.owned = ""  # an axis over slices of the written tensor, where only these can be shared
         self.parts: dict[str, tuple[str, str]] = {}  # limits of the loop that threads share
@@ -466,12 +467,16 @@ class _Emitter:
 
         Each element is computed by one thread and in the same order as by one alone, so that results are the same
         at every run; between numbers of threads the last bit may differ, where a remainder of a vector loop begins
-        elsewhere. Where no axis can be shared the first thread does everything.
+        elsewhere. Where no axis can be shared the first thread does everything. In a shard the axis of the batch is
+        shared, whatever it is.
         """
         axes = [a for a in self.loops if a in self.normal.free and a in extent and a not in self.stepped]
         if self.owned:
             axes = [a for a in axes if a == self.owned]
-        if not possible or not axes:
+        if self.shard:
+            self.owned = self.shard
+            axes = [self.shard]
+        elif not possible or not axes:
             self.owned = ""
             self.out.head += ["if thread > 0:", "    return"]
             return
@@ -678,7 +683,7 @@ class _Emitter:
         # each element is finished at once
         direct = (self.race_free or tiles is not None) and first_reduced == count - suffix
         whole = self.race_free and (accumulates or self.covers())
-        self.owned = "" if whole else self.slices()
+        self.owned = self.shard or ("" if whole else self.slices())
         extent = self.join_loops()
         self.split_loops(extent, whole or bool(self.owned))
         bases = self.bases(
@@ -764,6 +769,7 @@ class _Emitter:
         """Common start of nests that need all points of one element together."""
         self.prepare()
         count, free = len(self.loops), len(self.normal.free)
+        self.owned = self.shard
         extent = self.join_loops()
         bases = self.bases(
             (self.normal.write, *self.normal.reads.values(), *(w.access for w in self.normal.wins)), count

@@ -1,9 +1,19 @@
 """The executor: one small compiled loop that calls kernels from a table of addresses.
 
-The table holds ``[number of launches, address of a meeting counter, patience, then for each launch: kernel address,
-arguments address, how many threads it is worth]``. The executor is itself a kernel, kept in the same cache, so that a
-step is one call from Python whatever the number of launches. Every thread runs it: a launch that is worth one thread is
-run by the first, and threads meet after a launch unless the first alone ran it and runs the next.
+The executor is itself a kernel, kept in the same cache, so that a step is one call from Python whatever the number of
+launches. Every thread runs it on the same table, int64::
+
+    length of the table, address of a meeting counter, patience, then records:
+    LAUNCH   kernel address, arguments address, how many threads share it, the thread that runs it where that is 1
+    MEET
+    SEGMENT  threads, slices of each, bytes between the arguments of two threads, size of the batch, patches, launches,
+             then for each patch: address of an argument, its value for the first thread at the first example, how much
+             it grows with the thread, how much it falls with the example;
+             then for each launch: kernel address, arguments address (both of the first thread)
+
+In a segment a thread takes one slice of its examples after the other through all launches. Patches are the addresses
+of buffers that hold one slice: they are moved back by what lies before it, so that kernels count examples of the whole
+batch.
 
 A thread that waits reads the counter and tells the processor so; only beyond its patience does it let other threads
 have the processor. Giving way early would hand it to other work for milliseconds at every meeting.
@@ -13,35 +23,60 @@ from __future__ import annotations
 
 from graphc.kernels.cpu.cache import Source
 
-__all__ = ["ENTRIES", "EXECUTOR", "HEAD", "WORKER"]
+__all__ = ["EXECUTOR", "HEAD", "LAUNCH", "MEET", "SEGMENT", "WORKER"]
 
-#: Entries of the table before the launches, and of each launch.
-HEAD, ENTRIES = 3, 3
+#: Entries of the table before the records.
+HEAD = 3
+
+#: Kinds of record.
+LAUNCH, MEET, SEGMENT = 0, 1, 2
 
 EXECUTOR = Source(
-    '''"""Call the kernels of a table one after the other, as one thread of several."""
+    '''"""Go through the records of a table, as one thread of several."""
 
-from graphc.kernels.cpu.memory import arrive, call_kernel, give_way, read_shared, relax
+from graphc.kernels.cpu.memory import arrive, call_kernel, give_way, pointer_int64, read_shared, relax, store
 
 
 def kernel(arguments, thread, threads):
-    count, counter, patience = arguments[0], arguments[1], arguments[2]
-    for launch in range(count):
-        place = 3 + 3 * launch
-        worth = min(arguments[place + 2], threads)
-        if thread < worth:
-            call_kernel(arguments[place], arguments[place + 1], thread, worth)
-        last = launch + 1 == count
-        if threads > 1 and (last or worth > 1 or arguments[place + 5] > 1):
-            ticket = arrive(counter)
-            goal = (ticket // threads + 1) * threads
-            waited = 0
-            while read_shared(counter) < goal:
-                waited += 1
-                relax()
-                if waited > patience:
-                    give_way()
-                    waited = 0
+    end, counter, patience = arguments[0], arguments[1], arguments[2]
+    place = 3
+    while place < end:
+        record = arguments[place]
+        if record == 0:
+            worth = min(arguments[place + 3], threads)
+            if worth > 1 and thread < worth:
+                call_kernel(arguments[place + 1], arguments[place + 2], thread, worth)
+            elif worth == 1 and thread == arguments[place + 4] % threads:
+                call_kernel(arguments[place + 1], arguments[place + 2], 0, 1)
+            place += 5
+        elif record == 1:
+            place += 1
+            if threads > 1:
+                ticket = arrive(counter)
+                goal = (ticket // threads + 1) * threads
+                waited = 0
+                while read_shared(counter) < goal:
+                    waited += 1
+                    relax()
+                    if waited > patience:
+                        give_way()
+                        waited = 0
+        else:
+            worth, slices, distance, batch = (
+                arguments[place + 1], arguments[place + 2], arguments[place + 3], arguments[place + 4])
+            patches = place + 7
+            launches = patches + 4 * arguments[place + 5]
+            place = launches + 2 * arguments[place + 6]
+            if thread < worth:
+                own = thread * distance
+                parts = worth * slices
+                for part in range(thread * slices, (thread + 1) * slices):
+                    example = batch * part // parts
+                    for p in range(patches, launches, 4):
+                        value = arguments[p + 1] + thread * arguments[p + 2] - example * arguments[p + 3]
+                        store(pointer_int64(arguments[p] + own), 0, value)
+                    for p in range(launches, place, 2):
+                        call_kernel(arguments[p], arguments[p + 1] + own, part, parts)
 ''',
     "the executor",
 )

@@ -23,7 +23,6 @@ __all__ = [
     "call_kernel",
     "either",
     "fetch",
-    "gemm",
     "give_way",
     "integer",
     "load",
@@ -216,56 +215,3 @@ def give_way(typingctx: Any) -> Any:
         return context.get_dummy_value()
 
     return types.none(), codegen
-
-
-@intrinsic
-def gemm(
-    typingctx: Any,
-    address: Any,
-    transpose_a: Any,
-    transpose_b: Any,
-    m: Any,
-    n: Any,
-    k: Any,
-    alpha: Any,
-    a: Any,
-    leading_a: Any,
-    b: Any,
-    leading_b: Any,
-    beta: Any,
-    c: Any,
-    leading_c: Any,
-) -> Any:
-    """Call a Fortran ``?gemm`` by its address: everything goes by reference, integers have 32 bits."""
-    real = types.unliteral(alpha)
-    pointer = types.CPointer(real)
-
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        integer32 = ir.IntType(32)
-
-        def reference(value: Any) -> Any:
-            slot = cgutils.alloca_once(builder, value.type)
-            builder.store(value, slot)
-            return slot
-
-        def letter(flag: Any) -> Any:
-            byte = ir.IntType(8)
-            return reference(builder.select(flag, ir.Constant(byte, ord("T")), ir.Constant(byte, ord("N"))))
-
-        def count(value: Any) -> Any:
-            return reference(builder.trunc(value, integer32))
-
-        target, ta, tb, m_, n_, k_, alpha_, a_, la, b_, lb, beta_, c_, lc = arguments
-        values = [
-            letter(ta), letter(tb), count(m_), count(n_), count(k_), reference(alpha_), a_, count(la),
-            b_, count(lb), reference(beta_), c_, count(lc),
-        ]  # fmt: skip
-        function = ir.FunctionType(ir.VoidType(), [value.type for value in values])
-        builder.call(builder.inttoptr(target, function.as_pointer()), values)
-        return context.get_dummy_value()
-
-    i, flag = types.int64, types.boolean
-    return (
-        types.none(i, flag, flag, i, i, i, real, pointer, i, pointer, i, real, pointer, i),
-        codegen,
-    )

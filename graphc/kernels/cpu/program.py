@@ -7,7 +7,7 @@ when sizes or addresses change, so that a run is one call of the executor.
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,12 +19,13 @@ from graphc.formula.size import Extent, extent_value
 from graphc.formula.statement import Access, Gather, Wins, size_name
 from graphc.kernels.cpu import cache
 from graphc.kernels.cpu.contraction import ARGUMENTS, emit_contraction
-from graphc.kernels.cpu.convolution import emit_direct
+from graphc.kernels.cpu.direct import emit_direct
 from graphc.kernels.cpu.emit import emit
-from graphc.kernels.cpu.executor import ENTRIES, EXECUTOR, HEAD
+from graphc.kernels.cpu.executor import EXECUTOR, HEAD, LAUNCH, MEET, SEGMENT
+from graphc.kernels.cpu.pooling import emit_pooling
 from graphc.kernels.cpu.threads import available, default_threads, run
 from graphc.kernels.cpu.writer import extent_names
-from graphc.planning.plan import ALIGNMENT, Kernel, Launch, Layout, Plan, item_bytes
+from graphc.planning.plan import ALIGNMENT, THREADS, Kernel, Launch, Layout, Plan, Segment, Stage, item_bytes
 
 __all__ = ["Program"]
 
@@ -45,11 +46,14 @@ class _Frame:
     sizes: dict[str, int]
     layout: Layout
     shapes: list[tuple[int, ...]]
-    arguments: numpy.ndarray  # int64, all launches one after the other
-    starts: list[int]  # of each launch in `arguments`
+    arguments: numpy.ndarray  # int64, all launches one after the other, a row for each thread
+    starts: list[int]  # of each launch in a row of `arguments`
     table: numpy.ndarray  # int64, for the executor
     threads: int  # that the step is worth: workers are only woken for a launch that they share
-    places: dict[int, numpy.ndarray]  # base buffer -> positions of its address in `arguments`
+    shard: int  # threads that divide the batch
+    places: dict[int, numpy.ndarray]  # base buffer -> positions of its address in a row of `arguments`
+    filled: dict[int, int]  # base buffer -> the address that is there
+    arena: int = 0  # address of the arena that the table was made for
 
 
 def _aligned(count: int, dtype: str = "uint8") -> numpy.ndarray:
@@ -90,12 +94,6 @@ class Program:
         ]
         self._executor_address, *self._addresses = cache.addresses([EXECUTOR, *sources])
         self._execute = cache.function(self._executor_address)
-        self._gemm: dict[str, int] = {}
-        if any(kernel.kind == "contraction" for kernel in plan.kernels):
-            from graphc.kernels.cpu.blas import gemm_address
-
-            types = {dict(k.dtypes)["Y"] for k in plan.kernels if k.kind == "contraction"}
-            self._gemm = {dtype: gemm_address(dtype) for dtype in types}
         self._bases = [self._base(number) for number in range(len(plan.buffers))]
         self._arrays: dict[int, numpy.ndarray] = {}
         for number, buffer in enumerate(plan.buffers):
@@ -110,6 +108,12 @@ class Program:
         self._moved: set[int] = set()  # base buffers whose address the arguments do not hold yet
         self._copies: list[tuple[numpy.ndarray, numpy.ndarray]] | None = None
         self._ran = False
+        #: The segment of each launch that is sharded.
+        self._segment: dict[int, int] = {}
+        for stage in plan.stages:
+            for segment in stage.segments if stage.shard else ():
+                number = len(set(self._segment.values()))
+                self._segment.update(dict.fromkeys(segment.launches, number))
         if not plan.sizes:
             self.resize({})
 
@@ -118,8 +122,10 @@ class Program:
     def _text(self, number: int, kernel: Kernel) -> str:
         if kernel.kind == "contraction":
             return emit_contraction(dict(kernel.dtypes)["Y"])
-        if kernel.kind in ("convolution", "correlation"):
-            return emit_direct(kernel.kind, dict(kernel.dtypes)["Y"], kernel.literals)
+        if kernel.kind.startswith(("convolution", "correlation")):
+            return emit_direct(kernel.kind, dict(kernel.dtypes)["Y"], kernel.literals, shard=bool(kernel.shard))
+        if kernel.kind == "pooling":
+            return emit_pooling(kernel)
         names = [name for group in extent_names(kernel) for name in group]
         best: dict[str, int] = {}
         most = -1
@@ -146,7 +152,7 @@ class Program:
             raise KernelError(f"no kernel for {user.label}{where}: {error}", site=user.site) from error
 
     def _typical(self, extent: Extent) -> int:
-        return extent_value(extent, dict.fromkeys(self.plan.sizes, _TYPICAL_SIZE))
+        return extent_value(extent, {THREADS: 2, **dict.fromkeys(self.plan.sizes, _TYPICAL_SIZE)})
 
     def _base(self, number: int) -> int:
         parent = self.plan.buffers[number].view_of
@@ -273,7 +279,7 @@ class Program:
         if missing:
             raise DataError(f"the named size {missing[0]!r} is not given; the plan needs {', '.join(self.plan.sizes)}")
         chosen = {name: int(sizes[name]) for name in self.plan.sizes}
-        if self._frame is not None and self._frame.sizes == chosen:
+        if self._frame is not None and chosen.items() <= self._frame.sizes.items():
             return
         negative = [name for name, value in chosen.items() if value < 0]
         if negative:
@@ -285,14 +291,20 @@ class Program:
             if len(self._frames) >= _FRAMES_KEPT:
                 self._frames.pop(next(iter(self._frames)))
             self._frames[key] = frame
-        if frame.layout.total > self._arena.nbytes:
-            self._arena = _aligned(frame.layout.total)
+        need = frame.layout.total + frame.shard * frame.layout.scratch
+        if need > self._arena.nbytes:
+            self._arena = _aligned(need)
+        if frame.arena != self._arena.ctypes.data:  # addresses of slices are in the table
+            frame.arena = self._arena.ctypes.data
+            frame.table = self._table(frame)
         self._frame = frame
         self._moved = set(frame.places)
         self._copies = None
         self._ran = False
 
     def _new_frame(self, sizes: dict[str, int]) -> _Frame:
+        shard = self._shard_threads(sizes)
+        sizes = {**sizes, THREADS: shard}
         layout = self.plan.layout(sizes)
         shapes = [tuple(extent_value(e, sizes) for e in b.shape) for b in self.plan.buffers]
         arguments: list[int] = []
@@ -306,44 +318,111 @@ class Program:
                 arguments.append(0)
             arguments += [extent_value(e, sizes) for e in launch.arguments]
             if kernel.kind == "contraction":
+                arguments.append(launch.split)
                 if len(arguments) - starts[-1] != ARGUMENTS:
                     raise PlanError(
                         f"the contraction {launch.label!r} has {len(arguments) - starts[-1]} arguments, "
                         f"expected {ARGUMENTS}"
                     )
-                arguments.append(self._gemm[dict(kernel.dtypes)["Y"]])
-        block = numpy.array(arguments or [0], numpy.int64)
-        table = self._table(
-            [
-                (self._addresses[launch.kernel], block.ctypes.data + 8 * start, self._worth(launch, sizes))
-                for launch, start in zip(self.plan.launches, starts, strict=True)
-            ]
-        )
+        block = numpy.array([arguments or [0]] * shard, numpy.int64)
         return _Frame(
             sizes,
             layout,
             shapes,
             block,
             starts,
-            table,
-            int(table[HEAD + 2 :: ENTRIES].max(initial=1)),
+            numpy.zeros(HEAD, numpy.int64),
+            1,
+            shard,
             {base: numpy.array(where, numpy.int64) for base, where in places.items()},
+            {},
         )
 
-    def _table(self, launches: list[tuple[int, int, int]]) -> numpy.ndarray:
-        """Table for the executor from (kernel address, arguments address, threads that the launch is worth)."""
-        table = numpy.zeros(HEAD + ENTRIES * len(launches), numpy.int64)
+    def _shard_threads(self, sizes: Mapping[str, int]) -> int:
+        """Threads that divide the batch: each needs examples, and enough work to pay for a meeting."""
+        if not self._segment:
+            return 1
+        work = sum(
+            extent_value(self.plan.launches[k].work, sizes) / self._least(self.plan.launches[k]) for k in self._segment
+        )
+        return max(1, min(self.threads, int(work), sizes[self.plan.batch]))
+
+    def _least(self, launch: Launch) -> int:
+        return _WORK if self.plan.kernels[launch.kernel].kind in ("loops", "pooling") else _PRODUCT_WORK
+
+    def _table(self, frame: _Frame) -> numpy.ndarray:
+        """The table of a frame for the executor."""
+        records: list[int] = []
+        together = False  # whether the last stage was run by more than one thread
+        stages = self.plan.stages or tuple(Stage((Segment((k,)),)) for k in range(len(self.plan.launches)))
+        number = 0
+        for stage in stages:
+            if stage.shard:
+                own: list[int] = []
+                for segment in stage.segments:
+                    own += self._sliced(frame, number, segment.launches)
+                    number += 1
+                shared = frame.shard > 1
+            else:
+                (segment,) = stage.segments
+                own, shared = self._shared(frame, segment.launches)
+            if records and (together or shared):
+                records.append(MEET)
+            records += own
+            together = shared
+            frame.threads = max(frame.threads, self.threads if shared else 1)
+        return self._headed([*records, MEET])
+
+    def _headed(self, records: list[int]) -> numpy.ndarray:
         patience = _PATIENCE if self.threads <= available() else 0  # more threads than processors: one must give way
-        table[:HEAD] = len(launches), 0, patience  # where threads meet is the pool's
-        table[HEAD:] = numpy.array(launches, numpy.int64).reshape(-1)
-        return table
+        # where threads meet is the pool's
+        return numpy.array([HEAD + len(records), 0, patience, *records], numpy.int64)
+
+    def _shared(self, frame: _Frame, launches: tuple[int, ...]) -> tuple[list[int], bool]:
+        """Records of a plain stage, and whether more than one thread runs it."""
+        worth = {k: self._worth(self.plan.launches[k], frame.sizes) for k in launches}
+        alone = {k: extent_value(self.plan.launches[k].work, frame.sizes) for k in launches if worth[k] == 1}
+        several = max(worth.values()) > 1 or sum(alone.values()) > 2 * _WORK
+        load = [0] * self.threads
+        owner = {}
+        for k in sorted(alone, key=lambda k: -alone[k]):
+            owner[k] = load.index(min(load)) if several else 0
+            load[owner[k]] += alone[k]
+        records: list[int] = []
+        for k in launches:
+            kernel = self._addresses[self.plan.launches[k].kernel]
+            records += [LAUNCH, kernel, self._argument(frame, frame.starts[k]), worth[k], owner.get(k, 0)]
+        return records, several and self.threads > 1
+
+    def _sliced(self, frame: _Frame, number: int, launches: tuple[int, ...]) -> list[int]:
+        """Record of a segment, or of some of its launches."""
+        patches: list[int] = []
+        scratch = self._arena.ctypes.data + frame.layout.total
+        for k in launches:
+            for position, buffer in enumerate(self.plan.launches[k].buffers, frame.starts[k]):
+                base = self._bases[buffer]
+                if self.plan.buffers[base].segment >= 0:
+                    shape = frame.shapes[base]
+                    each = math.prod(shape[1:]) * item_bytes(self.plan.buffers[base].dtype)
+                    address = scratch + frame.layout.offsets[base]
+                    patches += [self._argument(frame, position), address, frame.layout.scratch, each]
+        slices, batch = frame.layout.slices[number], frame.sizes[self.plan.batch]
+        head = [SEGMENT, frame.shard, slices, frame.arguments.strides[0], batch, len(patches) // 4, len(launches)]
+        called: list[int] = []
+        for k in launches:
+            called += [self._addresses[self.plan.launches[k].kernel], self._argument(frame, frame.starts[k])]
+        return [*head, *patches, *called]
+
+    @staticmethod
+    def _argument(frame: _Frame, position: int) -> int:
+        """Address of an argument of the first thread."""
+        return frame.arguments.ctypes.data + 8 * position
 
     def _worth(self, launch: Launch, sizes: Mapping[str, int]) -> int:
         """How many threads a launch is worth: each needs enough work to pay for a meeting."""
         if "if thread > 0:\n        return" in self._texts[launch.kernel]:
             return 1  # its kernel does not share work
-        least = _WORK if self.plan.kernels[launch.kernel].kind == "loops" else _PRODUCT_WORK
-        return max(1, min(self.threads, extent_value(launch.work, sizes) // least))
+        return max(1, min(self.threads, extent_value(launch.work, sizes) // self._least(launch)))
 
     def view(self, number: int) -> numpy.ndarray:
         """Return a buffer as an array, without a copy; later runs change what it shows.
@@ -358,7 +437,7 @@ class Program:
         buffer = self.plan.buffers[number]
         if self.plan.buffers[base].role != "arena":
             return self.array(base).reshape(shape)
-        count = int(numpy.prod(shape, dtype=numpy.int64))
+        count = math.prod(shape)
         start = frame.layout.offsets[base]
         return self._arena[start : start + count * item_bytes(buffer.dtype)].view(buffer.dtype).reshape(shape)
 
@@ -371,12 +450,13 @@ class Program:
 
     def _fill(self, frame: _Frame) -> None:
         """Write the addresses that changed into the arguments."""
-        for base in sorted(self._moved):
+        for base in self._moved:
+            where = frame.places.get(base)
+            if where is None:
+                continue  # no launch reads it
             buffer = self.plan.buffers[base]
-            if base not in frame.places:
-                pass  # no launch reads it
-            elif buffer.role == "arena":
-                frame.arguments[frame.places[base]] = self._arena.ctypes.data + frame.layout.offsets[base]
+            if buffer.role == "arena":
+                address = self._arena.ctypes.data + frame.layout.offsets[base]
             else:
                 array = self.array(base)
                 if array.shape != frame.shapes[base]:
@@ -384,8 +464,15 @@ class Program:
                         f"the {buffer.role} {buffer.name!r} needs shape {list(frame.shapes[base])}"
                         f" ({_shape_text(buffer.shape)}); found {list(array.shape)}"
                     )
-                frame.arguments[frame.places[base]] = array.ctypes.data
-            self._moved.discard(base)
+                address = array.ctypes.data
+            if frame.filled.get(base) == address:
+                continue
+            frame.filled[base] = address
+            frame.arguments[:, where] = address
+            if buffer.private:  # the array of each thread
+                own = math.prod(frame.shapes[base][1:]) * item_bytes(buffer.dtype)
+                frame.arguments[:, where] += own * numpy.arange(frame.shard)[:, None]
+        self._moved.clear()
 
     def _check_indices(self) -> None:
         frame = self._ready()
@@ -415,19 +502,12 @@ class Program:
         frame = self._ready()
         self._fill(frame)
         self._check_indices()
-        self._limit_threads()
         if self.check_numerics:
             self._run_checked(frame)
         else:
             run(self._executor_address, self._execute, frame.table, self.threads if frame.threads > 1 else 1)
         self._ran = True
         self._update()
-
-    def _limit_threads(self) -> None:
-        if self._gemm:
-            from graphc.kernels.cpu.blas import set_threads
-
-            set_threads(1)  # matrix products are shared like any other launch
 
     def _update(self) -> None:
         if self._copies is None:
@@ -440,11 +520,16 @@ class Program:
             target[...] = source
 
     def _call(self, number: int) -> Callable[[], None]:
-        """Return a function that runs one launch alone."""
+        """Return a function that runs one launch alone; of a shard, the part of the first thread."""
         frame = self._ready()
-        address = frame.arguments.ctypes.data + 8 * frame.starts[number]
-        table = self._table([(self._addresses[self.plan.launches[number].kernel], address, 1)])
-        return lambda: self._execute(table.ctypes.data)
+        segment = self._segment.get(number)
+        if segment is None:
+            kernel, argument = self._addresses[self.plan.launches[number].kernel], frame.starts[number]
+            records = [LAUNCH, kernel, self._argument(frame, argument), 1, 0]
+        else:
+            records = self._sliced(frame, segment, (number,))
+        table = self._headed(records)
+        return lambda: self._execute(table.ctypes.data, 0, 1)
 
     def _run_checked(self, frame: _Frame) -> None:
         del frame
@@ -470,53 +555,17 @@ class Program:
         return "\n\n".join(parts)
 
     def report(self) -> str:
-        """Return a table of the launches: kernel, elements written, and times where the program has run.
+        """Return a table of the launches: kernel, elements, bytes, and where the program has run, times and speed.
 
-        Each launch is then run alone a few times; what the last run left in memory is restored, and updates
-        are not applied again.
+        Each launch is then run alone a few times; parameters, states and results are put back as they were.
         """
-        frame = self._frame
-        timed = self._ran and frame is not None
-        header = f"{'launch':<34} {'kernel':<15} {'elements':>11}"
-        if timed:
-            header += f" {'time [us]':>11} {'GFLOP/s':>9}"
-        lines = [header, "-" * len(header)]
-        total = 0.0
-        for number, launch in enumerate(self.plan.launches):
-            kernel = self.plan.kernels[launch.kernel]
-            written = launch.buffers[0 if kernel.kind == "loops" else -1]
-            sizes = frame.sizes if frame is not None else dict.fromkeys(self.plan.sizes, _TYPICAL_SIZE)
-            elements = extent_value(self.plan.buffers[written].elements(), sizes)
-            line = f"{launch.label[:34]:<34} {f'{kernel.kind} {launch.kernel}':<15} {elements:>11,}"
-            if timed:
-                seconds = _best_time(self._call(number))
-                total += seconds
-                work = extent_value(launch.work, sizes)
-                line += f" {seconds * 1e6:>11.2f} {work / seconds / 1e9:>9.2f}"
-            lines.append(line)
-        if timed and frame is not None:
-            lines += ["-" * len(header), f"{'sum':<34} {'':<15} {'':>11} {total * 1e6:>11.2f}"]
-            if not self.plan.updates:
-                self._execute(frame.table.ctypes.data)  # launches that add up were repeated
-        return "\n".join(lines)
+        from graphc.kernels.cpu.report import measured
+
+        return str(measured(self))
 
 
 def _shape_text(shape: tuple[Extent, ...]) -> str:
     return f"({', '.join(map(str, shape))})"
-
-
-def _best_time(call: Callable[[], None]) -> float:
-    """Shortest of a few runs, in seconds."""
-    best = float("inf")
-    spent = 0.0
-    for _ in range(20):
-        start = time.perf_counter()
-        call()
-        seconds = time.perf_counter() - start
-        best, spent = min(best, seconds), spent + seconds
-        if spent > 0.02:
-            break
-    return max(best, 1e-9)
 
 
 def _require_finite(array: numpy.ndarray, what: str, launch: Launch | None) -> None:

@@ -4,12 +4,27 @@
 Each function is LLVM code built through a small value class, generic in the float type and free of
 branches: a loop that calls it is vectorised. Sums, products and divisions are Numba's own operators.
 
-Numerics: relative errors of a few units in the last place wherever the result is representable: sigmoid in
-both tails, tanh, expm1 and log1p near 0, sech2 and softplus until they underflow. ``max`` and ``min`` return
-the first operand at a tie and propagate NaN. Errors are measured in ``tests/kernels/test_scalar.py``.
+Numerics: errors of float32, in units in the last place of the exact result, over all float32 numbers:
 
-Source of the methods: W. J. Cody and W. Waite, *Software Manual for the Elementary Functions* (1980), for
-the split of ln 2; W. Kahan for ``log1p``-like sums; series of exp and atanh.
+===================  ======================================================
+at most 0.5          sqrt; sums, products and divisions
+at most 1            exp, log, sin, cos
+at most 2            expm1, log1p, tanh, sigmoid, softplus, softsign, sech2, erf, erfc
+===================  ======================================================
+
+The bounds hold for subnormal numbers too and are tested in ``tests/kernels/test_ulp.py``; float64 is within 4 epsilons
+on the points of ``tests/kernels/test_scalar.py``. Without an instruction that rounds a product and a sum together, 2
+becomes 4 and 1 becomes 2. ``max`` and ``min`` return the first operand at a tie and propagate NaN. Powers with a
+fractional exponent, and in float64 sin, cos, erf and erfc are calls of the C library, one element at a time; all else
+runs in vectors.
+
+How one rounding comes to decide: the main term of a sum is exact, or what its rounding loses is known and joins the
+small terms.
+
+Sources of the methods: W. J. Cody and W. Waite, *Software Manual for the Elementary Functions* (1980), for the split of
+ln 2 and the split of tanh; M. Payne and R. Hanek, SIGNUM Newsletter 18 (1983), for the remainder by pi/2; T. J. Dekker,
+Numer. Math. 18 (1971), for exact sums; W. Kahan for ``log1p``; M. M. Shepherd and J. G. Laframboise, Math. Comp. 36
+(1981), for erfc as ``exp(-x**2)`` times a slowly varying function; series of exp and atanh.
 """
 
 from __future__ import annotations
@@ -19,7 +34,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 __all__ = ["NAMES", "power", "product_step", "rounding_error", "sum_step"]
@@ -27,11 +42,46 @@ __all__ = ["NAMES", "power", "product_step", "rounding_error", "sum_step"]
 #: Constants that differ between the types: (float32, float64).
 _LN2_HIGH = (0.693359375, 6.93147180369123816490e-01)
 _LN2_LOW = (-2.12194440e-4, 1.90821492927058770002e-10)
-_EXP_LOW, _EXP_HIGH = (-104.0, -746.0), (89.0, 710.0)
-_EXP_DEGREE = (7, 13)
+_EXP_LOW, _EXP_HIGH = (-107.0, -750.0), (89.0, 710.0)
+_EXP_SERIES = tuple(1 / math.factorial(n) for n in range(2, 14))  # float64
 _ATANH_TERMS = (5, 10)  # |s| <= 0.172
 _ATANH_TERMS_WIDE = (8, 17)  # |s| <= 1/3
 _TANH_LIMIT = (10.0, 22.0)  # beyond it tanh rounds to 1
+
+# Polynomials for float32: least squares in relative error at Chebyshev nodes, derived again by
+# ``tests/kernels/test_ulp.py``.
+#: (exp(x) - 1 - x)/x**2 up to |x| = 0.37, error 2e-10.
+_EXP_NEAR = (0.5000000115, 0.1666666592, 0.04166615292, 0.008333459898, 0.001395395172, 0.0001982390911)
+#: (tanh(x)/x - 1)/x**2 in x**2, relative error of tanh 3e-9 below the split.
+_TANH_SPLIT = 0.6
+_TANH_SMALL = (-0.3333329618, 0.133318803, -0.05378039939, 0.02078514762, -0.005883233055)
+#: erf(x)/x - 1 in x**2 below the split; log(erfc(x))/x above it; beyond the limit erf rounds to 1. Errors 2e-8, 4e-9.
+_ERF_SPLIT, _ERF_LIMIT = 0.92, 4.0
+_ERF_SMALL = (0.1283791495, -0.3761249396, 0.1128182299, -0.02676697632, 0.004993842056, -0.0005994792367)
+_ERF_LARGE = (-1.128527637, -0.6356700298, -0.1053303198, 0.02293723464, -0.003230823385, 0.0002160555948)
+#: erfc(x)*exp(x**2)*(1 + x) - 3/4 in 43/64 - 2/(1 + x), error 5e-9 up to the limit, beyond which erfc is 0.
+#: Of the numbers c in c - 2/(1 + x), 43/64 leaves the smallest error of erfc over all numbers.
+_ERFC_LIMIT = 10.2
+_ERFC = (
+    0.01770863153, -0.2918232701, -0.06267747623, 0.05465192981, 0.03261072762, -0.005694171195, -0.01579255229,
+    -0.006943460147, 0.002583318318, 0.004869057575, 0.002495452754, 0.0003696712142, -0.0001332308372, -4.374504118e-5,
+)  # fmt: skip
+#: 32 zero bits, then the first bits of 2/pi.
+_TWO_OVER_PI = (
+    0x00000000,
+    0xA2F9836E,
+    0x4E441529,
+    0xFC2757D1,
+    0xF534DDC0,
+    0xDB629599,
+    0x3C439041,
+    0xFE5163AB,
+)
+#: pi/2 in two parts.
+_HALF_PI = (1.57079637050628662109375, -4.37113900018624283e-8)
+#: (sin(r)/r - 1)/r**2 and (cos(r) - 1 + r**2/2)/r**4 in r**2 up to |r| = 0.8. Errors 5e-9, 2e-10.
+_SIN_NEAR = (-0.1666665289, 0.008332057408, -0.0001950166614)
+_COS_NEAR = (0.04166664246, -0.001388716604, 2.441651817e-5)
 _MANTISSA = (23, 52)
 _BIAS = (127, 1023)
 _TINY = (2.0**-126, 2.0**-1022)
@@ -92,6 +142,10 @@ class _Value:
         suffix = "f64" if self.kind else "f32"
         return self.function(f"llvm.{name}.{suffix}", arguments)
 
+    def times_plus(self, factor: Any, summand: Any) -> _Value:
+        """``self * factor + summand``, rounded once where the processor has such an instruction."""
+        return self.intrinsic("fmuladd", factor, summand)
+
     def library(self, name: str) -> _Value:
         """Call the C library: the float version has the suffix f."""
         return self.function(name if self.kind else name + "f", [self.value], pure=True)
@@ -133,53 +187,67 @@ class _Value:
         return self.from_bits(builder.shl(biased, self.constant_bits(self.pick(_MANTISSA))))
 
 
-def _reduced(x: _Value, low: float, high: float) -> tuple[Any, _Value]:
-    """Split a clamped x into ``k*ln(2) + r`` with |r| <= ln(2)/2; k is an int32."""
+def _reduced(x: _Value, low: float, high: float) -> tuple[Any, _Value, _Value]:
+    """Split a clamped x into ``k*ln(2) + r + rest`` with |r| <= ln(2)/2, r exact; k is an int32."""
     # written so that NaN becomes the limit: a NaN must not reach the conversion to an integer
     clamped = x.choose(x.compare(">", low), x, low)
     clamped = clamped.choose(clamped.compare("<", high), clamped, high)
     k = (clamped * (1 / math.log(2))).intrinsic("rint")
-    r = (clamped - k * x.pick(_LN2_HIGH)) - k * x.pick(_LN2_LOW)
-    return x.builder.fptosi(k.value, ir.IntType(32)), r
+    return x.builder.fptosi(k.value, ir.IntType(32)), clamped - k * x.pick(_LN2_HIGH), k * -x.pick(_LN2_LOW)
 
 
-def _exp_series(r: _Value) -> _Value:
-    """(exp(r) - 1) / r."""
-    degree = r.pick(_EXP_DEGREE)
-    total = r * (1 / math.factorial(degree)) + 1 / math.factorial(degree - 1)
-    for n in range(degree - 2, 0, -1):
-        total = total * r + 1 / math.factorial(n)
+def _polynomial(x: _Value, coefficients: tuple[float, ...]) -> _Value:
+    """``coefficients[0] + coefficients[1]*x + ...`` by Horner's rule."""
+    total = x * coefficients[-1] + coefficients[-2]
+    for coefficient in reversed(coefficients[:-2]):
+        total = total * x + coefficient
     return total
 
 
+def _exp_terms(r: _Value) -> _Value:
+    """exp(r) - 1 - r for |r| <= 0.37."""
+    return r * r * _polynomial(r, r.pick((_EXP_NEAR, _EXP_SERIES)))
+
+
+def _exp_parts(x: _Value, more: _Value | None = None) -> tuple[Any, _Value, _Value]:
+    """exp(x + more) as ``2**k * (main + rest)``; ``more`` is small."""
+    k, r, rest = _reduced(x, x.pick(_EXP_LOW), x.pick(_EXP_HIGH))
+    if more is not None:
+        rest = rest + more
+    main = r + 1
+    # what 1 + r loses to rounding is known exactly, and joins the small terms
+    return k, main, (r - (main - 1)) + (rest + _exp_terms(r + rest))
+
+
+def _scaled(value: _Value, k: Any) -> _Value:
+    """``value * 2**k`` by two factors: 2**k overflows or is subnormal where the result need not be."""
+    half = value.builder.ashr(k, ir.Constant(ir.IntType(32), 1))
+    return value * value.power_of_two(half) * value.power_of_two(value.builder.sub(k, half))
+
+
 def _exp(x: _Value) -> _Value:
-    k, r = _reduced(x, x.pick(_EXP_LOW), x.pick(_EXP_HIGH))
-    builder = x.builder
-    half = builder.ashr(k, ir.Constant(ir.IntType(32), 1))
-    # two factors: 2**k itself overflows or is subnormal where exp(x) need not be
-    scaled = (_exp_series(r) * r + 1) * x.power_of_two(half) * x.power_of_two(builder.sub(k, half))
-    return x.choose(x.is_nan(), x, scaled)
+    k, main, rest = _exp_parts(x)
+    return x.choose(x.is_nan(), x, _scaled(main + rest, k))
 
 
 def _expm1(x: _Value) -> _Value:
-    high = x.pick(_EXP_HIGH)
-    k, r = _reduced(x, -60.0, high)
+    k, r, rest = _reduced(x, -60.0, x.pick(_EXP_HIGH))
+    rest = rest + _exp_terms(r + rest)
     half = x.power_of_two(x.builder.sub(k, ir.Constant(ir.IntType(32), 1)))
-    result = (half * (_exp_series(r) * r) + (half - 0.5)) * 2
+    result = ((half * r + (half - 0.5)) + half * rest) * 2
     # where k is 0 the small difference must not pass through the sum
     zero = x.builder.icmp_signed("==", k, ir.Constant(ir.IntType(32), 0))
-    result = x.choose(zero, _exp_series(r) * r, result)
+    result = x.choose(zero, r + rest, result)
     result = x.choose(x.compare("==", 0), x, result)
     return x.choose(x.is_nan(), x, result)
 
 
-def _atanh_series(s: _Value, terms: int) -> _Value:
-    """2 * atanh(s)."""
+def _log_one_plus(f: _Value, terms: int) -> _Value:
+    """log(1 + f) by 2*atanh(s) with s = f/(2 + f)."""
+    s = f / (f + 2)
     square = s * s
-    total = square * (2 / (2 * terms + 1)) + 2 / (2 * terms - 1)
-    for n in range(terms - 2, 0, -1):
-        total = total * square + 2 / (2 * n + 1)
-    return s * 2 + s * (square * total)
+    # 2*s = f - s*f: written so, the rounding of s counts only in small terms
+    return f - s * (f - square * _polynomial(square, tuple(2 / (2 * n + 1) for n in range(1, terms + 1))))
 
 
 def _log(x: _Value) -> _Value:
@@ -200,7 +268,7 @@ def _log(x: _Value) -> _Value:
     k = x._new(builder.sitofp(exponent, x.value.type))
     k = x.choose(small, k - mantissa, k)
     f = m - 1
-    result = k * x.pick(_LN2_HIGH) + (_atanh_series(f / (f + 2), x.pick(_ATANH_TERMS)) + k * x.pick(_LN2_LOW))
+    result = k * x.pick(_LN2_HIGH) + (_log_one_plus(f, x.pick(_ATANH_TERMS)) + k * x.pick(_LN2_LOW))
     result = x.choose(x.compare("==", 0), -math.inf, result)
     result = x.choose(x.compare("<", 0), math.nan, result)
     result = x.choose(x.compare("==", math.inf), x, result)
@@ -209,7 +277,7 @@ def _log(x: _Value) -> _Value:
 
 def _log1p_unit(e: _Value) -> _Value:
     """log(1 + e) for 0 <= e <= 1."""
-    return _atanh_series(e / (e + 2), e.pick(_ATANH_TERMS_WIDE))
+    return _log_one_plus(e, e.pick(_ATANH_TERMS_WIDE))
 
 
 def _log1p(x: _Value) -> _Value:
@@ -229,18 +297,146 @@ def _tanh(x: _Value) -> _Value:
     a = _absolute(x)
     limit = x.pick(_TANH_LIMIT)
     a = a.choose(a.compare(">", limit), limit, a)
-    grown = _expm1(a + a)
-    return (grown / (grown + 2)).intrinsic("copysign", x)
+    if x.kind:
+        grown = _expm1(a + a)
+        return (grown / (grown + 2)).intrinsic("copysign", x)
+    square = a * a
+    small = a + a * (square * _polynomial(square, _TANH_SMALL))
+    large = 1 - 2 / (_exp(a + a) + 1)
+    return a.choose(a.compare("<", _TANH_SPLIT), small, large).intrinsic("copysign", x)
+
+
+def _erf(x: _Value) -> _Value:
+    if x.kind:
+        return x.library("erf")
+    a = _absolute(x)
+    a = a.choose(a.compare(">", _ERF_LIMIT), _ERF_LIMIT, a)
+    square = a * a
+    small = a + a * _polynomial(square, _ERF_SMALL)
+    large = 1 - _exp(a * _polynomial(a, _ERF_LARGE))
+    return a.choose(a.compare("<", _ERF_SPLIT), small, large).intrinsic("copysign", x)
+
+
+def _erfc(x: _Value) -> _Value:
+    if x.kind:
+        return x.library("erfc")
+    a = _absolute(x)
+    a = a.choose(a.compare(">", _ERFC_LIMIT), _ERFC_LIMIT, a)
+    # a**2 = high**2 + (a - high)*(a + high), where high has so few digits that its square is exact
+    high = x.from_bits(x.builder.and_(a.bits(), x.constant_bits(0xFFFFF000)))
+    k, main, rest = _exp_parts(-(high * high), (high - a) * (high + a))
+    # erfc(a)*exp(a**2) = t*(3/4 + f), with t = 1/(1 + a) and f a polynomial in 43/64 - 2*t, at most 1/4
+    t, missing = _inverse_of_one_plus(a)
+    f = _polynomial(43 / 64 - 2 * t - 2 * missing, _ERFC)
+    main = main.times_plus(0.75, main.times_plus(f, rest * (f + 0.75)))
+    tail = _scaled(main.times_plus(t, main * missing), k)
+    result = x.choose(x.compare("<", 0), 2 - tail, tail)
+    return x.choose(x.is_nan(), x, result)
+
+
+def _inverse_of_one_plus(a: _Value) -> tuple[_Value, _Value]:
+    """1/(1 + a) for a >= 0, and what that loses to the rounding of sum and quotient."""
+    total = a + 1
+    inverse = 1 / total
+    above = a.compare(">", 1)
+    lost = a.choose(above, 1.0, a) - (total - a.choose(above, a, 1.0))
+    return inverse, inverse * ((-total).times_plus(inverse, 1.0) - lost * inverse)
 
 
 def _sigmoid(x: _Value) -> _Value:
     e = _exp(-_absolute(x))
-    return x.choose(x.compare(">", 0), x._new(x._of(1.0)), e) / (e + 1)
+    inverse, missing = _inverse_of_one_plus(e)
+    numerator = x.choose(x.compare(">", 0), 1.0, e)
+    return numerator.times_plus(inverse, numerator * missing)
 
 
 def _softplus(x: _Value) -> _Value:
     positive = x.choose(x.compare("<", 0), 0.0, x)
     return positive + _log1p_unit(_exp(-_absolute(x)))
+
+
+def _quarter_turns(x: _Value) -> tuple[Any, _Value, _Value]:
+    """Split a float32 into ``q*pi/2 + r + rest`` with |r| <= pi/4; q is an int32 whose last two bits count.
+
+    All of it is integer arithmetic on as many bits of 2/pi as the exponent asks for: no number is too large.
+    """
+    builder = x.builder
+    word, wide = ir.IntType(32), ir.IntType(64)
+
+    def number(value: int, kind: Any = word) -> Any:
+        return ir.Constant(kind, value)
+
+    exponent = builder.and_(builder.lshr(x.bits(), number(23)), number(0xFF))
+    # x = m * 2**(exponent - 150): quarter turns times 2**94 are m times the 96 bits of 2/pi from `start` on
+    start = builder.sub(exponent, number(120))
+    place = builder.ashr(start, number(5))
+
+    def chosen(first: int) -> Any:
+        """The word of the table at ``place + first``."""
+        found = number(_TWO_OVER_PI[first])
+        for k in range(1, 5):
+            beyond = builder.icmp_signed(">=", place, number(k))
+            found = builder.select(beyond, number(_TWO_OVER_PI[k + first]), found)
+        return found
+
+    table = [chosen(k) for k in range(4)]
+    kind = ir.FunctionType(word, [word] * 3)
+    funnel = cgutils.get_or_insert_function(builder.module, kind, "llvm.fshl.i32")
+    shift = builder.and_(start, number(31))
+
+    def window(k: int) -> Any:
+        return builder.zext(builder.call(funnel, [table[k], table[k + 1], shift]), wide)
+
+    m = builder.zext(builder.or_(builder.and_(x.bits(), number(0x7FFFFF)), number(0x800000)), wide)
+    turns = builder.lshr(builder.mul(m, window(2)), number(32, wide))
+    turns = builder.add(turns, builder.mul(m, window(1)))
+    turns = builder.add(turns, builder.shl(builder.mul(m, window(0)), number(32, wide)))
+    # two bits of whole quarters, 62 of a fraction that is taken between -1/2 and 1/2, as sign and size
+    q = builder.trunc(builder.lshr(builder.add(turns, number(1 << 61, wide)), number(62, wide)), word)
+    fraction = builder.shl(turns, number(2, wide))
+    size = builder.xor(fraction, builder.ashr(fraction, number(63, wide)))
+    high = builder.trunc(builder.lshr(size, number(39, wide)), word)  # 24 bits: exact in a float
+    low = builder.trunc(builder.and_(builder.lshr(size, number(8, wide)), number(0x7FFFFFFF, wide)), word)
+    f = x._new(builder.sitofp(high, x.value.type)) * 2.0**-25
+    more = x._new(builder.sitofp(low, x.value.type)) * 2.0**-56
+    product = f * _HALF_PI[0]
+    less = f.times_plus(_HALF_PI[0], -product) + (f * _HALF_PI[1] + more * _HALF_PI[0])
+    r = product + less
+    rest = less - (r - product)
+    # turns of negative numbers are negative; small numbers are their own remainder
+    sign = builder.ashr(x.bits(), number(31))
+    q = builder.sub(builder.xor(q, sign), sign)
+    other = builder.trunc(builder.lshr(fraction, number(32, wide)), word)
+    turned = builder.and_(builder.xor(x.bits(), other), number(0x80000000))
+    r, rest = (x.from_bits(builder.xor(part.bits(), turned)) for part in (r, rest))
+    small = _absolute(x).compare("<", 0.5)
+    return builder.select(small, number(0), q), x.choose(small, x, r), x.choose(small, 0.0, rest)
+
+
+def _wave(x: _Value, quarter: int) -> _Value:
+    """sin(x + quarter*pi/2) of a float32."""
+    builder = x.builder
+    q, r, rest = _quarter_turns(x)
+    q = builder.add(q, ir.Constant(ir.IntType(32), quarter))
+    square = r * r
+    sine = r + (r * (square * _polynomial(square, _SIN_NEAR)) + rest)
+    half = square * 0.5
+    main = 1 - half
+    cosine = main + (((1 - main) - half) + (square * (square * _polynomial(square, _COS_NEAR)) - r * rest))
+    one = ir.Constant(ir.IntType(32), 1)
+    odd = builder.icmp_signed("!=", builder.and_(q, one), ir.Constant(ir.IntType(32), 0))
+    result = x.choose(odd, cosine, sine)
+    sign = builder.shl(builder.and_(q, ir.Constant(ir.IntType(32), 2)), ir.Constant(ir.IntType(32), 30))
+    result = x.from_bits(builder.xor(result.bits(), sign))
+    return x.choose(_absolute(x).compare("<", math.inf), result, x - x)
+
+
+def _sin(x: _Value) -> _Value:
+    return x.library("sin") if x.kind else x.choose(x.compare("==", 0), x, _wave(x, 0))
+
+
+def _cos(x: _Value) -> _Value:
+    return x.library("cos") if x.kind else _wave(x, 1)
 
 
 def _softsign(x: _Value) -> _Value:
@@ -250,8 +446,14 @@ def _softsign(x: _Value) -> _Value:
 
 
 def _sech2(x: _Value) -> _Value:
-    e = _exp(_absolute(x) * -2)
-    return (e * 4) / ((e + 1) * (e + 1))
+    k, main, rest = _exp_parts(_absolute(x) * -2)
+    e4 = _scaled(main + rest, x.builder.add(k, ir.Constant(ir.IntType(32), 2)))
+    inverse, missing = _inverse_of_one_plus(e4 * 0.25)
+    first = e4 * inverse
+    # the rounding of the first product, and twice that of the inverse
+    lost = e4.times_plus(inverse, -first) + e4 * missing * 2
+    result = first.times_plus(inverse, lost * inverse)
+    return x.choose(x.is_nan(), x, result)
 
 
 def _sign(x: _Value) -> _Value:
@@ -333,10 +535,10 @@ NAMES: Mapping[str, Any] = {
     "log1p": _defined(_log1p, 1),
     "expm1": _defined(_expm1, 1),
     "sqrt": _defined(lambda x: x.intrinsic("sqrt"), 1),
-    "sin": _defined(lambda x: x.library("sin"), 1),
-    "cos": _defined(lambda x: x.library("cos"), 1),
-    "erf": _defined(lambda x: x.library("erf"), 1),
-    "erfc": _defined(lambda x: x.library("erfc"), 1),
+    "sin": _defined(_sin, 1),
+    "cos": _defined(_cos, 1),
+    "erf": _defined(_erf, 1),
+    "erfc": _defined(_erfc, 1),
     "tanh": _defined(_tanh, 1),
     "sech2": _defined(_sech2, 1),
     "sigmoid": _defined(_sigmoid, 1),

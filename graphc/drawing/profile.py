@@ -1,0 +1,266 @@
+"""Where the time of a step goes, as a picture: a bar for each group of launches, the longest first.
+
+The picture follows from the times alone: equal times give the same bytes on every machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path as FilePath
+from typing import Any
+
+from graphc.drawing.drawing import _checked_path, _write
+from graphc.drawing.fonts import printable, text_label, text_width
+from graphc.drawing.scene import Box, Group, Item, Scene, line, rounded
+from graphc.drawing.svg import svg_text
+from graphc.drawing.theme import THEMES, Theme
+
+__all__ = ["SUFFIXES", "Part", "Profile"]
+
+#: Formats that a profile is written in.
+SUFFIXES = (".svg", ".pdf", ".png", ".txt")
+
+_WIDTH, _MARGIN = 760.0, 16.0  # points
+_NAMES, _BARS = 212.0, 236.0  # widths of the columns
+_ROW, _BAR = 19.0, 12.0  # heights
+_TITLE, _TEXT, _SMALL = 13.0, 10.5, 9.5  # font sizes
+#: Groups with a bar of their own; what is left is one bar.
+_SHOWN = 24
+#: Colours of kinds of kernel, in the order of the legend; other kinds take spare ones.
+_COLOURS = {
+    "convolution": "005A9C", "correlation": "B34700", "correlation_of_maps": "E08A4A", "contraction": "1B7A3D",
+    "pooling": "C79A00", "loops": "9A9A94",
+}  # fmt: skip
+_SPARE = ("7A3D8C", "2E8C8C", "8C2E4F")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Launches of one kernel kind under one label: seconds, and FLOP (a multiply-add counts 2)."""
+
+    label: str
+    kind: str
+    seconds: float
+    work: float
+
+
+@dataclass(frozen=True)
+class _Bar:
+    label: str
+    parts: tuple[Part, ...]
+
+    @property
+    def seconds(self) -> float:
+        return sum(part.seconds for part in self.parts)
+
+    @property
+    def work(self) -> float:
+        return sum(part.work for part in self.parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """A profile, drawn once and written in any format.
+
+    Attributes
+    ----------
+    parts : tuple of Part
+        In the order in which they run.
+    peak : float
+        FLOP/s that shares are of.
+    note : str
+        How the times were taken.
+    table : str
+        The same as text, launch by launch.
+    """
+
+    parts: tuple[Part, ...]
+    peak: float
+    note: str
+    table: str
+    theme: Theme = THEMES["default"]
+
+    @cached_property
+    def scene(self) -> Scene:
+        """Outlines and texts in points."""
+        return _scene(self)
+
+    def svg(self) -> str:
+        """Return the picture as SVG text."""
+        return svg_text(self.scene)
+
+    def pdf(self) -> bytes:
+        """Return the picture as a PDF of one page."""
+        from graphc.drawing.pdf import pdf_bytes
+
+        return pdf_bytes(self.scene)
+
+    def png(self) -> bytes:
+        """Return the picture as PNG, 200 dots per inch.
+
+        Raises
+        ------
+        DrawingError
+            If matplotlib is not installed.
+        """
+        from graphc.drawing.png import png_bytes
+
+        return png_bytes(self.scene)
+
+    def __str__(self) -> str:
+        return self.table
+
+    def _repr_svg_(self) -> str:
+        # two pictures in one notebook share a page: ids carry a digest of the picture
+        digest = hashlib.sha256(self.svg().encode("utf-8", "replace")).hexdigest()[:8]
+        return svg_text(self.scene, prefix=f"p{digest}-")
+
+    def save(self, path: Any) -> FilePath:
+        """Write the picture, or for ``.txt`` the table; the suffix decides.
+
+        Parameters
+        ----------
+        path : str or path
+            Ends in ``.svg``, ``.pdf``, ``.png`` or ``.txt``.
+
+        Returns
+        -------
+        pathlib.Path
+            The file written.
+
+        Raises
+        ------
+        DrawingError
+            If the suffix is unknown or the file cannot be written; no partial file is left.
+        """
+        target = checked_path(path)
+        makers: Mapping[str, Callable[[], str | bytes]] = {
+            ".svg": self.svg,
+            ".pdf": self.pdf,
+            ".png": self.png,
+            ".txt": lambda: self.table + "\n",
+        }
+        made = makers[target.suffix.lower()]()
+        _write(target, made if isinstance(made, bytes) else made.encode("utf-8", "replace"))
+        return target
+
+
+def checked_path(path: Any) -> FilePath:
+    """Return a path that a profile can be written to.
+
+    Raises
+    ------
+    DrawingError
+        If its suffix is unknown.
+    """
+    return _checked_path(path, SUFFIXES)
+
+
+def _bars(parts: Sequence[Part]) -> list[_Bar]:
+    """A bar for each label, the longest first; what is beyond the last one shown is one bar at the end."""
+    groups: dict[str, dict[str, Part]] = {}
+    for part in parts:
+        kinds = groups.setdefault(part.label, {})
+        known = kinds.get(part.kind, Part(part.label, part.kind, 0.0, 0.0))
+        kinds[part.kind] = Part(part.label, part.kind, known.seconds + part.seconds, known.work + part.work)
+    bars = [_Bar(label, tuple(kinds.values())) for label, kinds in groups.items()]
+    bars.sort(key=lambda bar: -bar.seconds)  # stable: equal times stay in the order of the step
+    if len(bars) <= _SHOWN + 1:
+        return bars
+    rest = [part for bar in bars[_SHOWN:] for part in bar.parts]
+    label = f"{len(bars) - _SHOWN} others"
+    merged = _bars([Part(label, part.kind, part.seconds, part.work) for part in rest])
+    return [*bars[:_SHOWN], *merged]
+
+
+def _colours(parts: Sequence[Part]) -> dict[str, str]:
+    """Colour of each kind that occurs, in the order of the legend."""
+    spare = iter(_SPARE * (1 + len(parts)))
+    found = {part.kind for part in parts}
+    known = {kind: colour for kind, colour in _COLOURS.items() if kind in found}
+    return known | {kind: next(spare) for kind in sorted(found - known.keys())}
+
+
+def _kind(kind: str) -> str:
+    return kind.replace("_", " ")
+
+
+def _milliseconds(seconds: float) -> str:
+    """About three digits, no exponent."""
+    value = 1e3 * seconds
+    digits = 4 if value < 0.1 else 3 if value < 1 else 2 if value < 10 else 1 if value < 100 else 0
+    return f"{value:.{digits}f} ms"
+
+
+def _share(share: float) -> str:
+    return f"{share:.0%}".replace("%", " %") if share >= 0.095 else f"{share:.1%}".replace("%", " %")
+
+
+def _cut(text: str, size: float, width: float) -> str:
+    """Shorten a label until it fits."""
+    text = printable(text, 200)
+    if text_width(text, size) <= width:
+        return text
+    while text and text_width(text + "…", size) > width:
+        text = text[:-1]
+    return text.rstrip() + "…"
+
+
+def _scene(profile: Profile) -> Scene:
+    theme, bars = profile.theme, _bars(profile.parts)
+    colours = _colours(profile.parts)
+    total = sum(bar.seconds for bar in bars)
+    work = sum(bar.work for bar in bars)
+    longest = max((bar.seconds for bar in bars), default=0.0)
+    items: list[Item] = []
+
+    def write(text: str, x: float, baseline: float, size: float, colour: str, **options: Any) -> float:
+        label = text_label(text, size, colour, **options)
+        items.extend(label.at(round(x, 2), baseline))
+        return x + label.width
+
+    reached = _share(work / max(total * profile.peak, 1e-30))
+    title = f"Where the time of a step goes: {_milliseconds(total)}, {reached} of the peak"
+    write(title, _MARGIN, 26, _TITLE, theme.ink, bold=True)
+    write(profile.note, _MARGIN, 43, _SMALL, theme.quiet)
+    x = _MARGIN
+    for kind, colour in colours.items():
+        seconds = sum(part.seconds for part in profile.parts if part.kind == kind)
+        swatch = rounded(Box(x, 55, x + 10, 65), 2, fill=colour)
+        items.append(Group((swatch,), classes="key"))
+        said = f"{_kind(kind)} {_share(seconds / max(total, 1e-30))}"
+        x = write(said, x + 14, 63.5, _TEXT, theme.ink) + 16
+    top = 78.0
+    left = _MARGIN + _NAMES + 8
+    bottom = top + _ROW * len(bars)
+    items.append(line(left, top, left, bottom, theme.quiet, 0.8))
+    for number, bar in enumerate(bars):
+        baseline = round(top + _ROW * number + _ROW / 2 + 3.7, 2)
+        label = _cut(bar.label, _TEXT, _NAMES)
+        write(label, _MARGIN + _NAMES - text_width(label, _TEXT), baseline, _TEXT, theme.ink)
+        drawn: list[Item] = []
+        x, upper = left, top + _ROW * number + (_ROW - _BAR) / 2
+        for part in bar.parts:
+            end = x + _BARS * part.seconds / max(longest, 1e-30)
+            drawn.append(rounded(Box(x, upper, end, upper + _BAR), 0, fill=colours[part.kind]))
+            x = end
+        speed = bar.work / max(bar.seconds * profile.peak, 1e-30)
+        kinds = " + ".join(_kind(part.kind) for part in bar.parts)
+        said = f"{_milliseconds(bar.seconds)}, {_share(bar.seconds / max(total, 1e-30))}; {_share(speed)} of the peak"
+        items.append(Group(tuple(drawn), id=f"group-{number}", classes="bar", title=f"{bar.label}: {said}, {kinds}"))
+        x = write(said, x + 6, baseline, _SMALL, theme.ink)
+        room = _WIDTH - _MARGIN - x - 8
+        if text_width(kinds, _SMALL) <= room:
+            write(kinds, x + 8, baseline, _SMALL, theme.quiet)
+    height = bottom + _MARGIN
+    return Scene(_WIDTH, height, tuple(items), "Where the time of a step goes", _words(bars, total))
+
+
+def _words(bars: Sequence[_Bar], total: float) -> str:
+    if not bars:
+        return "Nothing was launched."
+    said = [f"{bar.label} {_share(bar.seconds / max(total, 1e-30))}" for bar in bars[:5]]
+    return f"Bars of the time of {len(bars)} groups of launches, the longest first: {', '.join(said)}."

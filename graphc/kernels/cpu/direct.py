@@ -1,0 +1,29 @@
+"""Which text computes a direct convolution on this processor."""
+
+from __future__ import annotations
+
+from graphc.kernels.cpu.convolution import emit_convolution, emit_correlation, tile, vector_lanes
+from graphc.kernels.cpu.maps import emit_convolution_of_maps, emit_correlation_of_maps, forward_tile
+
+__all__ = ["emit_direct"]
+
+
+def emit_direct(kind: str, dtype: str, literals: tuple[int, ...], *, shard: bool) -> str:
+    """Return the source text of a kernel of `graphc.planning.convolution` for this processor.
+
+    Parameters
+    ----------
+    kind, literals
+        Of `graphc.planning.plan.Kernel`.
+    shard : bool
+        Whether parts of the kernel are images.
+    """
+    lanes, maps = vector_lanes(dtype), literals[1]
+    if kind == "convolution_of_maps":
+        columns, _, taps = literals
+        return emit_convolution_of_maps(dtype, lanes, forward_tile(maps, columns, lanes), taps, shard=shard)
+    if kind == "correlation_of_maps":
+        return emit_correlation_of_maps(dtype, lanes, literals[0], maps, shard=shard)
+    if kind == "correlation":
+        return emit_correlation(dtype, tile(kind, maps), lanes, shard=shard)
+    return emit_convolution(dtype, tile(kind, maps), lanes, unit=bool(literals[0]), shard=shard)

@@ -1,0 +1,388 @@
+"""Scheduling: which launches a thread runs through with its own examples, and where threads must meet.
+
+1. A launch is *sharded* where each example of the batch is computed from the same example of its operands, or where it
+   sums over examples. `sharded` decides that on accesses and arguments; nothing here knows a gate.
+2. What sums over examples adds into an array of its thread's own; a launch behind the shard adds these up, always in
+   the same order.
+3. Stages are filled in turn: a plain stage with everything that is ready and cannot be sharded, then a shard with as
+   much as can go into it. Inside a shard, launches that read large shared operands again for each slice (dense layers)
+   go through all examples of the thread at once, the others in slices; each change begins a new segment.
+4. What lives in one segment only is local to it: memory of a slice, not of the batch.
+
+Where a named size is not the leading extent of what a launch reads and writes, or the value of an element depends on
+its place in the batch in a way that is not seen here, the launch stays in a plain stage.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from graphc.formula.expression import ZERO, Symbol
+from graphc.formula.size import Extent, Size, extent_value, named
+from graphc.formula.statement import Access, Affine, Axis, Gather, Statement, Wins, affine
+from graphc.planning.plan import THREADS, Kernel, Launch, Segment, Stage, elements
+
+if TYPE_CHECKING:
+    from graphc.planning.lower import _Builder
+
+__all__ = ["Schedule", "schedule"]
+
+#: Most elements of a sum over examples that each thread keeps for itself.
+_PRIVATE = 1 << 20
+#: What other named sizes are taken to be.
+_TYPICAL_SIZE = 64
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Stages over the launches of a builder, in their new order, and the size that shards divide."""
+
+    stages: tuple[Stage, ...]
+    batch: str
+
+
+@dataclass(frozen=True)
+class _Sharded:
+    """How a launch is sharded."""
+
+    launch: Launch
+    sums: bool  # over examples
+    whole: bool | None  # all examples of a thread at once, or in slices; None: either
+
+
+def schedule(builder: _Builder, kept: Iterable[int], *, shard: bool) -> Schedule:
+    """Order the launches of a builder into stages, and mark buffers that belong to a segment or a thread.
+
+    Parameters
+    ----------
+    kept : buffer numbers
+        What is read after the launches.
+    shard : bool
+        Whether anything is sharded; otherwise each launch is a stage of its own, in the order given.
+    """
+    batch = _batch(builder) if shard else ""
+    if not batch:
+        return Schedule(tuple(Stage((Segment((k,)),)) for k in range(len(builder.launches))), "")
+    finder = _Finder(builder, batch)
+    launches: list[Launch] = []
+    kinds: list[_Sharded | None] = []
+    writers = Counter(builder.base(_written(builder, launch)) for launch in builder.launches)
+    for launch in builder.launches:
+        found = finder.sharded(launch)
+        if found is not None and found.sums and writers[builder.base(_written(builder, launch))] > 1:
+            found = None
+        if found is None:
+            launches.append(launch)
+            kinds.append(None)
+        elif found.sums:
+            fill, own, merge = _privately(builder, launch, found)
+            launches += [fill, own, merge]
+            kinds += [None, replace(found, launch=own), None]
+        else:
+            launches.append(found.launch)
+            kinds.append(found)
+    filled = _Stages(builder, launches, kinds)
+    builder.launches = [launches[k] for k in filled.order]
+    _localise(builder, filled.stages, batch, set(map(builder.base, kept)))
+    return Schedule(tuple(filled.stages), batch)
+
+
+def _batch(builder: _Builder) -> str:
+    """The named size that leads the shape of most inputs."""
+    found: Counter[str] = Counter()
+    for buffer in builder.buffers:
+        if buffer.role == "input" and buffer.shape and isinstance(buffer.shape[0], Size):
+            found.update(name for name in buffer.shape[0].names() if buffer.shape[0] == named(name))
+    return found.most_common(1)[0][0] if found else ""
+
+
+def _written(builder: _Builder, launch: Launch) -> int:
+    return launch.buffers[0 if builder.kernel_list[launch.kernel].kind == "loops" else -1]
+
+
+# ---- what can be sharded -----------------------------------------------------------------------------
+
+
+class _Finder:
+    """Whether launches can be sharded over one named size."""
+
+    def __init__(self, builder: _Builder, batch: str) -> None:
+        self.builder = builder
+        self.batch = batch
+        self.size = named(batch)
+        self.loops: dict[tuple[int, tuple[bool, ...]], tuple[Kernel, bool] | None] = {}
+
+    def has(self, extent: Extent) -> bool:
+        return isinstance(extent, Size) and self.batch in extent.names()
+
+    def leads(self, number: int) -> bool | None:
+        """Whether examples are the first dimension of a buffer; None where they are another one."""
+        shape = self.builder.buffers[number].shape
+        if not any(map(self.has, shape)):
+            return False
+        return True if shape[0] == self.size and not any(map(self.has, shape[1:])) else None
+
+    def sharded(self, launch: Launch) -> _Sharded | None:
+        leads = [self.leads(number) for number in launch.buffers]
+        kernel = self.builder.kernel_list[launch.kernel]
+        # a view under another leading extent would be another slice of the same memory
+        if not any(leads) or None in leads or any(self.leads(self.builder.base(n)) is None for n in launch.buffers):
+            return None
+        if any(lead and not self.leads(self.builder.base(n)) for lead, n in zip(leads, launch.buffers, strict=True)):
+            return None
+        written = _written(self.builder, launch)
+        buffer = self.builder.buffers[self.builder.base(written)]
+        if buffer.role != "arena":
+            return None
+        sums = not self.leads(written)
+        if sums:
+            count = elements(self.builder.buffers[written].shape)
+            typical = dict.fromkeys(count.names(), _TYPICAL_SIZE) if isinstance(count, Size) else {}
+            if self.builder.base(written) != written or extent_value(count, typical) > _PRIVATE:
+                return None
+        if kernel.kind == "loops":
+            return self.of_loops(launch, kernel, tuple(bool(lead) for lead in leads), sums)
+        if kernel.kind == "contraction":
+            return self.of_contraction(launch, sums)
+        if kernel.kind.startswith(("convolution", "correlation")):
+            correlation = kernel.kind.startswith("correlation")
+            if correlation != sums or not leads[0] or (correlation and not leads[1]):
+                return None
+            number = self.builder.kernel_number(replace(kernel, shard="n"))
+            return _Sharded(replace(launch, kernel=number), sums, whole=False)
+        if kernel.kind == "pooling" and not sums:  # parts of it are examples in any case
+            return _Sharded(launch, sums, whole=False)
+        return None
+
+    def of_loops(self, launch: Launch, kernel: Kernel, leads: tuple[bool, ...], sums: bool) -> _Sharded | None:
+        key = launch.kernel, leads
+        if key not in self.loops:
+            self.loops[key] = _sharded_loops(kernel, leads)
+        found = self.loops[key]
+        if found is None or found[1] != sums:
+            return None
+        return _Sharded(replace(launch, kernel=self.builder.kernel_number(found[0])), sums, whole=None)
+
+    def of_contraction(self, launch: Launch, sums: bool) -> _Sharded | None:
+        buffers = [self.builder.buffers[number] for number in launch.buffers]
+        # elements of one example, which is the stride between two
+        strides = [
+            elements(buffer.shape) // self.size if self.leads(number) else 0
+            for buffer, number in zip(buffers, launch.buffers, strict=True)
+        ]
+        head, levels = launch.arguments[:12], [launch.arguments[k : k + 4] for k in range(12, 28, 4)]
+        with_batch = [k for k, extent in enumerate(head) if self.has(extent)]
+        level_with = [k for k, level in enumerate(levels) if any(map(self.has, level))]
+        if with_batch == [0] and not level_with and not sums:
+            rows = (head[0], head[3], 0, head[7])  # extent and strides of A, B, Y
+            if rows != (self.size, *strides):
+                return None
+            return _Sharded(replace(launch, split=1), sums, whole=True)
+        if with_batch or len(level_with) != 1:
+            return None
+        own = levels.pop(level_with[0])
+        if tuple(own) != (self.size, *strides):
+            return None
+        flat = (item for level in (own, *levels) for item in level)
+        return _Sharded(replace(launch, arguments=(*head, *flat), split=3), sums, whole=False)
+
+
+def _accesses(statement: Statement) -> Iterator[Access]:
+    def visit(access: Access) -> Iterator[Access]:
+        yield access
+        for item in access.index:
+            if isinstance(item, Gather):
+                yield from visit(item.access)
+
+    for access in (statement.write, *(a for _, a in statement.reads)):
+        yield from visit(access)
+    for guard in statement.guards:
+        if isinstance(guard, Wins):
+            yield from visit(guard.access)
+
+
+def _sharded_loops(kernel: Kernel, leads: tuple[bool, ...]) -> tuple[Kernel, bool] | None:
+    """The kernel over the axis of examples, and whether it sums over them.
+
+    ``leads`` says which of its tensors have examples along their first dimension.
+    """
+    s = kernel.statement
+    assert s is not None
+    with_batch = {f"t{k}" for k, lead in enumerate(leads) if lead}
+    axes = set()
+    for access in _accesses(s):
+        if access.tensor not in with_batch:
+            continue
+        item = access.index[0]
+        if access.flat or not isinstance(item, Affine) or item.plain() is None:
+            return None
+        axes.add(item.plain())
+    if len(axes) != 1:
+        return None
+    (axis,) = axes
+    if axis is None or axis not in {a.name for a in s.axes}:
+        return None
+    extent = s.extent(axis).plain() or ""
+    if extent.rpartition(".")[0] not in with_batch or not extent.endswith(".0"):
+        return None
+    if any(axis in guard.index.names() for guard in s.guards if not isinstance(guard, Wins)):
+        return None
+    if any(axis in let.numerator.names() for let in s.lets):
+        return None
+    for guard in s.guards:
+        if isinstance(guard, Wins) and any(axis in index.names() for index, _ in guard.axes):
+            return None
+    if s.write.tensor in with_batch:
+        return replace(kernel, shard=axis), False
+    adds = s.operator == "sum" or (s.operator == "set" and s.accumulate)
+    if not adds or (s.accumulate and s.write.tensor in {a.tensor for _, a in s.reads}):
+        return None
+    if any(isinstance(item, Affine) and axis in item.names() for item in s.write.index):
+        return None
+    return replace(kernel, statement=replace(s, accumulate=True), shard=axis), True
+
+
+def _privately(builder: _Builder, launch: Launch, found: _Sharded) -> tuple[Launch, Launch, Launch]:
+    """A sum over examples in three launches: zeros for each thread, the sums of each thread, and their sum."""
+    written = _written(builder, launch)
+    buffer = builder.buffers[written]
+    shape = (named(THREADS), *buffer.shape)
+    own = builder.buffer(f"{buffer.name} of each thread", shape, buffer.dtype, "arena")
+    builder.buffers[own].private = True
+    axes = tuple(f"a{d}" for d in range(len(shape)))
+    everywhere = Access("t0", tuple(affine(axis) for axis in axes))
+    zeros = Statement(everywhere, "set", tuple(Axis(a, affine(f"t0.{d}")) for d, a in enumerate(axes)), (), ZERO)
+    fill = builder.kernel_number(Kernel("loops", zeros, (("t0", buffer.dtype),)))
+    places = tuple(affine(axis) for axis in axes[1:])
+    domain = (*(Axis(a, affine(f"t0.{d}")) for d, a in enumerate(axes[1:])), Axis("a0", affine("t1.0")))
+    read = Access("t1", (affine("a0"), *places))
+    # of few terms: plain additions, thread after thread
+    total = Statement(Access("t0", places), "sum", domain, (("v0", read),), Symbol("v0"))
+    merge = builder.kernel_number(Kernel("loops", total, (("t0", buffer.dtype), ("t1", buffer.dtype))))
+    work = elements(buffer.shape)
+    sharded = found.launch
+    loops = builder.kernel_list[sharded.kernel].kind == "loops"
+    buffers = (own, *sharded.buffers[1:]) if loops else (*sharded.buffers[:-1], own)
+    arguments = sharded.arguments
+    if builder.kernel_list[sharded.kernel].kind == "contraction":
+        arguments = (*arguments[:8], 1, *arguments[9:])  # it adds
+    return (
+        Launch(fill, (own,), shape, f"zeros for {launch.label}", launch.site, work),
+        replace(sharded, buffers=buffers, arguments=arguments),
+        Launch(merge, (written, own), (*buffer.shape, *shape), f"{launch.label} of all threads", launch.site, work),
+    )
+
+
+# ---- stages ------------------------------------------------------------------------------------------
+
+
+def _dependencies(builder: _Builder, launches: list[Launch]) -> list[set[int]]:
+    """For each launch those that must run before it: who wrote what it touches, who read what it writes."""
+    writer: dict[int, int] = {}
+    readers: dict[int, list[int]] = {}
+    before: list[set[int]] = []
+    for k, launch in enumerate(launches):
+        own = builder.base(_written(builder, launch))
+        bases = {builder.base(number) for number in launch.buffers}
+        needed = {writer[base] for base in bases if base in writer}
+        needed.update(readers.get(own, ()))
+        before.append(needed)
+        for base in bases:
+            readers.setdefault(base, []).append(k)
+        writer[own] = k
+        readers[own] = []
+    return before
+
+
+class _Stages:
+    """An order of launches and the stages over it, filled in turn."""
+
+    def __init__(self, builder: _Builder, launches: list[Launch], kinds: list[_Sharded | None]) -> None:
+        before = _dependencies(builder, launches)
+        self.after: list[list[int]] = [[] for _ in launches]
+        self.missing = [len(needed) for needed in before]
+        for k, needed in enumerate(before):
+            for other in needed:
+                self.after[other].append(k)
+        self.kinds = kinds
+        self.plain: list[int] = []
+        # what can be sharded, by what it asks for: sums first, because they end the lives of what they read
+        self.waiting: dict[bool | None, list[tuple[bool, int]]] = {True: [], False: [], None: []}
+        self.order: list[int] = []
+        self.stages: list[Stage] = []
+        for k, count in enumerate(self.missing):
+            if not count:
+                self.ready(k)
+        while self.plain or any(self.waiting.values()):
+            if self.plain:
+                self.plain_stage()
+            else:
+                self.shard()
+
+    def ready(self, k: int) -> None:
+        kind = self.kinds[k]
+        if kind is None:
+            self.plain.append(k)
+        else:
+            heapq.heappush(self.waiting[kind.whole], (not kind.sums, k))
+
+    def done(self, k: int) -> None:
+        for other in self.after[k]:
+            self.missing[other] -= 1
+            if not self.missing[other]:
+                self.ready(other)
+
+    def segment(self, members: list[int], *, sliced: bool) -> Segment:
+        begin = len(self.order)
+        self.order += members
+        return Segment(tuple(range(begin, len(self.order))), sliced)
+
+    def plain_stage(self) -> None:
+        """Everything that is ready: nothing in it can need anything else in it."""
+        chosen, self.plain = sorted(self.plain), []
+        self.stages.append(Stage((self.segment(chosen, sliced=False),)))
+        for k in chosen:
+            self.done(k)
+
+    def shard(self) -> None:
+        """As much as can go through the batch without a meeting."""
+        segments: list[Segment] = []
+        members: list[int] = []
+        whole: bool | None = None
+        while any(self.waiting.values()):
+            choices = [w for w in dict.fromkeys((None, whole)) if self.waiting[w]]
+            if not choices:  # only what wants the other way
+                if members:
+                    segments.append(self.segment(members, sliced=whole is False))
+                    members = []
+                whole = next(w for w in (False, True) if self.waiting[w])
+                choices = [whole]
+            chosen = min(choices, key=lambda w: self.waiting[w][0])
+            _, k = heapq.heappop(self.waiting[chosen])
+            members.append(k)
+            self.done(k)
+        segments.append(self.segment(members, sliced=whole is False))
+        self.stages.append(Stage(tuple(segments), shard=True))
+
+
+def _localise(builder: _Builder, stages: list[Stage], batch: str, kept: set[int]) -> None:
+    """Mark buffers that one segment writes and reads and nobody else."""
+    size = named(batch)
+    users: dict[int, set[int]] = {}  # base buffer -> segments, -1 for plain stages
+    number = 0
+    for stage in stages:
+        for segment in stage.segments:
+            for k in segment.launches:
+                for buffer in builder.launches[k].buffers:
+                    users.setdefault(builder.base(buffer), set()).add(number if stage.shard else -1)
+            number += stage.shard
+    for base, found in users.items():
+        buffer = builder.buffers[base]
+        if buffer.role != "arena" or base in kept or buffer.private or not buffer.shape or buffer.shape[0] != size:
+            continue
+        if len(found) == 1 and -1 not in found:
+            buffer.segment = found.pop()
