@@ -29,11 +29,15 @@ _ROW, _BAR = 19.0, 12.0  # heights
 _TITLE, _TEXT, _SMALL = 13.0, 10.5, 9.5  # font sizes
 #: Groups with a bar of their own; what is left is one bar.
 _SHOWN = 24
-#: Colours of kinds of kernel, in the order of the legend; other kinds take spare ones.
+#: Colours of kinds of kernel by the first word of the kind, in the order of the legend; a second kind of a family is
+#: paler. Other kinds take spare ones.
 _COLOURS = {
-    "convolution": "005A9C", "correlation": "B34700", "correlation_of_maps": "E08A4A", "contraction": "1B7A3D",
-    "pooling": "C79A00", "loops": "9A9A94",
-}  # fmt: skip
+    "convolution": ("005A9C", "6FA8D6"),
+    "correlation": ("B34700", "E9A06B"),
+    "contraction": ("1B7A3D", "7DBB93"),
+    "pooling": ("C79A00", "E6C65C"),
+    "loops": ("9A9A94",),
+}
 _SPARE = ("7A3D8C", "2E8C8C", "8C2E4F")
 
 
@@ -178,10 +182,13 @@ def _bars(parts: Sequence[Part]) -> list[_Bar]:
 
 def _colours(parts: Sequence[Part]) -> dict[str, str]:
     """Colour of each kind that occurs, in the order of the legend."""
-    spare = iter(_SPARE * (1 + len(parts)))
-    found = {part.kind for part in parts}
-    known = {kind: colour for kind, colour in _COLOURS.items() if kind in found}
-    return known | {kind: next(spare) for kind in sorted(found - known.keys())}
+    left = sorted({part.kind for part in parts})
+    found: dict[str, str] = {}
+    for family, shades in _COLOURS.items():
+        members = [kind for kind in left if kind.partition("_")[0] == family]
+        found |= dict(zip(members, shades, strict=False))
+    others = [kind for kind in left if kind not in found]
+    return found | {kind: _SPARE[k % len(_SPARE)] for k, kind in enumerate(others)}
 
 
 def _kind(kind: str) -> str:
@@ -226,14 +233,16 @@ def _scene(profile: Profile) -> Scene:
     title = f"Where the time of a step goes: {_milliseconds(total)}, {reached} of the peak"
     write(title, _MARGIN, 26, _TITLE, theme.ink, bold=True)
     write(profile.note, _MARGIN, 43, _SMALL, theme.quiet)
-    x = _MARGIN
+    x, y = _MARGIN, 55.0
     for kind, colour in colours.items():
         seconds = sum(part.seconds for part in profile.parts if part.kind == kind)
-        swatch = rounded(Box(x, 55, x + 10, 65), 2, fill=colour)
-        items.append(Group((swatch,), classes="key"))
         said = f"{_kind(kind)} {_share(seconds / max(total, 1e-30))}"
-        x = write(said, x + 14, 63.5, _TEXT, theme.ink) + 16
-    top = 78.0
+        if x > _MARGIN and x + 14 + text_width(said, _TEXT) > _WIDTH - _MARGIN:
+            x, y = _MARGIN, y + 16
+        swatch = rounded(Box(x, y, x + 10, y + 10), 2, fill=colour)
+        items.append(Group((swatch,), classes="key"))
+        x = write(said, x + 14, y + 8.5, _TEXT, theme.ink) + 16
+    top = y + 23
     left = _MARGIN + _NAMES + 8
     bottom = top + _ROW * len(bars)
     items.append(line(left, top, left, bottom, theme.quiet, 0.8))

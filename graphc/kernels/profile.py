@@ -14,7 +14,7 @@ __all__ = ["profile"]
 def profile(step: Step, file: Any = None) -> Profile:
     """Time the launches of a step and draw where its time goes.
 
-    Every launch is run alone on one thread a few times; parameters, states and results are put back as they were.
+    Every launch is run alone on one thread many times; parameters, states and results are put back as they were.
 
     Parameters
     ----------

@@ -11,8 +11,8 @@ elements::
     4 x (extent, stride_A, stride_B, stride_Y)
 
 ``Y`` has unit column stride; ``A`` and ``B`` have a unit stride in one direction. A batch level whose
-``stride_Y`` is 0 adds up. One more argument is `graphc.planning.plan.Launch.split`: what parts of the kernel are, 0 what
-it chooses, 1 rows, 2 columns, 3 the first batch level.
+``stride_Y`` is 0 adds up. One more argument is `graphc.planning.plan.Launch.split`: what parts of the kernel are, 0
+what it chooses, 1 rows, 2 columns, 3 the first batch level.
 
 Reads that slide a window, or that a guard limits, are first copied into *patches* with plain axes; writes that
 slide (the gradient of a convolution's input) go to plain *columns* first and are added up afterwards.

@@ -171,7 +171,7 @@ class _Finder:
         buffers = [self.builder.buffers[number] for number in launch.buffers]
         # elements of one example, which is the stride between two
         strides = [
-            elements(buffer.shape) // self.size if self.leads(number) else 0
+            elements(buffer.shape[1:]) if self.leads(number) else 0
             for buffer, number in zip(buffers, launch.buffers, strict=True)
         ]
         head, levels = launch.arguments[:12], [launch.arguments[k : k + 4] for k in range(12, 28, 4)]

@@ -83,11 +83,23 @@ def test_many_groups_end_in_one_bar_for_the_others():
 LONG = [Part("bias " + "a_very_long_name_of_a_layer · " * 6, "loops", 2.0, 1.0), Part("x", "loops", 1e-7, 0.0)]
 
 
-@pytest.mark.parametrize("parts", [PARTS, LONG, ()], ids=["some", "long names", "none"])
+KINDS = ["convolution", "convolution_of_maps", "convolution_of_more", "correlation", "loops", "pooling", "scan", "sort"]
+MANY = [Part(f"gate {k}", kind, 1e-3, 1e6) for k, kind in enumerate(KINDS)]
+
+
+def test_kinds_of_one_family_have_colours_of_their_own():
+    colours = {group.title.rpartition(", ")[2]: group.items[0].fill for group in bars(made(MANY))}
+    assert len(colours) == len(set(colours.values())) == len(KINDS)
+    keys = [item for item in made(MANY).scene.items if isinstance(item, Group) and item.classes == "key"]
+    assert len({outline_box(key.items[0]).top for key in keys}) == 2  # the legend takes two lines
+
+
+@pytest.mark.parametrize("parts", [PARTS, LONG, MANY, ()], ids=["some", "long names", "many kinds", "none"])
 def test_nothing_overlaps_or_leaves_the_page(parts):
     profile = made(parts)
     boxes = label_boxes(profile.scene)
-    drawn = [(group.title, outline_box(path)) for group in bars(profile) for path in group.items]
+    shapes = [item for item in profile.scene.items if isinstance(item, Group)]
+    drawn = [(group.title or "key", outline_box(path)) for group in shapes for path in group.items]
     page = Box(0, 0, profile.scene.width, profile.scene.height)
     for k, (name, box) in enumerate(boxes):
         assert page.left <= box.left

@@ -557,7 +557,7 @@ class Program:
     def report(self) -> str:
         """Return a table of the launches: kernel, elements, bytes, and where the program has run, times and speed.
 
-        Each launch is then run alone a few times; parameters, states and results are put back as they were.
+        Each launch is then run alone many times; parameters, states and results are put back as they were.
         """
         from graphc.kernels.cpu.report import measured
 

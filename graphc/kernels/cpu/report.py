@@ -1,7 +1,8 @@
 """Where the time of a step goes: launch by launch, compared with what the processor can do.
 
-Each launch is run alone on one thread a few times and the shortest run counts. A launch that divides the batch among
-threads is timed on the part of the first. Afterwards everything is as it was: parameters, states, results.
+Each launch is run alone on one thread many times and the shortest run counts, less what it takes to launch nothing. A
+launch that divides the batch among threads is timed on the part of the first. Afterwards everything is as it was:
+parameters, states, results.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ __all__ = ["Report", "Row", "measured"]
 
 #: What a named size is taken to be before the program has been given any.
 _TYPICAL_SIZE = 64
-#: Runs of a launch, and seconds after which no other one starts.
-_RUNS, _SECONDS = 20, 0.02
+#: Runs of a launch, seconds after which no other one starts, and the shortest time that is believed.
+_RUNS, _SECONDS, _SHORTEST = 300, 0.01, 1e-8
 _PEAK_SECONDS = 0.1
 _WIDTH = 110
 
@@ -47,7 +48,7 @@ class Row:
     bytes : int
         Sizes of the arrays that it reads and writes, each once; caches may spare some of the traffic.
     seconds : float or None
-        Shortest of a few runs on one thread; None where the program has not run.
+        Shortest of many runs on one thread; None where the program has not run.
     work : float
         FLOP of what was timed, a multiply-add counts 2.
     traffic : float
@@ -101,12 +102,13 @@ class Report:
 
     def __str__(self) -> str:
         timed = self.peak > 0
-        header = f"{'launch':<34} {'kernel':<15} {'elements':>11} {'bytes':>11}"
+        wide = max((len(f"{row.kind} {row.kernel}") for row in self.rows), default=6)
+        header = f"{'launch':<34} {'kernel':<{wide}} {'elements':>11} {'bytes':>11}"
         if timed:
             header += f" {'time [us]':>10} {'GFLOP/s':>8} {'of peak':>8} {'GB/s':>7}"
         lines = [header, "-" * len(header)]
         for row in self.rows:
-            line = f"{row.label[:34]:<34} {f'{row.kind} {row.kernel}':<15} {row.elements:>11,} {row.bytes:>11,}"
+            line = f"{row.label[:34]:<34} {f'{row.kind} {row.kernel}':<{wide}} {row.elements:>11,} {row.bytes:>11,}"
             if row.seconds is not None:
                 speed = row.work / row.seconds
                 line += f" {row.seconds * 1e6:>10.2f} {speed / 1e9:>8.2f} {speed / self.peak:>8.1%}"
@@ -115,7 +117,7 @@ class Report:
         if timed:
             total = sum(row.bytes for row in self.rows)
             speed = self.share * self.peak / 1e9
-            line = f"{'sum':<34} {'':<15} {'':>11} {total:>11,} {self.seconds * 1e6:>10.2f}"
+            line = f"{'sum':<34} {'':<{wide}} {'':>11} {total:>11,} {self.seconds * 1e6:>10.2f}"
             line += f" {speed:>8.2f} {self.share:>8.1%}"
             lines += ["-" * len(header), line]
             text = f"one thread, each launch alone; FMA peak {self.peak / 1e9:.0f} GFLOP/s ({self.dtype}, one core)"
@@ -157,10 +159,13 @@ def measured(program: Program) -> Report:
     peak = _peak(dtype)
     kept = [(array, array.copy()) for array in (program._arena, *_written(program))]
     rows = []
+    nothing = program._headed([])
+    started = _best_time(lambda: program._execute(nothing.ctypes.data, 0, 1))
     try:
         for number, launch in enumerate(program.plan.launches):
             parts = frame.shard if number in program._segment else 1
-            rows.append(_row(program, launch, frame.sizes, parts, _best_time(program._call(number))))
+            seconds = max(_best_time(program._call(number)) - started, _SHORTEST)
+            rows.append(_row(program, launch, frame.sizes, parts, seconds))
     finally:
         for array, copy in kept:
             array[...] = copy
@@ -208,7 +213,7 @@ def _peak(dtype: str) -> float:
 
 
 def _best_time(call: Callable[[], None]) -> float:
-    """Shortest of a few runs, in seconds."""
+    """Shortest of many runs, in seconds."""
     best, spent = float("inf"), 0.0
     for _ in range(_RUNS):
         start = time.perf_counter()
@@ -217,4 +222,4 @@ def _best_time(call: Callable[[], None]) -> float:
         best, spent = min(best, seconds), spent + seconds
         if spent > _SECONDS:
             break
-    return max(best, 1e-9)
+    return best
