@@ -28,7 +28,7 @@ from graphc.formula.parser import (
     parse_expression,
     parse_lines,
 )
-from graphc.formula.stable import stable
+from graphc.formula.stable import rewritten
 from graphc.formula.statement import (
     Access,
     Affine,
@@ -202,6 +202,7 @@ class _Binder:
         self.integers = set(definition.integers)
         self.line_extents: dict[str, Affine] = {}  # axes that the line at hand indexes a tensor with
         self.adds: set[str] = set()  # tensors whose first line adds
+        self.rules: dict[str, None] = {}  # that made bodies stable
 
     def fail(self, reason: str) -> FormulaError:
         return FormulaError(f"formula of {self.name}: {reason}", gate=self.name)
@@ -300,6 +301,7 @@ class _Binder:
             dict(self.extents),
             frozenset(self.integers),
             frozenset(self.adds),
+            tuple(self.rules),
         )
 
     def line(self, line: Line) -> None:
@@ -381,7 +383,8 @@ class _Binder:
                 if axis.name in reduced:
                     count = call("mul", count, affine_expression(axis.extent))
             operator, body = "sum", call("div", body, count)
-        body = stable(body)
+        body, rules = rewritten(body)
+        self.rules.update(dict.fromkeys(rules))
         guards: list[Guard] = []
         final: list[tuple[str, Access]] = []
         for placeholder, access in reads.items():

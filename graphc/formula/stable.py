@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from graphc.formula.expression import ONE, Call, Expression, Number, call
 
-__all__ = ["RULES", "stable"]
+__all__ = ["RULES", "rewritten", "stable"]
 
 
 def _operand(expression: Expression, function: str) -> Expression | None:
@@ -277,7 +277,6 @@ RULES: tuple[tuple[str, Rule], ...] = (
 )
 
 
-@lru_cache(maxsize=4096)
 def stable(expression: Expression) -> Expression:
     """Rewrite an expression into stable functions, operands first.
 
@@ -297,18 +296,27 @@ def stable(expression: Expression) -> Expression:
     >>> print(stable(parse_expression("log(1 + exp(-x))")))
     softplus(-x)
     """
+    return rewritten(expression)[0]
+
+
+@lru_cache(maxsize=4096)
+def rewritten(expression: Expression) -> tuple[Expression, tuple[str, ...]]:
+    """`stable`, and the names of the rules that were at work, in their order."""
     if not isinstance(expression, Call):
-        return expression
-    operands = tuple(stable(o) for o in expression.operands)
+        return expression, ()
+    below = [rewritten(o) for o in expression.operands]
+    operands = tuple(o for o, _ in below)
+    names = tuple(dict.fromkeys(name for _, found in below for name in found))
     if operands == expression.operands:
         result: Expression = expression
     else:
         result = call(expression.function, *operands)
-    for _, rule in RULES:
+    for name, rule in RULES:
         if not isinstance(result, Call):
             break
-        rewritten = rule(result)
-        if rewritten is not None:
+        found = rule(result)
+        if found is not None:
             # a rewritten call may fit another rule: 1/(1 + exp(-u)) under log
-            return stable(rewritten)
-    return result
+            final, others = rewritten(found)
+            return final, tuple(dict.fromkeys((*names, name, *others)))
+    return result, names

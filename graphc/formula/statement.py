@@ -366,7 +366,8 @@ class Formula:
     ``ranks`` gives the rank of every tensor. ``extents`` gives, for every dimension of every output and
     temporary, its extent as an expression over the sizes of the inputs (symbols ``"x.1"``).
     ``integers`` names tensors that hold integers (indices, positions of winners). ``adds`` names tensors that were
-    written by ``+=`` from the first line on: there, points that write the same element add up.
+    written by ``+=`` from the first line on: there, points that write the same element add up. ``rules`` names what
+    made its bodies stable (`graphc.formula.stable`).
     """
 
     name: str
@@ -377,6 +378,7 @@ class Formula:
     extents: Mapping[str, Expression]
     integers: frozenset[str] = frozenset()
     adds: frozenset[str] = frozenset()
+    rules: tuple[str, ...] = ()
 
     def __hash__(self) -> int:
         # templates are looked up for every node: hash the tree of statements once

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -315,8 +316,17 @@ class Step:
         return self.program.source()
 
     def report(self) -> str:
-        """Which kernel serves which gate, with times where the step has run."""
-        return self.program.report()
+        """Which kernel serves which gate, with times where the step has run, and which formulas were made stable."""
+        found: dict[str, dict[str, None]] = {}
+        for node in topological(self.outputs):
+            if node.application is not None:
+                for rule in node.application.formula.rules:
+                    found.setdefault(node.application.formula.name, {})[rule] = None
+        lines = [self.program.report()]
+        if found:
+            rules = ", ".join(f"{name} ({', '.join(names)})" for name, names in found.items())
+            lines += ["", *textwrap.wrap(f"formulas in stable form, by rule: {rules}", 110)]
+        return "\n".join(lines)
 
 
 def _plan(

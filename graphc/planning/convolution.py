@@ -4,42 +4,49 @@ One product of three tensors is meant, whichever of them is written::
 
     result[n,k,i,j]  image[n,c,sh*i + dh*r - top, sw*j + dw*s - left]  filter[k,c,r,s]
 
+With groups ``g`` a result meets the channels of its own group: ``K*g + k`` stands for ``k`` in result and filter and
+``C*g + c`` for ``c`` in the image. A depthwise filter ``[g,k,r,s]`` has ``C = 1``. In memory the groups of an image are
+images of ``C`` channels, one behind the other. A signal ``[n,c,sw*j + dw*s - left]`` is an image of one row.
+
 Derived statements first copy the operands to where a register tile reads them in unit steps:
 
-- the image into a frame of zeros, ``(N, C, height, pitch)``; the zeros right of a row are those left of the next. With
-  a step above 1 the elements that one filter element meets are brought together: ``(N, C, sh, sw, height, pitch)``.
-- the filter as ``(C + 1, R, S, K)``: the last row is never used, only read beyond.
+- the image into a frame of zeros, ``(N, groups*C, height, pitch)``; the zeros right of a row are those left of the
+  next. With a step above 1 the elements that one filter element meets are brought together:
+  ``(N, groups*C, sh, sw, height, pitch)``; of filters with one element only these, and steps are 1 from there on. An
+  image that is its own frame is not copied.
+- the filter as ``(groups, C + 1, R, S, K)``: the last row of a group is never used, only read beyond.
 
 Then position ``p = i*pitch + j`` of the result meets ``image[p + offset of (r, s)]``. The kernels, arguments int64::
 
     convolution   addresses of image, filter, result, then
-                  N, C, K, rows, columns, height, pitch, R, S, sh, sw, dh, dw
+                  N, C, K, rows, columns, height, pitch, R, S, sh, sw, dh, dw, groups
     convolution_of_maps
                   the same
     correlation   addresses of image, result, filter (written), then the same,
                   elements of a map of the result in its frame, the first of them that counts
     correlation_of_maps
-                  addresses of image, result as it is, filter as (C, R, S, K) (written), then as for convolution
+                  addresses of image, result as it is, filter as (groups, C, R, S, K) (written), then as for convolution
 
-``rows`` and ``columns`` are those of the result. Literals: whether both steps are 1; ``K``, for the register tile.
+``C`` and ``K`` are those of a group; ``rows`` and ``columns`` are those of the result. Literals: whether both steps are
+1; ``K``, for the register tile.
 The gradient of the image is the convolution of the result's gradient with the filter turned round (steps of 1 only).
 The gradient of the filter is a *correlation* of the image with the result's gradient. Where maps fill vectors, it
 runs on vectors of maps; else on vectors of positions, in a frame too: the zeros between its rows meet image elements
 that do not count, so that an infinite one gives NaN where it should give nothing.
 
-Groups, steps above 1 in the gradient of the image, and what does not pay (see `_share`) stay with patches and matrix
-products.
+Steps above 1 in the gradient of the image, and what does not pay (see `_share`) stay with patches and matrix products.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 
 from graphc.formula.expression import Symbol
 from graphc.formula.size import Extent
 from graphc.formula.statement import Access, Affine, Axis, Interval, Statement, affine, size_name
-from graphc.planning.contraction import _axis_extents, _product
+from graphc.planning.contraction import _axis_extents, _product, _radix
 
 __all__ = ["Convolution", "recognise_convolution"]
 
@@ -48,11 +55,17 @@ _LANES = 16
 #: Measured beside patches and matrix products: the least `_share` of a gradient of the filter, its most pairs of maps
 #: (the images are read again for each block of maps), and the length of a sum that is long.
 _LEAST_FILTER, _MOST, _LONG = 0.55, 32_768, 2_048
+#: Filter elements that one register tile of a correlation holds at most.
+_FEW = 12
+#: Positions that few register tiles of a convolution hold, so that what is left of these counts.
+_FEW_POSITIONS = 512
 #: The least part of vectors of maps that maps fill, beside vectors of positions.
 _LEAST_MAPS = 0.65
 #: Speed on vectors of positions and of maps, where these are full: one vector of maps in a tile, more; and terms of a
 #: sum that storing it is worth.
 _POSITIONS_SPEED, _POSITIONS_STORE = 0.92, 6
+#: Speed on one vector of positions alone, beside several.
+_ALONE = 0.6
 _MAPS_SPEEDS, _MAPS_STORE = (0.8, 1.0), 25
 
 
@@ -64,8 +77,9 @@ class Convolution:
     statements: tuple[Statement, ...]
     tensors: Mapping[str, tuple[Extent, ...]]  # new tensors: name -> extents
     reads: tuple[str, str]
-    #: Whether both steps are 1, K; of maps: columns, K, elements of the filter; of a correlation of maps: neighbours
-    #: that one address serves, K.
+    #: Whether both steps are 1, K, positions where these are few, else 0. Of maps: columns, K, elements of the filter.
+    #: Of a correlation: elements of a filter in all channels where these are few, else 0, K; of a correlation of maps:
+    #: neighbours that one address serves, K.
     literals: tuple[int, ...]
     arguments: tuple[Extent, ...]
     work: Extent
@@ -74,12 +88,13 @@ class Convolution:
 
 @dataclass(frozen=True)
 class _Problem:
-    """Names and numbers of a recognised product; extents as in the module's text."""
+    """Names and numbers of a recognised product; extents as in the module's text, for a signal those of one row."""
 
     image: str
     filter: str
     result: str
     n: Extent
+    groups: int
     c: int
     k: int
     rows: int
@@ -91,6 +106,19 @@ class _Problem:
     stride: tuple[int, int]
     dilation: tuple[int, int]
     before: tuple[int, int]  # top, left
+    #: The first two indices of the filter, in ``g``, ``k`` and ``c``.
+    places: tuple[Affine, Affine]
+    signal: bool
+
+    @property
+    def grouped(self) -> bool:
+        """Whether the formula has an axis of groups."""
+        return any("g" in item.names() for item in self.places)
+
+    def axes(self, text: str) -> tuple[str, ...]:
+        """Names of axes, without those of the rows of a signal and of groups that are not there."""
+        missing = ("a", "i", "r") if self.signal else ()
+        return tuple(name for name in text if name not in missing and (name != "g" or self.grouped))
 
 
 def recognise_convolution(statement: Statement, sizes: Mapping[str, Extent], prefix: str) -> Convolution | None:
@@ -114,6 +142,8 @@ def recognise_convolution(statement: Statement, sizes: Mapping[str, Extent], pre
         return _forward(problem, prefix, turned=True)
     share = _share(found, found)
     if target == found.filter:
+        if found.signal and found.stride != (1, 1):
+            return None  # patches of a signal are few
         if _filled(found.k) >= _LEAST_MAPS:
             return _correlation_of_maps(found, prefix)
         return _correlation(found, prefix) if share >= _LEAST_FILTER and found.c * found.k < _MOST else None
@@ -132,9 +162,13 @@ def _share(wanted: _Problem, computed: _Problem) -> float:
 
     The others belong to columns between rows, to what fills the last vector, and to zeros around a small image.
     """
-    _, _, _, pitch = _framed(computed, "")
-    positions = (computed.rows - 1) * pitch + computed.columns
+    positions = _positions(computed, _framed(computed, ""))
     return wanted.rows * wanted.columns / (-(-positions // _LANES) * _LANES)
+
+
+def _positions(p: _Problem, frame: _Frame) -> int:
+    """From the first that counts to the last."""
+    return (p.rows - 1) * frame.pitch + p.columns
 
 
 def _filled(maps: int) -> float:
@@ -147,59 +181,107 @@ def _problem(statement: Statement, sizes: Mapping[str, Extent]) -> _Problem | No
     if accesses is None or statement.accumulate:
         return None
     three = [*accesses, statement.write]
-    if any(len(access.index) != 4 for access in three):
+    rank = len(statement.write.index)
+    if rank not in (3, 4) or any(len(access.index) != rank for access in three):
         return None
-    image = next((a for a in three if not all(_plain(item) for item in a.index)), None)
+    image = next((a for a in three if not all(_plain(item) for item in a.index[2:])), None)
     if image is None:
         return None
     rest = [a for a in three if a is not image]
-    if not all(_plain(item) for a in rest for item in a.index) or not all(_plain(item) for item in image.index[:2]):
-        return None
-    n, c = (_plain(item) for item in image.index[:2])
+    n = _plain(image.index[0])
     result = next((a for a in rest if _plain(a.index[0]) == n), None)
-    if result is None:
+    if n is None or result is None:
         return None
     filters = rest[0] if rest[1] is result else rest[1]
-    i, j, r, s = (_plain(a.index[d]) for a in (result, filters) for d in (2, 3))
-    k = _plain(result.index[1])
-    if (_plain(filters.index[0]), _plain(filters.index[1])) != (k, c) or len({n, k, c, i, j, r, s}) != 7:
-        return None
     extents = _axis_extents(statement, sizes)
-    if set(extents) != {n, k, c, i, j, r, s}:
+    maps = _maps(image, result, filters, extents)
+    if maps is None:
+        return None
+    renamed, places = maps
+    if not all(_plain(item) for a in (result, filters) for item in a.index[2:]):
+        return None
+    slides = [(_plain(result.index[d]) or "", _plain(filters.index[d]) or "") for d in range(2, rank)]
+    names = [n, *renamed.values(), *(name for pair in slides for name in pair)]
+    if len(set(names)) != len(names) or set(extents) != set(names):
         return None
     # each tensor is used whole
     for access in three:
         for d, item in enumerate(access.index):
-            name = _plain(item)
-            if name is not None and extents[name] != sizes[size_name(access.tensor, d)]:
+            if (access is not image or d < 2) and not _counts(item, extents, sizes[size_name(access.tensor, d)]):
                 return None
     steps, spreads, before = [], [], []
-    for item, place, window in zip(image.index[2:], (i, j), (r, s), strict=True):
+    for item, (place, window) in zip(image.index[2:], slides, strict=True):
         assert isinstance(item, Affine)
         if set(item.names()) != {place, window} or item.constant > 0:
             return None
-        step, spread = item.coefficient(place or ""), item.coefficient(window or "")
+        step, spread = item.coefficient(place), item.coefficient(window)
         if step < 1 or spread < 1:
             return None
         steps.append(step)
         spreads.append(spread)
         before.append(-item.constant)
     for guard in statement.guards:
-        d = next((d for d in (2, 3) if isinstance(guard, Interval) and guard.index == image.index[d]), None)
-        if d is None or not isinstance(guard, Interval):
+        if not isinstance(guard, Interval):
             return None
-        # an adjoint dx is guarded by the extents of x
-        if sizes.get(guard.upper.plain() or "") != sizes[size_name(image.tensor, d)]:
+        # an adjoint dx is guarded by the extents of x; groups count through all channels
+        extent = sizes.get(guard.upper.plain() or "")
+        own = (sizes[size_name(a.tensor, d)] for a in three for d in range(rank) if guard.index == a.index[d])
+        if extent is None or extent not in own:
             return None
-    numbers = [extents[name or ""] for name in (c, k, i, j, r, s)]
-    numbers += [sizes[size_name(image.tensor, d)] for d in (2, 3)]
+    numbers = [extents[renamed[name]] if name in renamed else 1 for name in "gck"]
+    numbers += [extents[name] for pair in slides for name in pair]
+    numbers += [sizes[size_name(image.tensor, d)] for d in range(2, rank)]
     if not all(isinstance(number, int) and number > 0 for number in numbers):
         return None
-    channels, maps, rows, columns, r_, s_, h, w = (int(str(number)) for number in numbers)
+    groups, channels, own_maps, *shape = (int(str(number)) for number in numbers)
+    rows, r, columns, s, h, w = shape if rank == 4 else (1, 1, *shape[:2], 1, shape[2])
+    one = [1] * (4 - rank)
+    (sh, sw), (dh, dw), (top, left) = one + steps, one + spreads, [0] * (4 - rank) + before
     return _Problem(
-        image.tensor, filters.tensor, result.tensor, extents[n or ""], channels, maps, rows, columns, h, w, r_, s_,
-        (steps[0], steps[1]), (spreads[0], spreads[1]), (before[0], before[1]),
+        image.tensor, filters.tensor, result.tensor, extents[n], groups, channels, own_maps, rows, columns, h, w, r, s,
+        (sh, sw), (dh, dw), (top, left), places, rank == 3,
     )  # fmt: skip
+
+
+def _maps(
+    image: Access, result: Access, filters: Access, extents: Mapping[str, Extent]
+) -> tuple[dict[str, str], tuple[Affine, Affine]] | None:
+    """Which axes are ``g``, ``c`` and ``k``, and the first two indices of the filter in these names."""
+    channel, maps, *first = image.index[1], result.index[1], *filters.index[:2]
+    forms = [item for item in (channel, maps, *first) if isinstance(item, Affine)]
+    if len(forms) != 4:
+        return None
+    shared = set(forms[0].names()) & set(forms[1].names())
+    if len(shared) > 1:
+        return None
+    group = next(iter(shared), None)
+    names = {} if group is None else {"g": group}
+    for letter, form in zip("ck", forms, strict=False):
+        own = [name for name in form.names() if name != group]
+        if len(own) > 1 or (not own and letter == "k"):
+            return None
+        if own:
+            names[letter] = own[0]
+    if len(set(names.values())) != len(names) or any(name not in extents for name in names.values()):
+        return None
+    letters = {name: affine(letter) for letter, name in names.items()}
+    places = forms[2].substitute(letters), forms[3].substitute(letters)
+    if group is None:
+        expected = affine("k"), affine("c")
+    elif "c" in names:
+        expected = forms[1].substitute(letters), affine("c")
+    else:
+        expected = affine("g"), affine("k")
+    return (names, places) if places == expected else None
+
+
+def _counts(item: object, extents: Mapping[str, Extent], whole: Extent) -> bool:
+    """Whether an index runs through a whole extent: an axis, or groups of one."""
+    if not isinstance(item, Affine) or any(name not in extents for name in item.names()):
+        return False
+    # an axis of one element, a group of one channel, may have any coefficient
+    long = Affine(tuple(term for term in item.terms if extents[term[0]] != 1), item.constant)
+    return _radix(long, extents) and whole == prod(extents[name] for name in long.names())
 
 
 def _plain(item: object) -> str | None:
@@ -217,112 +299,159 @@ def _turned(problem: _Problem) -> _Problem | None:
     if min(before) < 0:
         return None
     p = problem
-    return _Problem(
-        p.result, p.filter, p.image, p.n, p.k, p.c, p.h, p.w, p.rows, p.columns, p.r, p.s,
-        p.stride, p.dilation, (before[0], before[1]),
+    exchanged = {"c": affine("k"), "k": affine("c")}
+    return replace(
+        p, image=p.result, result=p.image, c=p.k, k=p.c, rows=p.h, columns=p.w, h=p.rows, w=p.columns,
+        before=(before[0], before[1]), places=(p.places[0].substitute(exchanged), p.places[1].substitute(exchanged)),
     )  # fmt: skip
 
 
-def _framed(p: _Problem, prefix: str) -> tuple[Statement, tuple[Extent, ...], int, int]:
-    """The statement that copies the image into its frame of zeros; extents, height and pitch of the frame."""
+@dataclass(frozen=True)
+class _Frame:
+    """A tensor with zeros around it, and the statement that copies it there; None where none is needed."""
+
+    tensor: str
+    copied: Statement | None
+    extents: tuple[Extent, ...]
+    height: int
+    pitch: int
+    stride: tuple[int, int]  # of the window in the frame
+
+    @property
+    def statements(self) -> tuple[Statement, ...]:
+        """The statement, if any."""
+        return () if self.copied is None else (self.copied,)
+
+    @property
+    def tensors(self) -> dict[str, tuple[Extent, ...]]:
+        """The new tensor, if any."""
+        return {} if self.copied is None else {self.tensor: self.extents}
+
+
+def _framed(p: _Problem, prefix: str) -> _Frame:
+    """Where a kernel reads the image."""
     (sh, sw), (dh, dw), (top, left) = p.stride, p.dilation, p.before
     target, source = f"{prefix}.framed.{p.image}", p.image
-    if p.stride == (1, 1):
+    alone = p.r == p.s == 1  # meets one element of each step
+    unit = alone or p.stride == (1, 1)
+    if p.stride == (1, 1) and not p.signal:
         right = max(0, p.columns - 1 + (p.s - 1) * dw - left - (p.w - 1))
         pitch = max(p.w + max(left, right), p.columns)
         last = (p.rows - 1 + (p.r - 1) * dh) * pitch + p.columns - 1 + (p.s - 1) * dw
         height = max(last // pitch + 1, top + p.h)
-        shape: tuple[Extent, ...] = (p.n, p.c, height, pitch)
-        axes = ("n", "c", "i", "j")
-        index = affine({"i": 1}, -top), affine({"j": 1}, -left)
     else:
         pitch = p.columns + (p.s - 1) * dw // sw
         height = p.rows + (p.r - 1) * dh // sh
-        shape = (p.n, p.c, sh, sw, height, pitch)
-        axes = ("n", "c", "a", "b", "i", "j")
-        index = affine({"i": sh, "a": 1}, -top), affine({"j": sw, "b": 1}, -left)
+    if p.stride == (1, 1) and p.before == (0, 0) and (height, pitch) == (p.h, p.w):
+        return _Frame(source, None, (), height, pitch, (1, 1))
+    axes = p.axes("ncij" if unit else "ncabij")
+    extents = {"n": p.n, "c": p.groups * p.c, "a": sh, "b": sw, "i": height, "j": pitch}
+    index = affine({"i": sh}, -top), affine({"j": sw}, -left)
+    if not unit:
+        index = index[0] + affine("a"), index[1] + affine("b")
+    slides = index[1:] if p.signal else index
     write = Access(target, tuple(affine(axis) for axis in axes))
-    guards = tuple(Interval(form, affine(size_name(source, d))) for d, form in zip((2, 3), index, strict=True))
-    read = Access(source, (affine("n"), affine("c"), *index))
+    guards = tuple(Interval(form, affine(size_name(source, d))) for d, form in enumerate(slides, 2))
+    read = Access(source, (affine("n"), affine("c"), *slides))
     domain = tuple(Axis(axis, affine(size_name(target, d))) for d, axis in enumerate(axes))
-    return Statement(write, "set", domain, (("v", read),), Symbol("v"), guards), shape, height, pitch
+    statement = Statement(write, "set", domain, (("v", read),), Symbol("v"), guards)
+    return _Frame(target, statement, tuple(extents[axis] for axis in axes), height, pitch, (1, 1) if unit else p.stride)
+
+
+def _packed(p: _Problem, prefix: str, *, turned: bool) -> tuple[Statement, tuple[Extent, ...]]:
+    """The statement that lays out the filter, and the extents of what it writes."""
+    target = f"{prefix}.packed.{p.filter}"
+    axes = p.axes("gcrsk")
+    extents = {"g": p.groups, "c": p.c, "r": p.r, "s": p.s, "k": p.k}
+    source = (*p.places, *(affine(axis) for axis in p.axes("rs")))
+    used = {name for item in source for name in item.names()}
+    # each extent by the name of a size where one has it: then kernels serve many shapes
+    named = {item.plain(): affine(size_name(p.filter, d)) for d, item in enumerate(source) if item.plain()}
+    domain = tuple(Axis(axis, named.get(axis, Affine((), extents[axis]))) for axis in axes if axis in used)
+    turn = {axis: affine({axis: -1}, int(extents[axis]) - 1) for axis in p.axes("rs")} if turned else {}
+    write = Access(target, tuple(turn.get(axis, affine(axis) if axis in used else Affine(())) for axis in axes))
+    statement = Statement(write, "set", domain, (("v", Access(p.filter, source)),), Symbol("v"))
+    return statement, tuple(extents[axis] + (axis == "c") for axis in axes)
 
 
 def _forward(p: _Problem, prefix: str, *, turned: bool) -> Convolution:
-    """The convolution kernel; ``turned`` reads the filter from its end, with the roles of its maps exchanged."""
-    framed, shape, height, pitch = _framed(p, prefix)
-    target = f"{prefix}.packed.{p.filter}"
-    r, s = affine("r"), affine("s")
-    if turned:
-        r, s = affine({"r": -1}, p.r - 1), affine({"s": -1}, p.s - 1)
-    write = Access(target, (affine("k" if turned else "c"), r, s, affine("c" if turned else "k")))
-    index = tuple(affine(axis) for axis in "kcrs")
-    domain = tuple(Axis(axis, affine(size_name(p.filter, d))) for d, axis in enumerate("kcrs"))
-    packed = Statement(write, "set", domain, (("v", Access(p.filter, index)),), Symbol("v"))
+    """The convolution kernel; ``turned`` reads the filter from its end."""
+    frame = _framed(p, prefix)
+    packed, extents = _packed(p, prefix, turned=turned)
     # vectors of maps compute nothing between rows; vectors of positions need no maps to fill them
     terms = p.c * p.r * p.s
+    positions = _positions(p, frame)
+    few = positions if positions < _FEW_POSITIONS else 0
     of_positions = _POSITIONS_SPEED * _share(p, p) * terms / (terms + _POSITIONS_STORE)
+    of_positions *= _ALONE if positions <= _LANES else 1.0
     of_maps = _MAPS_SPEEDS[p.k > _LANES] * _filled(p.k) * terms / (terms + _MAPS_STORE) > of_positions
     of_maps = of_maps and _filled(p.k) > 0.5  # so that reading whole vectors ends in the row that is never used
     return Convolution(
         "convolution_of_maps" if of_maps else "convolution",
-        (framed, packed),
-        {framed.write.tensor: shape, target: (p.c + 1, p.r, p.s, p.k)},
-        (framed.write.tensor, target),
-        (p.columns, p.k, p.r * p.s) if of_maps else (int(p.stride == (1, 1)), p.k),
-        _arguments(p, height, pitch),
+        (*frame.statements, packed),
+        {**frame.tensors, packed.write.tensor: extents},
+        (frame.tensor, packed.write.tensor),
+        (p.columns, p.k, p.r * p.s) if of_maps else (int(frame.stride == (1, 1)), p.k, few),
+        _arguments(p, frame),
         _work(p),
     )
 
 
 def _correlation(p: _Problem, prefix: str) -> Convolution:
-    framed, shape, height, pitch = _framed(p, prefix)
+    frame = _framed(p, prefix)
     back = _turned(p)
-    frame = None if back is None else _framed(back, prefix)
-    if back is not None and frame is not None and frame[3] == pitch:
+    other = None if back is None else _framed(back, prefix)
+    first, rows = 0, p.rows
+    if p.columns == frame.pitch or p.rows == 1:
+        # nothing lies between rows
+        other = _Frame(p.result, None, (), p.rows, p.columns, (1, 1))
+    elif back is not None and other is not None and other.pitch == frame.pitch:
         # the frame that the gradient of the image uses: one copy serves both
-        other, extents, rows, _ = frame
-        first = back.before[0] * pitch + back.before[1]
+        first, rows = back.before[0] * frame.pitch + back.before[1], other.height
     else:
-        rows, first = p.rows, 0
-        extents = (p.n, p.k, p.rows, pitch)
-        axes = tuple(affine(axis) for axis in "nkij")
+        axes = p.axes("nkij")
+        index = tuple(affine(axis) for axis in axes)
         target = f"{prefix}.framed.{p.result}"
-        domain = tuple(Axis(axis, affine(size_name(p.result, d))) for d, axis in enumerate("nkij"))
-        other = Statement(Access(target, axes), "set", domain, (("v", Access(p.result, axes)),), Symbol("v"))
+        domain = tuple(Axis(axis, affine(size_name(p.result, d))) for d, axis in enumerate(axes))
+        copied = Statement(Access(target, index), "set", domain, (("v", Access(p.result, index)),), Symbol("v"))
+        other = _Frame(target, copied, (p.n, p.groups * p.k, p.rows, frame.pitch), p.rows, frame.pitch, (1, 1))
+    elements = p.c * p.r * p.s
     return Convolution(
         "correlation",
-        (framed, other),
-        {framed.write.tensor: shape, other.write.tensor: extents},
-        (framed.write.tensor, other.write.tensor),
-        (0, p.k),
-        (*_arguments(p, height, pitch), rows * pitch, first),
+        (*frame.statements, *other.statements),
+        {**frame.tensors, **other.tensors},
+        (frame.tensor, other.tensor),
+        (elements if elements <= _FEW else 0, p.k),
+        (*_arguments(p, frame), rows * other.pitch, first),
         _work(p),
     )
 
 
 def _correlation_of_maps(p: _Problem, prefix: str) -> Convolution:
-    framed, shape, height, pitch = _framed(p, prefix)
+    frame = _framed(p, prefix)
     target = f"{prefix}.summed.{p.filter}"
-    domain = tuple(Axis(axis, affine(size_name(p.filter, d))) for d, axis in enumerate("kcrs"))
-    write = Access(p.filter, tuple(affine(axis) for axis in "kcrs"))
-    read = Access(target, tuple(affine(axis) for axis in "crsk"))
+    axes = p.axes("gcrsk")
+    extents = {"g": p.groups, "c": p.c, "r": p.r, "s": p.s, "k": p.k}
+    domain = tuple(Axis(axis, affine(size_name(target, d))) for d, axis in enumerate(axes))
+    write = Access(p.filter, (*p.places, *(affine(axis) for axis in p.axes("rs"))))
+    read = Access(target, tuple(affine(axis) for axis in axes))
     return Convolution(
         "correlation_of_maps",
-        (framed,),
-        {framed.write.tensor: shape, target: (p.c, p.r, p.s, p.k)},
-        (framed.write.tensor, p.result),
+        frame.statements,
+        {**frame.tensors, target: tuple(extents[axis] for axis in axes)},
+        (frame.tensor, p.result),
         (p.s if p.stride[1] == p.dilation[1] == 1 and p.s <= 8 else 1, p.k),
-        _arguments(p, height, pitch),
+        _arguments(p, frame),
         _work(p),
         Statement(write, "set", domain, (("v", read),), Symbol("v")),
     )
 
 
-def _arguments(p: _Problem, height: int, pitch: int) -> tuple[Extent, ...]:
-    return (p.n, p.c, p.k, p.rows, p.columns, height, pitch, p.r, p.s, *p.stride, *p.dilation)
+def _arguments(p: _Problem, frame: _Frame) -> tuple[Extent, ...]:
+    shape = p.n, p.c, p.k, p.rows, p.columns, frame.height, frame.pitch
+    return (*shape, p.r, p.s, *frame.stride, *p.dilation, p.groups)
 
 
 def _work(p: _Problem) -> Extent:
     """FLOP, a multiply-add counts 2."""
-    return p.n * (2 * p.c * p.k * p.rows * p.columns * p.r * p.s)
+    return p.n * (2 * p.groups * p.c * p.k * p.rows * p.columns * p.r * p.s)

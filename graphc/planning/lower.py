@@ -28,6 +28,7 @@ from graphc.graph.node import Node, topological
 from graphc.planning.canonical import Canonical, canonical
 from graphc.planning.contraction import recognise, split_windows
 from graphc.planning.convolution import recognise_convolution
+from graphc.planning.factors import factor_out
 from graphc.planning.fusion import drop_kernels, fuse_elementwise
 from graphc.planning.plan import THREADS, Buffer, Kernel, Launch, Plan, Stage
 from graphc.planning.pooling import fuse_pooling
@@ -234,6 +235,12 @@ class _Builder:
                 site=site,
             )
         if self.convolution(statement, names, tensors, label, site, prefix, dtype):
+            return
+        factored = factor_out(statement, names.sizes, prefix)
+        if factored is not None:
+            inner = names.extended({factored.tensor: names.shape(statement.write.tensor)})
+            self.one(factored.inner, inner, tensors, label, site, dtype)
+            self.one(factored.outer, inner, tensors, label, site, dtype)
             return
         split = split_windows(statement, names.sizes, prefix)
         if split is not None:

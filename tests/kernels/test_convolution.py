@@ -23,8 +23,8 @@ from tests.planning.interpreter import Interpreter
 
 DTYPES = ("float32", "float64")
 TOLERANCE = {"float32": 2e-5, "float64": 1e-13}
-#: Arguments of a filter of 3 x 3, steps of 1.
-NINE = [3, 3, 1, 1, 1, 1]
+#: Arguments of a filter of 3 x 3, steps of 1, two groups.
+NINE = [3, 3, 1, 1, 1, 1, 2]
 DIRECT = {"convolution", "correlation"}
 
 
@@ -34,6 +34,7 @@ def _always(monkeypatch):
     monkeypatch.setattr(planning, "_share", lambda *_: 1.0)
     monkeypatch.setattr(planning, "_LEAST_MAPS", 2.0)
     monkeypatch.setattr(planning, "_MAPS_SPEEDS", (0.0, 0.0))
+    monkeypatch.setattr(planning, "_FEW_POSITIONS", 0)  # so that many shapes share a kernel
 
 
 @pytest.fixture(params=["positions", "maps"])
@@ -45,12 +46,16 @@ def _vectors(monkeypatch, request):
 
 
 def nodes(n, c, k, image, window, options):
-    x, w = graphc.input("x", ("N", c, *image)), graphc.parameter("w", (k, c, *window))
-    y = graphc.conv2d(x, w, **options)
+    """A convolution of images or signals and its two gradients; ``gate`` is another one than the usual."""
+    options = dict(options)
+    gate = options.pop("gate", graphc.conv2d if len(image) == 2 else graphc.conv1d)
+    filters = (c, k // c) if gate is graphc.depthwise_conv2d else (k, c // options.get("groups", 1))
+    x, w = graphc.input("x", ("N", c, *image)), graphc.parameter("w", (*filters, *window))
+    y = gate(x, w, **options)
     g = graphc.input("g", ("N", *y.shape[1:]))
     back = graphc.backward(graphc.sum(y * g), [x, w])
     generator = numpy.random.default_rng(0)
-    shapes = {x: (n, c, *image), w: (k, c, *window), g: (n, *y.shape[1:])}
+    shapes = {x: (n, c, *image), w: (*filters, *window), g: (n, *y.shape[1:])}
     values = {node: generator.standard_normal(shape) for node, shape in shapes.items()}
     return {"y": y, "dx": back.grad(x), "dw": back.grad(w)}, values
 
@@ -130,8 +135,40 @@ def test_strides(dtype, stride):
 
 @pytest.mark.usefixtures("_vectors")
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_widths_down_to_one(dtype):
-    for width in (1, 2, 3, 5, 8, 15, 16, 17, 31, 33):
+def test_groups(dtype):
+    for c, k, groups in ((6, 4, 2), (3, 3, 3), (4, 8, 4), (8, 4, 4), (6, 10, 1)):
+        check(dtype, 3, c, k, (6, 7), (3, 3), threads=2, groups=groups, padding=1, kinds=ALL, shards=(False, True))
+        check(dtype, 2, c, k, (7, 6), (3, 2), groups=groups, stride=2, shards=(True,))
+    depthwise = {"gate": graphc.depthwise_conv2d, "padding": 1}
+    for c, k in ((3, 3), (4, 8), (1, 2), (1, 1)):
+        check(dtype, 3, c, k, (6, 7), (3, 3), **depthwise, threads=3, kinds=ALL, shards=(False, True))
+    check(dtype, 2, 3, 6, (7, 7), (3, 3), **depthwise, stride=(1, 2), dilation=(2, 1))
+
+
+@pytest.mark.usefixtures("_vectors")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_signals(dtype):
+    for width, size, padding in ((1, 1, 0), (1, 3, 1), (5, 3, 0), (16, 3, 1), (17, 4, 3), (40, 5, 2), (9, 9, 0)):
+        direct = size > 1
+        check(dtype, 2, 3, 5, (width,), (size,), padding=padding, threads=2, kinds=ALL if direct else None)
+    check(dtype, 3, 4, 6, (20,), (3,), groups=2, padding=1, kinds=ALL, shards=(False, True))
+    check(dtype, 3, 4, 4, (20,), (3,), groups=4, padding="same", kinds=ALL, shards=(True,))
+    check(dtype, 2, 3, 5, (19,), (3,), gate=graphc.causal_conv1d, dilation=4, kinds=ALL)
+    for stride, dilation in ((2, 1), (3, 2), (2, 3)):
+        check(dtype, 2, 3, 5, (23,), (3,), stride=stride, dilation=dilation, padding=2, shards=(True,))
+
+
+def test_an_image_that_is_its_own_frame_is_not_copied():
+    wanted, _ = nodes(2, 3, 5, (8, 9), (3, 3), {})
+    planned, _ = plan([wanted["y"]], {})
+    assert [planned.kernels[launch.kernel].kind for launch in planned.launches] == ["loops", "convolution"]
+
+
+@pytest.mark.usefixtures("_vectors")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_widths_down_to_one(monkeypatch, dtype):
+    monkeypatch.setattr(planning, "_FEW_POSITIONS", 512)  # tiles for few positions too
+    for width in (1, 2, 3, 5, 15, 16, 17, 33):
         check(dtype, 1, 2, 3, (4, width), (3, 3), padding=1, kinds=ALL)
     check(dtype, 2, 2, 3, (1, 40), (1, 3), padding=(0, 1), kinds=ALL)
     check(dtype, 2, 2, 3, (40, 1), (3, 2), padding=(1, 1), kinds=ALL)
@@ -159,16 +196,16 @@ def test_vector_widths(monkeypatch, dtype, bits):
 
 def test_results_do_not_depend_on_the_number_of_threads():
     generator = numpy.random.default_rng(3)
-    x, w = (generator.standard_normal(s).astype("float32") for s in ((3, 4, 12, 11), (5, 3, 3, 17)))
-    t = numpy.zeros((3, 17, 10, 11), "float32")
-    t[..., :9] = generator.standard_normal((3, 17, 10, 9))
+    x, w = (generator.standard_normal(s).astype("float32") for s in ((3, 8, 12, 11), (2, 5, 3, 3, 17)))
+    t = numpy.zeros((3, 34, 10, 11), "float32")
+    t[..., :9] = generator.standard_normal((3, 34, 10, 9))
     lanes = vector_lanes("float32")
     forward = emit_convolution("float32", tile("convolution", 17), lanes, unit=True)
     backward = emit_correlation("float32", tile("correlation", 17), lanes)
-    shared = [3, 4, 17, 10, 9, 12, 11, 3, 3, 1, 1, 1, 1]
+    shared = [3, 4, 17, 10, 9, 12, 11, *NINE]
     results = []
     for threads in (1, 2, 3, 50):
-        y, dw = numpy.full((3, 17, 10, 9), numpy.nan, "float32"), numpy.full((17, 4, 3, 3), numpy.nan, "float32")
+        y, dw = numpy.full((3, 34, 10, 9), numpy.nan, "float32"), numpy.full((34, 4, 3, 3), numpy.nan, "float32")
         call(forward, (x, w, y), shared, threads)
         call(backward, (x, t, dw), [*shared, 110, 0], threads)
         results.append((y, dw))
@@ -189,7 +226,7 @@ def test_nothing_is_read_or_written_outside():
     """Around every tensor lies what would show: NaN that is read, or a mark that is written over."""
     for lanes, (rows, columns) in itertools.product((4, 16), ((1, 1), (3, 5), (2, 16), (4, 17))):
         height, pitch = rows + 2, columns + 2
-        sizes = [2 * 3 * height * pitch, 4 * 9 * 5, 2 * 5 * rows * columns]
+        sizes = [2 * 6 * height * pitch, 8 * 9 * 5, 2 * 10 * rows * columns]
         arrays = []
         for size in sizes:
             array = numpy.full(size + 200, numpy.nan, "float32")
@@ -201,9 +238,9 @@ def test_nothing_is_read_or_written_outside():
         assert (arrays[2][100:-100] == 27).all()
         assert numpy.isnan(arrays[2][:100]).all()
         assert numpy.isnan(arrays[2][-100:]).all()
-        t = numpy.zeros((2, 5, rows, pitch), "float32")
+        t = numpy.zeros((2, 10, rows, pitch), "float32")
         t[..., :columns] = 1
-        padded, dw = numpy.full(t.size + 200, numpy.nan, "float32"), numpy.full(5 * 27 + 200, numpy.nan, "float32")
+        padded, dw = numpy.full(t.size + 200, numpy.nan, "float32"), numpy.full(10 * 27 + 200, numpy.nan, "float32")
         padded[100:-100] = t.reshape(-1)
         text = emit_correlation("float32", (4, 4), lanes)
         call(text, (inner[0], padded[100:], dw[100:]), [2, 3, 5, rows, columns, height, pitch, *NINE, rows * pitch, 0])
@@ -216,7 +253,7 @@ def test_nothing_is_read_or_written_outside():
 def test_no_double_in_float32_kernels(monkeypatch, bits):
     monkeypatch.setenv("GRAPHC_VECTOR_BITS", str(bits))
     for kind in ("convolution", "correlation"):
-        text = cache.llvm_text(emit_direct(kind, "float32", (1, 16), shard=False))
+        text = cache.llvm_text(emit_direct(kind, "float32", (kind == "convolution", 16, 0), shard=False))
         assert f"<{bits // 32} x float>" in text
         assert "double" not in text
         assert "f64" not in text
@@ -228,7 +265,7 @@ def test_no_double_in_float32_kernels(monkeypatch, bits):
 
 def test_accumulators_stay_in_registers():
     for kind in ("convolution", "correlation"):
-        text = cache.llvm_text(emit_direct(kind, "float32", (1, 16), shard=False))
+        text = cache.llvm_text(emit_direct(kind, "float32", (kind == "convolution", 16, 0), shard=False))
         assert not any("alloca <" in line for line in text.splitlines())
 
 
@@ -236,13 +273,13 @@ def test_sums_of_maps_write_and_read_their_own_only():
     """Each thread writes its own elements; NaN beside the maps that count goes nowhere."""
     generator = numpy.random.default_rng(3)
     for maps, taps in itertools.product((1, 6, 17, 70), (1, 3)):
-        x = generator.standard_normal((3, 4, 12, 11)).astype("float32")
-        t = generator.standard_normal((3, maps, 10, 9)).astype("float32")
+        x = generator.standard_normal((3, 2, 4, 12, 11)).astype("float32")
+        t = generator.standard_normal((3, 2, maps, 10, 9)).astype("float32")
         text = emit_correlation_of_maps("float32", vector_lanes("float32"), taps, maps, shard=False)
         results = []
         for threads in (1, 2, 3, 50):
-            dw = numpy.full((4, 3, 3, maps), numpy.nan, "float32")
-            arguments = [3, 4, maps, 10, 9, 12, 11, 3, 3, 1, 1, 1, 1]
+            dw = numpy.full((2, 4, 3, 3, maps), numpy.nan, "float32")
+            arguments = [3, 4, maps, 10, 9, 12, 11, *NINE]
             call(text, (x, t, dw), arguments, threads)
             results.append(dw.tobytes())
             writers = numpy.zeros(dw.shape)
@@ -252,14 +289,14 @@ def test_sums_of_maps_write_and_read_their_own_only():
                 writers += numpy.isfinite(dw)
             assert (writers == 1).all()
         assert len(set(results)) == 1
-        seen = numpy.lib.stride_tricks.sliding_window_view(x.astype("float64"), (3, 3), axis=(2, 3))[..., :9, :, :]
-        expected = numpy.einsum("ncijrs,nkij->crsk", seen, t)
+        seen = numpy.lib.stride_tricks.sliding_window_view(x.astype("float64"), (3, 3), axis=(3, 4))[..., :9, :, :]
+        expected = numpy.einsum("ngcijrs,ngkij->gcrsk", seen, t)
         found = numpy.frombuffer(results[0], "float32").reshape(expected.shape)
         numpy.testing.assert_allclose(found, expected, atol=2e-4)
 
 
 def test_no_images_and_an_empty_sum():
-    dw = numpy.full((2, 3, 3, 3), numpy.nan, "float32")
+    dw = numpy.full((4, 3, 3, 3), numpy.nan, "float32")
     x = numpy.zeros(0, "float32")
     call(emit_correlation("float32", (3, 2), 4), (x, x, dw), [0, 3, 2, 4, 4, 6, 6, *NINE, 24, 0])
     assert (dw == 0).all()
@@ -329,15 +366,15 @@ def guarded(size):
 for lanes, (rows, columns), maps in itertools.product((4, 16), ((1, 1), (3, 5), (2, 16), (4, 17)), (1, 2, 5)):
     height, pitch = rows + 2, columns + 2
     shared = [2, 3, maps, rows, columns, height, pitch, *NINE]
-    x, w, y = guarded(6 * height * pitch), guarded(36 * maps), guarded(2 * maps * rows * columns)
+    x, w, y = guarded(12 * height * pitch), guarded(72 * maps), guarded(4 * maps * rows * columns)
     call(emit_convolution("float32", (3, min(maps, 3)), lanes, unit=True), (x, w, y), shared)
-    t, dw = guarded(2 * maps * rows * pitch), guarded(27 * maps)
+    t, dw = guarded(4 * maps * rows * pitch), guarded(54 * maps)
     call(emit_correlation("float32", (4, 3), lanes), (x, t, dw), [*shared, rows * pitch, 0])
-    t, dw = guarded(2 * maps * rows * columns), guarded(27 * maps)
+    t, dw = guarded(4 * maps * rows * columns), guarded(54 * maps)
     for taps in (1, 3):
         call(emit_correlation_of_maps("float32", lanes, taps, maps, shard=False), (x, t, dw), shared)
     for many in (lanes * 5 // 8 + 1, lanes + 1, 2 * lanes + 1, 4 * lanes + 1):
-        w, y = guarded(36 * many), guarded(2 * many * rows * columns)
+        w, y = guarded(72 * many), guarded(4 * many * rows * columns)
         text = emit_convolution_of_maps("float32", lanes, forward_tile(many, columns, lanes), 9, shard=False)
         call(text, (x, w, y), [2, 3, many, *shared[3:]])
 print("whole")

@@ -120,3 +120,11 @@ def test_a_program_without_derived_loops_says_so():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_peak_is_a_rate_of_multiply_adds(dtype):
     assert 1e8 < fma_peak(0.01, dtype) < 1e13
+
+
+def test_a_report_names_the_rules_that_made_formulas_stable():
+    x = graphc.input("x", ("N", 3))
+    step = graphc.compile([graphc.gate("y = 1/(1 + exp(-x))", name="logistic_written_out")(x), graphc.exp(x)])
+    text = " ".join(step.report().split())
+    assert "formulas in stable form, by rule: logistic_written_out (logistic)" in text
+    assert "formulas" not in graphc.compile([graphc.exp(x)]).report()

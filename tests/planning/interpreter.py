@@ -178,13 +178,14 @@ class Interpreter:
         x, w, y = arrays
         if examples is not None:
             x, y, arguments = x[slice(*examples)], y[slice(*examples)], [examples[1] - examples[0], *arguments[1:]]
-        maps = kernel.literals[1]
-        n, _, k, rows, columns, *_ = arguments
-        assert k == maps
-        assert y.shape == (n, k, rows, columns)
-        y[...] = 0
+        n, channels, k, rows, columns, _, _, height, width, *_ = arguments
+        groups = arguments[13]
+        assert k == kernel.literals[1]
+        result = y.reshape(n, groups, k, rows, columns)
+        result[...] = 0
+        w = w.reshape(groups, channels + 1, height, width, k)
         for c, r, s, seen in self.seen(kernel, x, arguments):
-            y += seen[:, None] * w[c, r, s][:, None, None]
+            result += seen[:, :, None] * w[:, c, r, s, :, None, None]
 
     convolution_of_maps = convolution
 
@@ -192,37 +193,44 @@ class Interpreter:
         x, t, w = arrays
         if examples is not None:
             x, t, arguments = x[slice(*examples)], t[slice(*examples)], [examples[1] - examples[0], *arguments[1:]]
-        n, _, k, rows, columns, _, pitch, *_, area, first = arguments
+        n, channels, k, rows, columns, _, pitch, *_, groups, area, first = arguments
+        assert kernel.literals[0] in (0, channels * arguments[7] * arguments[8])
         assert w.size == 0 or n == len(t)
-        maps = t.reshape(n, k, area)[:, :, first:]
+        maps = t.reshape(n, groups, k, area)[..., first:]
         positions = (rows - 1) * pitch + columns
-        flat = numpy.zeros((n, k, rows * pitch))
-        flat[:, :, :positions] = maps[:, :, :positions]
+        flat = numpy.zeros((n, groups, k, rows * pitch))
+        flat[..., :positions] = maps[..., :positions]
+        flat = flat.reshape(n, groups, k, rows, pitch)
         # the columns between two rows count too: they must hold zeros
-        assert not flat.reshape(n, k, rows, pitch)[..., columns:].any()
+        assert not flat[..., columns:].any()
+        w = w.reshape(groups, k, channels, *arguments[7:9])
         for c, r, s, seen in self.seen(kernel, x, arguments):
-            found = numpy.einsum("nij,nkij->k", seen, flat.reshape(n, k, rows, pitch)[..., :columns])
-            w[:, c, r, s] = found if examples is None else w[:, c, r, s] + found
+            found = numpy.einsum("ngij,ngkij->gk", seen, flat[..., :columns])
+            w[:, :, c, r, s] = found if examples is None else w[:, :, c, r, s] + found
 
     def correlation_of_maps(self, kernel, arrays, arguments, examples):
         x, t, w = arrays
         if examples is not None:
             x, t, arguments = x[slice(*examples)], t[slice(*examples)], [examples[1] - examples[0], *arguments[1:]]
-        assert t.shape == (arguments[0], arguments[2], *arguments[3:5])
+        n, channels, k, rows, columns, _, _, height, width, *_ = arguments
+        groups = arguments[13]
+        t = t.reshape(n, groups, k, rows, columns)
+        w = w.reshape(groups, channels, height, width, k)
         for c, r, s, seen in self.seen(kernel, x, arguments):
-            found = numpy.einsum("nij,nkij->k", seen, t)
-            w[c, r, s] = found if examples is None else w[c, r, s] + found
+            found = numpy.einsum("ngij,ngkij->gk", seen, t)
+            w[:, c, r, s] = found if examples is None else w[:, c, r, s] + found
 
     @staticmethod
     def seen(kernel, x, arguments):
-        """What every filter element meets: (c, r, s, (N, rows, columns))."""
+        """What every filter element meets: (c, r, s, (N, groups, rows, columns))."""
         n, channels, _, rows, columns, height, pitch, filter_rows, size, *rest = arguments
-        step, stride, spread, dilation, *_ = rest
-        assert kernel.literals[0] in (0, 1) or step == stride == 1 or kernel.kind.endswith("of_maps")
-        assert x.size == n * channels * step * stride * height * pitch
-        phases = x.reshape(n, channels, step, stride, height * pitch)
+        step, stride, spread, dilation, groups, *_ = rest
+        if kernel.kind == "convolution":
+            assert kernel.literals[0] == (step == stride == 1)
+        assert x.size == n * groups * channels * step * stride * height * pitch
+        phases = x.reshape(n, groups, channels, step, stride, height * pitch)
         position = numpy.arange(rows)[:, None] * pitch + numpy.arange(columns)
         for c, r, s in itertools.product(range(channels), range(filter_rows), range(size)):
             i, j = r * spread, s * dilation
             start = i // step * pitch + j // stride
-            yield c, r, s, phases[:, c, i % step, j % stride][:, start + position]
+            yield c, r, s, phases[:, :, c, i % step, j % stride][..., start + position]

@@ -47,15 +47,29 @@ def registers() -> int:
     return 32 if _bits() == 512 or neon else 16
 
 
-def tile(kind: str, maps: int) -> tuple[int, int]:
-    """Register tile of a kernel for that many maps: (vectors of positions or filter elements, maps)."""
+def tile(kind: str, maps: int, few: int = 0) -> tuple[int, int]:
+    """Register tile of a kernel: (vectors of positions or filter elements, maps).
+
+    Parameters
+    ----------
+    maps : int
+        Of a group.
+    few : int, default 0
+        How many of the first there are, where these are few; else 0.
+    """
     count = registers()
     most = (12 if kind == "convolution" else 8) if count >= 32 else (6 if kind == "convolution" else 4)
     if maps > most:
         # as little waste as possible, then as few blocks: 8 of 16, 32 or 64, 10 of 20
         most = min(range(-(-most * 2 // 3), most + 1), key=lambda size: (-(-maps // size) * size, -size))
     block = min(maps, most)
-    return max(1, min(8, (count - 1) // (block + 1))), block
+    rows = max(1, min(8 if kind == "convolution" else max(8, few), (count - 1) // (block + 1)))
+    if few and kind == "convolution":
+        # what is left of whole tiles is computed one vector at a time, which takes as long as four together
+        rows = min(range(1, rows + 1), key=lambda size: few // size * max(size, 4) + few % size * 4)
+    elif few:
+        rows = -(-few // -(-few // rows))  # tiles of one size
+    return rows, block
 
 
 #: Bytes that the first and the second cache keep beside what streams through them.
@@ -81,33 +95,41 @@ def kernel(arguments, thread, threads):
     filter_rows, filter_columns = arguments[10], arguments[11]
     stride_h, stride_w = arguments[12], arguments[13]
     spread_h, spread_w = arguments[14], arguments[15]
+    groups = arguments[16]
     phase = height * pitch
     channel = stride_h * stride_w * phase
-    image = channels * channel
+    image = channels * channel  # the part of it that one group sees
     positions = (rows - 1) * pitch + columns
 """
 
 _CONVOLUTION = """\
     filter_size = filter_rows * filter_columns
     blocks = (maps + {block} - 1) // {block}
+    parts = groups * blocks
     # one image under all weights, or one block of weights under all images: whichever reads less
     outer = {block} * filter_size > channel and channels * filter_size * maps > {second}
 {parts}
-        n = before + (item % images if outer else item // blocks)
-        k = (item // images if outer else item % blocks) * {block}
+        if outer:
+            n, part = item % images, item // images
+        else:
+            n, part = item // parts, item % parts
+        g = part // blocks
+        k = part % blocks * {block}
+        n = (before + n) * groups + g
         left = maps - k
         result = (n * maps + k) * rows * columns
-        p = 0
+        own = g * (channels + 1) * filter_size * maps + k
+        p, row_start = 0, 0  # the row that a vector begins in, where it begins
 """
 
-#: What the parts of a kernel share: items of an image and a block of maps; in a shard, images.
+#: What the parts of a kernel share: items of an image and a block of maps of a group; in a shard, images.
 _SHARED = """\
     before = 0
-    for item in range(images * blocks * thread // threads, images * blocks * (thread + 1) // threads):"""
+    for item in range(images * parts * thread // threads, images * parts * (thread + 1) // threads):"""
 _SHARDED = """\
     before = images * thread // threads
     images = images * (thread + 1) // threads - before
-    for item in range(images * blocks):"""
+    for item in range(images * parts):"""
 
 _SUM = """\
         while p {condition}:
@@ -117,7 +139,7 @@ _SUM = """\
                 for r in range(filter_rows):
                     step = r * spread_h
                     row = n * image + c * channel + p + {row}
-                    weights = (c * filter_rows + r) * filter_columns * maps + k
+                    weights = (c * filter_rows + r) * filter_columns * maps + own
                     turn = 0
                     for s in range(filter_columns):
                         held = broadcast{name}(held, x, row{place}, {mask}w, weights)
@@ -127,10 +149,13 @@ _SUM = """\
 
 _STORE = """\
             q = p + {begin}
-            for i in range(q // pitch, min((q + {last}) // pitch + 1, rows)):
-                start = i * pitch - q
-                chosen = between(start, start + columns)
-                store{name}_{number}(held, y, result + i * columns - start, rows * columns, left, chosen)
+            while True:
+                chosen = between(row_start - q, row_start - q + columns)
+                store{name}_{number}(held, y, result - row_start + q, rows * columns, left, chosen)
+                if row_start + pitch >= min(q + {lanes}, rows * pitch):
+                    break
+                row_start += pitch
+                result += columns
 """
 
 
@@ -175,20 +200,22 @@ def emit_convolution(dtype: str, shape: tuple[int, int], lanes: int, *, unit: bo
             inside="inside = between(0, positions - p)" if name else "# every vector is full",
         )  # fmt: skip
         for v in range(count):
-            body += _STORE.format(name=name, number=v, begin=v * lanes, last=lanes - 1)
+            body += _STORE.format(name=name, number=v, begin=v * lanes, lanes=lanes)
         body += f"            p += {count * lanes}\n"
     return text + body
 
 
 _CORRELATION = """\
-    area, first = arguments[16], arguments[17]
+    area, first = arguments[17], arguments[18]
     elements = channels * filter_rows * filter_columns
     blocks = (elements + {taps} - 1) // {taps}
     tiles = (maps + {block} - 1) // {block} * blocks
+    parts = groups * tiles
     # as many images as keep one block of maps in the first cache
     some = max(1, {near} // max(positions, 1))
 {parts}
-            k = item // blocks * {block}
+            g = item // tiles
+            k = item % tiles // blocks * {block}
             e = item % blocks * {taps}
             s = e % filter_columns
             r = e // filter_columns % filter_rows
@@ -199,13 +226,13 @@ _SHARED_SUMS = """\
     for begin in range(0, max(images, 1), some):
         end = min(begin + some, images)
         more = begin > 0
-        for item in range(tiles * thread // threads, tiles * (thread + 1) // threads):"""
+        for item in range(parts * thread // threads, parts * (thread + 1) // threads):"""
 _SHARDED_SUMS = """\
     more = True  # each thread adds to sums of its own
     images_end = images * (thread + 1) // threads
     for begin in range(images * thread // threads, images_end, some):
         end = min(begin + some, images_end)
-        for item in range(tiles):"""
+        for item in range(parts):"""
 
 _ELEMENT = """\
             step, move = r * spread_h, s * spread_w
@@ -227,8 +254,8 @@ _NEXT = """\
 _PRODUCTS = """\
             held = zero()
             for n in range(begin, end):
-                p = n * image
-                q = n * maps * area
+                p = (n * groups + g) * image
+                q = (n * groups + g) * maps * area
                 stop = p + positions
                 while p + {lanes} <= stop:
                     held = correlate(held, x, ({xs}), w, ({ts}))
@@ -236,7 +263,7 @@ _PRODUCTS = """\
                     q += {lanes}
                 if p < stop:
                     held = correlate_masked(held, x, ({xs}), w, ({ts}), between(0, stop - p))
-            total(held, y, k * elements + e, elements, maps - k, elements - e, more)
+            total(held, y, (g * maps + k) * elements + e, elements, maps - k, elements - e, more)
 """
 
 

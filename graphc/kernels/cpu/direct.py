@@ -25,5 +25,6 @@ def emit_direct(kind: str, dtype: str, literals: tuple[int, ...], *, shard: bool
     if kind == "correlation_of_maps":
         return emit_correlation_of_maps(dtype, lanes, literals[0], maps, shard=shard)
     if kind == "correlation":
-        return emit_correlation(dtype, tile(kind, maps), lanes, shard=shard)
-    return emit_convolution(dtype, tile(kind, maps), lanes, unit=bool(literals[0]), shard=shard)
+        return emit_correlation(dtype, tile(kind, maps, literals[0]), lanes, shard=shard)
+    vectors = max(1, literals[2] // lanes) if literals[2] else 0
+    return emit_convolution(dtype, tile(kind, maps, vectors), lanes, unit=bool(literals[0]), shard=shard)

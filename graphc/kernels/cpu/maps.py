@@ -42,6 +42,7 @@ def kernel(arguments, thread, threads):
     filter_rows, filter_columns = arguments[10], arguments[11]
     stride_h, stride_w = arguments[12], arguments[13]
     spread_h, spread_w = arguments[14], arguments[15]
+    groups = arguments[16]
     phase = height * pitch
     channel = stride_h * stride_w * phase
     area = rows * columns
@@ -57,8 +58,10 @@ def kernel(arguments, thread, threads):
     some = min(columns, {most})
     tall = max(1, {most} // some)
     blocks = (maps + {wide} - 1) // {wide}
+    parts = groups * blocks
 {parts}
-        n, first = item // blocks, item % blocks * {wide}
+        n, first = item // blocks, item % blocks * {wide}  # a group of an image
+        own = w + {bytes} * (n % groups * (channels + 1) * taps * maps + first)
         count = min({wide}, maps - first)
         for i in range(0, rows, tall):
             block_rows = min(tall, rows - i)
@@ -70,7 +73,7 @@ def kernel(arguments, thread, threads):
                     j = 0
                     while j < some:
                         at = min(j, some - {positions})
-                        product(seen + {bytes} * at, channels, channel, taps, offsets, w + {bytes} * first, maps,
+                        product(seen + {bytes} * at, channels, channel, taps, offsets, own, maps,
                                 computed + {bytes} * {wide} * (row * some + at))
                         j += {positions}
                 result = y + {bytes} * ((n * maps + first) * area + i * columns + begin)
@@ -82,9 +85,9 @@ def kernel(arguments, thread, threads):
 '''
 
 _FORWARD_SHARED = """\
-    for item in range(images * blocks * thread // threads, images * blocks * (thread + 1) // threads):"""
+    for item in range(images * parts * thread // threads, images * parts * (thread + 1) // threads):"""
 _FORWARD_SHARDED = """\
-    for item in range(images * thread // threads * blocks, images * (thread + 1) // threads * blocks):"""
+    for item in range(images * thread // threads * parts, images * (thread + 1) // threads * parts):"""
 
 
 def forward_tile(maps: int, columns: int, lanes: int) -> tuple[int, int]:
@@ -145,16 +148,19 @@ def kernel(arguments, thread, threads):
     filter_rows, filter_columns = arguments[10], arguments[11]
     stride_h, stride_w = arguments[12], arguments[13]
     spread_h, spread_w = arguments[14], arguments[15]
+    groups = arguments[16]
     phase = height * pitch
     channel = stride_h * stride_w * phase
     area = rows * columns
     # pointers of a tile: each to {taps} neighbours in a row of the filter
-    groups = channels * filter_rows * filter_columns // {taps}
-    tiles = (groups + {pointers} - 1) // {pointers}
+    filter_size = channels * filter_rows * filter_columns
+    places = filter_size // {taps}
+    tiles = (places + {pointers} - 1) // {pointers}
     copied = scratch()
     offsets = copied + {room}
 {parts}
-    for n in range(before, after):
+    for n in range(before * groups, after * groups):
+        own = y + {bytes} * (n % groups * filter_size * maps)
         for first in range(0, maps, {together}):
             count = min({together}, maps - first)
             wide = (count + {lanes} - 1) // {lanes} * {lanes}
@@ -173,16 +179,16 @@ def kernel(arguments, thread, threads):
                     seen = x + {bytes} * (n * channels * channel + i * pitch + j)
                     for number in range(begin, end):
                         for g in range({pointers}):
-                            group = min(number * {pointers} + g, groups - 1) * {taps}
-                            s = group % filter_columns * spread_w
-                            r = group // filter_columns % filter_rows * spread_h
-                            c = group // (filter_columns * filter_rows)
+                            e = min(number * {pointers} + g, places - 1) * {taps}
+                            s = e % filter_columns * spread_w
+                            r = e // filter_columns % filter_rows * spread_h
+                            c = e // (filter_columns * filter_rows)
                             row = r % stride_h * stride_w * phase + r // stride_h * pitch
                             place = c * channel + row + s % stride_w * phase + s // stride_w
                             store(pointer_int64(offsets), g, place)
                         e = number * {elements}
-                        result = y + {bytes} * (e * maps + first)
-                        elements = channels * filter_rows * filter_columns - e
+                        result = own + {bytes} * (e * maps + first)
+                        elements = filter_size - e
                         k = 0
                         while k < count:
                             left = count - k
@@ -192,9 +198,11 @@ def kernel(arguments, thread, threads):
 _MAPS_SHARED = """\
     before, after = 0, images
     begin, end = tiles * thread // threads, tiles * (thread + 1) // threads
-    target, last = pointer(y), min(end * {elements}, channels * filter_rows * filter_columns)
-    for number in range(begin * {elements} * maps, last * maps):
-        store(target, number, zero)"""
+    target, last = pointer(y), min(end * {elements}, filter_size)
+    for g in range(groups):
+        start = g * filter_size * maps
+        for number in range(start + begin * {elements} * maps, start + last * maps):
+            store(target, number, zero)"""
 _MAPS_SHARDED = """\
     before, after = images * thread // threads, images * (thread + 1) // threads
     begin, end = 0, tiles  # each thread adds to sums of its own"""
