@@ -2,7 +2,19 @@
 
 from graphc.benchmarks.measure import Result, Row, measure
 from graphc.benchmarks.runner import Runner, RunnerError, Task
-from graphc.benchmarks.table import report
+from graphc.benchmarks.table import memory_table, report
 from graphc.benchmarks.workloads import WORKLOADS, Workload, workload
 
-__all__ = ["WORKLOADS", "Result", "Row", "Runner", "RunnerError", "Task", "Workload", "measure", "report", "workload"]
+__all__ = [
+    "WORKLOADS",
+    "Result",
+    "Row",
+    "Runner",
+    "RunnerError",
+    "Task",
+    "Workload",
+    "measure",
+    "memory_table",
+    "report",
+    "workload",
+]

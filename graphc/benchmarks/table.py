@@ -8,10 +8,11 @@ from collections.abc import Sequence
 
 from graphc.benchmarks.machine import processor, versions
 from graphc.benchmarks.measure import CHECKED, TOLERANCE, Result, Row
+from graphc.benchmarks.memory import Rise
 from graphc.kernels.cpu.peak import independent_sums
 from graphc.kernels.cpu.threads import available
 
-__all__ = ["report"]
+__all__ = ["memory_table", "report"]
 
 _PACKAGES = ["graphc", "numpy", "numba", "scipy"]
 
@@ -104,6 +105,17 @@ def _measured(row: Row, result: Result) -> list[str]:
     over = f"{row.times.median / own.median:.2f}" if own is not None else "-"
     quartiles = f"{_milliseconds(row.times.lower)} to {_milliseconds(row.times.upper)}"
     return [_milliseconds(row.times.median), quartiles, str(row.times.steps), over, apart]
+
+
+def memory_table(rises: Sequence[Rise]) -> str:
+    """Return how much each contestant's process grew, as Markdown; nothing where nothing was measured."""
+    if not rises:
+        return ""
+    rows = [
+        [rise.workload, rise.name, rise.note if rise.bytes is None else f"{rise.bytes / 1e6:.0f}"] for rise in rises
+    ]
+    head = "Resident memory, from imported and idle to ten steps, in a process for each (a peer's first contestant):"
+    return "\n".join(["", head, "", *_table(["workload", "contestant", "MB"], rows, "llr"), ""])
 
 
 def _geometric_mean(results: Sequence[Result]) -> str | None:

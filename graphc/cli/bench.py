@@ -13,7 +13,9 @@ from graphc.files import replace_file
 __all__ = ["bench"]
 
 
-def bench(names: list[str], against: str | None, threads: int, steps: int | None, output: str | None) -> int:
+def bench(
+    names: list[str], against: str | None, threads: int, steps: int | None, output: str | None, *, memory: bool = False
+) -> int:
     """Measure, print the table, and write it where a file is given.
 
     Parameters
@@ -28,6 +30,8 @@ def bench(names: list[str], against: str | None, threads: int, steps: int | None
         Timed steps of each contestant; by default what fits into a few seconds.
     output : str or None
         File for the table.
+    memory : bool, default False
+        Whether a process of its own for each contestant says how much memory it takes.
 
     Returns
     -------
@@ -39,8 +43,9 @@ def bench(names: list[str], against: str | None, threads: int, steps: int | None
     GraphcError
         If a name is unknown, a number is too small, or the file cannot be written.
     """
-    from graphc.benchmarks import WORKLOADS, measure, report, workload
+    from graphc.benchmarks import WORKLOADS, measure, memory_table, report, workload
     from graphc.benchmarks.machine import load
+    from graphc.benchmarks.memory import rises
     from graphc.benchmarks.peers import installed, peers
     from graphc.kernels.cpu.peak import fma_peak
 
@@ -59,7 +64,11 @@ def bench(names: list[str], against: str | None, threads: int, steps: int | None
         for work in works:
             results.append(measure(work, opponents, threads=threads, steps=steps, advance=advance))
             finish()
-    text = report(results, peak, threads, chosen, before)
+        grown = []
+        for work in works if memory else ():
+            advance(f"{work.name}: memory")
+            grown += rises(work, chosen, threads)
+    text = report(results, peak, threads, chosen, before) + memory_table(grown)
     print(text, end="")
     if target is not None:
         try:

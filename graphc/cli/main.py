@@ -73,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--against", metavar="torch,jax", help="peers, or none (default: those that are installed)")
     bench.add_argument("--threads", type=int, default=1, metavar="N", help="of every contestant (default: 1)")
     bench.add_argument("--steps", type=int, metavar="N", help="timed steps (default: what fits into a few seconds)")
+    bench.add_argument(
+        "--memory", action="store_true", help="also how much memory each takes, in processes of their own"
+    )
     bench.add_argument("--output", metavar="FILE.md", help="write the table there too")
 
     commands.add_parser("doctor", help="versions, threads, vector width, layout engines, cache, extras")
@@ -103,7 +106,14 @@ def _run(options: argparse.Namespace) -> int:
         case "bench":
             from graphc.cli.bench import bench
 
-            return bench(options.workloads, options.against, options.threads, options.steps, options.output)
+            return bench(
+                options.workloads,
+                options.against,
+                options.threads,
+                options.steps,
+                options.output,
+                memory=options.memory,
+            )
         case "doctor":
             from graphc.cli.doctor import doctor
 

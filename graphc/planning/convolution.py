@@ -22,19 +22,24 @@ Then position ``p = i*pitch + j`` of the result meets ``image[p + offset of (r, 
                   N, C, K, rows, columns, height, pitch, R, S, sh, sw, dh, dw, groups
     convolution_of_maps
                   the same
-    correlation   addresses of image, result, filter (written), then the same,
+    convolution_of_phases
+                  the same, then top, left
+    correlation   addresses of image, result, filter (written), then as for convolution,
                   elements of a map of the result in its frame, the first of them that counts
     correlation_of_maps
                   addresses of image, result as it is, filter as (groups, C, R, S, K) (written), then as for convolution
 
 ``C`` and ``K`` are those of a group; ``rows`` and ``columns`` are those of the result. Literals: whether both steps are
 1; ``K``, for the register tile.
-The gradient of the image is the convolution of the result's gradient with the filter turned round (steps of 1 only).
+The gradient of the image is the convolution of the result's gradient with the filter turned round. With a step above 1
+its positions come in *phases*: those with the same remainder of ``i + top`` and ``j + left`` by the steps meet the same
+elements of the filter, and for them it is a convolution with steps of 1. Then ``image`` stands for the result's gradient,
+behind ``(R - 1)*dh // sh`` rows and ``(S - 1)*dw // sw`` columns of zeros, and ``result`` for the image's.
 The gradient of the filter is a *correlation* of the image with the result's gradient. Where maps fill vectors, it
 runs on vectors of maps; else on vectors of positions, in a frame too: the zeros between its rows meet image elements
 that do not count, so that an infinite one gives NaN where it should give nothing.
 
-Steps above 1 in the gradient of the image, and what does not pay (see `_share`) stay with patches and matrix products.
+What does not pay (see `_share`) stays with patches and matrix products.
 """
 
 from __future__ import annotations
@@ -59,6 +64,8 @@ _LEAST_FILTER, _MOST, _LONG = 0.55, 32_768, 2_048
 _FEW = 12
 #: Positions that few register tiles of a convolution hold, so that what is left of these counts.
 _FEW_POSITIONS = 512
+#: The least part of vectors of maps that maps fill in the gradient of an image, with steps above 1.
+_LEAST_PHASES = 0.51
 #: The least part of vectors of maps that maps fill, beside vectors of positions.
 _LEAST_MAPS = 0.65
 #: Speed on vectors of positions and of maps, where these are full: one vector of maps in a tile, more; and terms of a
@@ -136,6 +143,8 @@ def recognise_convolution(statement: Statement, sizes: Mapping[str, Extent], pre
         return None
     target = statement.write.tensor
     if target == found.image:
+        if found.stride != (1, 1):
+            return _phases(found, prefix)
         problem = _turned(found)
         if problem is None or _share(found, problem) < _least(problem):
             return None
@@ -298,11 +307,15 @@ def _turned(problem: _Problem) -> _Problem | None:
     )
     if min(before) < 0:
         return None
-    p = problem
+    return _exchanged(problem, (before[0], before[1]))
+
+
+def _exchanged(p: _Problem, before: tuple[int, int]) -> _Problem:
+    """The roles of image and result exchanged."""
     exchanged = {"c": affine("k"), "k": affine("c")}
     return replace(
         p, image=p.result, result=p.image, c=p.k, k=p.c, rows=p.h, columns=p.w, h=p.rows, w=p.columns,
-        before=(before[0], before[1]), places=(p.places[0].substitute(exchanged), p.places[1].substitute(exchanged)),
+        before=before, places=(p.places[0].substitute(exchanged), p.places[1].substitute(exchanged)),
     )  # fmt: skip
 
 
@@ -394,6 +407,29 @@ def _forward(p: _Problem, prefix: str, *, turned: bool) -> Convolution:
         (p.columns, p.k, p.r * p.s) if of_maps else (int(frame.stride == (1, 1)), p.k, few),
         _arguments(p, frame),
         _work(p),
+    )
+
+
+def _phases(found: _Problem, prefix: str) -> Convolution | None:
+    """The gradient of an image that was seen with a step above 1."""
+    p = _exchanged(found, found.before)
+    (sh, sw), (dh, dw), (top, left) = p.stride, p.dilation, p.before
+    if p.columns < sw or p.r * p.s == 1 or _filled(p.k) < _LEAST_PHASES:
+        return None
+    above, before = (p.r - 1) * dh // sh, (p.s - 1) * dw // sw
+    # all that the last position meets, as if one element of a filter met it
+    rows, columns = above + (p.rows - 1 + top) // sh + 1, before + (p.columns - 1 + left) // sw + 1
+    seen = replace(p, stride=(1, 1), dilation=(1, 1), rows=rows, columns=columns, r=1, s=1, before=(above, before))
+    frame = _framed(seen, prefix)
+    packed, extents = _packed(p, prefix, turned=False)
+    return Convolution(
+        "convolution_of_phases",
+        (*frame.statements, packed),
+        {**frame.tensors, packed.write.tensor: extents},
+        (frame.tensor, packed.write.tensor),
+        (p.columns // sw, p.k, p.r * p.s, sh, sw),
+        (*_arguments(p, replace(frame, stride=p.stride)), top, left),
+        _work(found),
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import graphc
-from graphc.benchmarks import WORKLOADS, Runner, RunnerError, measure, report, workload
+from graphc.benchmarks import WORKLOADS, Runner, RunnerError, measure, memory_table, report, workload
 from graphc.benchmarks.floor import floor_of
 from graphc.benchmarks.measure import TOLERANCE, difference
 from graphc.benchmarks.peers import PEERS, peers
@@ -210,3 +210,17 @@ def test_the_models_of_a_peer_are_the_same_network(peer, name):
     assert runners
     for runner in runners:
         assert difference(expected, [runner.step() for _ in range(10)]) <= TOLERANCE
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_is_measured_in_a_process_for_each_contestant():
+    from graphc.benchmarks.memory import Rise, rises
+
+    own, missing = rises(workload("circuit"), ["no_such_library"], 1)
+    assert own.bytes is not None
+    assert 0 < own.bytes < 500e6
+    assert missing.bytes is None
+    assert "no_such_library" in missing.note
+    text = memory_table([own, Rise("circuit", "other", None, "it has none")])
+    assert [cell.strip() for cell in text.splitlines()[-1].split("|")[1:4]] == ["circuit", "other", "it has none"]
+    assert memory_table([]) == ""

@@ -34,6 +34,7 @@ def _always(monkeypatch):
     monkeypatch.setattr(planning, "_share", lambda *_: 1.0)
     monkeypatch.setattr(planning, "_LEAST_MAPS", 2.0)
     monkeypatch.setattr(planning, "_MAPS_SPEEDS", (0.0, 0.0))
+    monkeypatch.setattr(planning, "_LEAST_PHASES", 0.0)
     monkeypatch.setattr(planning, "_FEW_POSITIONS", 0)  # so that many shapes share a kernel
 
 
@@ -77,7 +78,7 @@ class Machine(Interpreter):
             call(text_of(kernel, self.dtype), held, arguments, parts, part)
         arrays[-1][...] = held[-1]
 
-    correlation = correlation_of_maps = convolution_of_maps = convolution
+    correlation = correlation_of_maps = convolution_of_maps = convolution_of_phases = convolution
 
 
 def text_of(kernel, dtype):

@@ -189,6 +189,24 @@ class Interpreter:
 
     convolution_of_maps = convolution
 
+    def convolution_of_phases(self, kernel, arrays, arguments, examples):
+        x, w, y = arrays
+        if examples is not None:
+            x, y, arguments = x[slice(*examples)], y[slice(*examples)], [examples[1] - examples[0], *arguments[1:]]
+        n, channels, k, rows, columns, height, pitch, filter_rows, size, *rest = arguments
+        step, stride, spread, dilation, groups, top, left = rest
+        assert kernel.literals == (columns // stride, k, filter_rows * size, step, stride)
+        above, before = (filter_rows - 1) * spread // step, (size - 1) * dilation // stride
+        x = x.reshape(n, groups, channels, height, pitch)
+        w = w.reshape(groups, channels + 1, filter_rows, size, k)[:, :channels]
+        result = y.reshape(n, groups, k, rows, columns)
+        result[...] = 0
+        for i, j, r, s in itertools.product(range(rows), range(columns), range(filter_rows), range(size)):
+            u, v = i + top - r * spread, j + left - s * dilation
+            if u % step == v % stride == 0:
+                seen = x[..., above + u // step, before + v // stride]
+                result[..., i, j] += numpy.einsum("ngc,gck->ngk", seen, w[:, :, r, s])
+
     def correlation(self, kernel, arrays, arguments, examples):
         x, t, w = arrays
         if examples is not None:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from graphc.kernels.cpu.convolution import emit_convolution, emit_correlation, tile, vector_lanes
-from graphc.kernels.cpu.maps import emit_convolution_of_maps, emit_correlation_of_maps, forward_tile
+from graphc.kernels.cpu.maps import (
+    emit_convolution_of_maps,
+    emit_convolution_of_phases,
+    emit_correlation_of_maps,
+    forward_tile,
+)
 
 __all__ = ["emit_direct"]
 
@@ -22,6 +27,10 @@ def emit_direct(kind: str, dtype: str, literals: tuple[int, ...], *, shard: bool
     if kind == "convolution_of_maps":
         columns, _, taps = literals
         return emit_convolution_of_maps(dtype, lanes, forward_tile(maps, columns, lanes), taps, shard=shard)
+    if kind == "convolution_of_phases":
+        places, _, taps, *stride = literals
+        shape = forward_tile(maps, places, lanes)
+        return emit_convolution_of_phases(dtype, lanes, shape, taps, (stride[0], stride[1]), shard=shard)
     if kind == "correlation_of_maps":
         return emit_correlation_of_maps(dtype, lanes, literals[0], maps, shard=shard)
     if kind == "correlation":

@@ -4,7 +4,8 @@ Beside the kernels on vectors of positions (`graphc.kernels.cpu.convolution`), t
 then compute nothing between rows: an element of the image is a broadcast, its maps are vectors.
 
 *convolution_of_maps* keeps a few neighbouring positions times vectors of maps in registers over all channels and filter
-elements, and transposes what it has computed. *correlation_of_maps* copies a block of the result's gradient with its
+elements, and transposes what it has computed. *convolution_of_phases*, the gradient of an image that was seen with steps
+above 1, does so for positions that meet the same elements of the filter. *correlation_of_maps* copies a block of the result's gradient with its
 maps as neighbours; then every element of the filter meets all positions of the block. The inner loops are in
 `graphc.kernels.cpu.window`, `graphc.planning.convolution` documents the arguments.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from graphc.kernels.cpu.convolution import _BYTES, registers
 
-__all__ = ["emit_convolution_of_maps", "emit_correlation_of_maps"]
+__all__ = ["emit_convolution_of_maps", "emit_convolution_of_phases", "emit_correlation_of_maps", "forward_tile"]
 
 #: Bytes of the copied maps that all elements of a filter meet before the next are copied: they stay in the first cache.
 NEAR = 32 * 1024
@@ -84,6 +85,84 @@ def kernel(arguments, thread, threads):
                 start += some
 '''
 
+_PHASES = '''"""y[n,k,i,j] = sum(x[n,c,u,v] * w[c,r,s,k]), u*step + r = i + top: vectors of maps; {dtype}"""
+
+from graphc.kernels.cpu.memory import pointer_int64, store
+from graphc.kernels.cpu.vector import packing, stack
+from graphc.kernels.cpu.window import phase_product
+
+unpack = packing("{dtype}", {lanes}).unpack
+product = phase_product("{dtype}", {lanes}, {positions}, {vectors})
+scratch = stack({scratch})
+
+
+def kernel(arguments, thread, threads):
+    x, w, y = arguments[0], arguments[1], arguments[2]
+    images, channels, maps = arguments[3], arguments[4], arguments[5]
+    rows, columns = arguments[6], arguments[7]
+    height, pitch = arguments[8], arguments[9]
+    filter_rows, filter_columns = arguments[10], arguments[11]
+    stride_h, stride_w = arguments[12], arguments[13]
+    spread_h, spread_w = arguments[14], arguments[15]
+    groups = arguments[16]
+    top, left = arguments[17], arguments[18]
+    channel = height * pitch
+    area = rows * columns
+    weights = filter_rows * filter_columns * maps  # of a channel
+    above, before = (filter_rows - 1) * spread_h // stride_h, (filter_columns - 1) * spread_w // stride_w
+    computed = scratch()
+    # for each remainder of row and column: how many elements of the filter it meets, and where
+    elements = computed + {room}
+    table = pointer_int64(elements)
+    for a in range(stride_h):
+        for b in range(stride_w):
+            start = (a * stride_w + b) * {record}
+            count = 0
+            for r in range(filter_rows):
+                for s in range(filter_columns):
+                    down, right = a - r * spread_h, b - s * spread_w
+                    if down % stride_h == 0 and right % stride_w == 0:
+                        at = (above + down // stride_h) * pitch + before + right // stride_w
+                        store(table, start + 1 + 2 * count, at)
+                        store(table, start + 2 + 2 * count, (r * filter_columns + s) * maps)
+                        count += 1
+            store(table, start, count)
+    some = min(columns, {most})
+    tall = max(1, {most} // some)
+    blocks = (maps + {wide} - 1) // {wide}
+    parts = groups * blocks
+{parts}
+        n, first = item // blocks, item % blocks * {wide}  # a group of an image
+        own = w + {bytes} * (n % groups * (channels + 1) * weights + first)
+        count = min({wide}, maps - first)
+        for i in range(0, rows, tall):
+            block_rows = min(tall, rows - i)
+            start = 0
+            while start < columns:
+                begin = min(start, columns - some)  # the last piece of a long row overlaps the one before
+                for row in range(block_rows):
+                    place = i + row + top
+                    seen_row = x + {bytes} * (n * channels * channel + place // stride_h * pitch)
+                    for b in range(stride_w):
+                        column = begin + (b - left - begin) % stride_w
+                        steps = (begin + some - column + stride_w - 1) // stride_w
+                        seen = seen_row + {bytes} * ((column + left) // stride_w)
+                        listed = elements + {record} * 8 * (place % stride_h * stride_w + b)
+                        j = 0
+                        while j < steps:
+                            at = min(j, steps - {positions})
+                            target = row * some + column - begin + at * stride_w
+                            product(seen + {bytes} * at, channels, channel, listed, own, weights,
+                                    computed + {bytes} * {wide} * target, stride_w * {wide})
+                            j += {positions}
+                result = y + {bytes} * ((n * maps + first) * area + i * columns + begin)
+                if some == columns:
+                    unpack(computed, {wide}, block_rows * columns, count, result, area, 0)
+                else:
+                    unpack(computed, {wide}, some, count, result, area, 0)
+                start += some
+'''
+
 _FORWARD_SHARED = """\
     for item in range(images * parts * thread // threads, images * parts * (thread + 1) // threads):"""
 _FORWARD_SHARDED = """\
@@ -126,6 +205,34 @@ def emit_convolution_of_maps(dtype: str, lanes: int, tile: tuple[int, int], taps
     return _FORWARD.format(
         dtype=dtype, lanes=lanes, positions=positions, vectors=vectors, wide=wide, most=most, room=room, bytes=size,
         scratch=room + 8 * taps, parts=_FORWARD_SHARDED if shard else _FORWARD_SHARED,
+    )  # fmt: skip
+
+
+def emit_convolution_of_phases(
+    dtype: str, lanes: int, tile: tuple[int, int], taps: int, stride: tuple[int, int], *, shard: bool
+) -> str:
+    """Return the source text of the gradient of an image that was seen with steps above 1, on vectors of maps.
+
+    Parameters
+    ----------
+    tile : (int, int)
+        Positions, at most the columns of the result that leave one remainder, and vectors of the register tile.
+    taps : int
+        Most elements of a filter in a channel.
+    stride : (int, int)
+        Steps of rows and of columns.
+    shard : bool
+        Whether parts of the kernel are images.
+    """
+    (positions, vectors), size = tile, _BYTES[dtype]
+    wide, record = vectors * lanes, 1 + 2 * taps
+    most = max(positions * stride[1], COMPUTED // size // wide)
+    room = size * wide * (most + lanes)  # transposing reads whole squares
+    room += -room % 64
+    return _PHASES.format(
+        dtype=dtype, lanes=lanes, positions=positions, vectors=vectors, wide=wide, most=most, room=room, bytes=size,
+        record=record, scratch=room + 8 * record * stride[0] * stride[1],
+        parts=_FORWARD_SHARDED if shard else _FORWARD_SHARED,
     )  # fmt: skip
 
 

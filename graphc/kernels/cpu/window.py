@@ -23,7 +23,7 @@ from graphc.kernels.cpu.vector import (
     _whole,
 )
 
-__all__ = ["WindowProduct", "WindowSum", "window_product", "window_sum"]
+__all__ = ["PhaseProduct", "WindowProduct", "WindowSum", "phase_product", "window_product", "window_sum"]
 
 
 class WindowSum(Product):
@@ -155,6 +155,66 @@ class WindowProduct(Product):
         _, _, *held = outer.close([builder.gep(at_x, [channel]), at_w, *held])
         for number, value in enumerate(held):
             _store_vector(builder, value, y, _whole(number * self.lanes))
+
+
+class PhaseProduct(Product):
+    """``positions`` x ``vectors`` sums in registers, over a list of filter elements.
+
+    ``product(x, channels, channel, elements, w, step_w, y, row_y)`` writes to ``y[p*row_y + k]`` the sums over ``c <
+    channels`` and the elements of ``x[c*channel + at + p] * w[c*step_w + weights + k]``. Addresses are whole numbers
+    (bytes), strides elements, ``elements`` the address of int64: how many elements, then ``at`` and ``weights`` of each.
+    Vectors of ``w`` and ``y`` are whole.
+    """
+
+    def __init__(self, dtype: str, lanes: int, positions: int, vectors: int) -> None:
+        super().__init__(dtype, lanes, positions, vectors, clamped=False, masked=False)
+        self.name = f"phase_{dtype}_{lanes}_{positions}_{vectors}"
+
+    def call(self) -> Any:
+        """Return the operation."""
+
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            _routine(builder, self.name, list(arguments), self._build)
+            return context.get_dummy_value()
+
+        @intrinsic
+        def phase_product(
+            typingctx: Any, x: Any, channels: Any, channel: Any, elements: Any, w: Any, step_w: Any, y: Any, row_y: Any
+        ) -> Any:
+            return types.none(*[types.int64] * 8), codegen
+
+        return phase_product
+
+    def _build(self, builder: Any, arguments: list[Any]) -> None:
+        x, channels, channel, elements, w, step_w, y, row_y = arguments
+        pointer = self.element.as_pointer()
+        x, w, y = (builder.inttoptr(address, pointer) for address in (x, w, y))
+        elements = builder.inttoptr(elements, ir.IntType(64).as_pointer())
+        count = builder.load(elements)
+        zeros = [ir.Constant(self.vector, None)] * (self.rows * self.columns)
+        outer = _Loop(builder, channels, 1, [x, w, *zeros])
+        at_x, at_w, *held = outer.values
+        inner = _Loop(builder, count, 1, [builder.gep(elements, [_whole(1)]), *held])
+        pair, *held = inner.values
+        seen = builder.gep(at_x, [builder.load(pair)])
+        weights = builder.gep(at_w, [builder.load(builder.gep(pair, [_whole(1)]))])
+        right = [_load(builder, self.vector, weights, _whole(v * self.lanes)) for v in range(self.columns)]
+        for p in range(self.rows):
+            left = _splat(builder, builder.load(builder.gep(seen, [_whole(p)])), self.lanes)
+            for v in range(self.columns):
+                number = p * self.columns + v
+                held[number] = _multiply_add(builder, left, right[v], held[number])
+        _, *held = inner.close([builder.gep(pair, [_whole(2)]), *held])
+        _, _, *held = outer.close([builder.gep(at_x, [channel]), builder.gep(at_w, [step_w]), *held])
+        for p in range(self.rows):
+            for v in range(self.columns):
+                _store_vector(builder, held[p * self.columns + v], y, _whole(v * self.lanes))
+            y = builder.gep(y, [row_y])
+
+
+def phase_product(dtype: str, lanes: int, positions: int, vectors: int) -> Any:
+    """Return the sums on one register tile (`PhaseProduct`)."""
+    return PhaseProduct(dtype, lanes, positions, vectors).call()
 
 
 def window_product(dtype: str, lanes: int, positions: int, vectors: int) -> Any:
