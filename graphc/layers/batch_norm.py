@@ -27,11 +27,13 @@ def _mean(shapes: tuple[Shape, ...], _: Mapping[str, Any]) -> Definition:
 
 
 def _variance(shapes: tuple[Shape, ...], _: Mapping[str, Any]) -> Definition:
-    # the variance of the whole that the batch was drawn from: divided by one less than the elements
+    # the variance of the whole that the batch was drawn from: divided by one less than the elements. Mean and spread are
+    # as `batch_norm` writes them, so that they are computed once
     element, axes, count = _axes(shapes)
     lines = (
         f"average[c] = mean(x[{element}], {axes})",
-        f"new[c] = sum((x[{element}] - average[c])**2/max({count} - 1, 1), {axes})",
+        f"spread[c] = mean((x[{element}] - average[c])**2, {axes})",
+        f"new[c] = spread[c]*({count}/max({count} - 1, 1))",
         "y[c] = old[c]*momentum + new[c]*(1 - momentum)",
     )
     return Definition("\n".join(lines))

@@ -28,7 +28,7 @@ from graphc.formula.statement import (
     size_name,
 )
 
-__all__ = ["Canonical", "canonical", "rename_access"]
+__all__ = ["Canonical", "canonical", "rename_access", "sizes_used"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def _size_forms(
     sizes: Mapping[str, Extent],
 ) -> tuple[dict[str, Affine], bool]:
     """Express every size name in the statement through the extents of its own tensors."""
-    needed = _sizes_used(statement)
+    needed = sizes_used(statement)
     own = {size_name(t, d) for t in tensors for d in range(ranks[t])}
     forms: dict[str, Affine] = {}
     for old in own:
@@ -98,7 +98,8 @@ def _size_forms(
     return forms, portable
 
 
-def _sizes_used(statement: Statement) -> list[str]:
+def sizes_used(statement: Statement) -> list[str]:
+    """Names of the sizes in a statement, in order."""
     names: dict[str, None] = {}
 
     def form(item: Affine) -> None:

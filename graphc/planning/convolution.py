@@ -65,7 +65,7 @@ _FEW = 12
 #: Positions that few register tiles of a convolution hold, so that what is left of these counts.
 _FEW_POSITIONS = 512
 #: The least part of vectors of maps that maps fill in the gradient of an image, with steps above 1.
-_LEAST_PHASES = 0.51
+_LEAST_PHASES = 0.35
 #: The least part of vectors of maps that maps fill, beside vectors of positions.
 _LEAST_MAPS = 0.65
 #: Speed on vectors of positions and of maps, where these are full: one vector of maps in a tile, more; and terms of a

@@ -25,7 +25,7 @@ from graphc.formula.gather import gather
 from graphc.formula.size import Extent, Size
 from graphc.formula.statement import Access, Affine, Axis, Formula, Statement, affine, size_name
 from graphc.graph.node import Node, topological
-from graphc.planning.canonical import Canonical, canonical
+from graphc.planning.canonical import Canonical, canonical, sizes_used
 from graphc.planning.contraction import recognise, split_windows
 from graphc.planning.convolution import recognise_convolution
 from graphc.planning.factors import factor_out
@@ -70,6 +70,7 @@ class _Builder:
     templates: dict[int, tuple[Statement, Canonical]] = field(default_factory=dict)
     numbers: dict[Any, tuple[Kernel, int]] = field(default_factory=dict)
     folded: dict[Any, tuple[Statement, Statement]] = field(default_factory=dict)
+    carriers: dict[Extent, int] = field(default_factory=dict)  # arrays that are there for their length
 
     # ---- buffers ---------------------------------------------------------------------------------
 
@@ -324,6 +325,7 @@ class _Builder:
         dtype: str,
     ) -> None:
         """Emit one launch for a statement: a contraction where recognised, else derived loops."""
+        statement, names, tensors = self.sized(statement, names, tensors)
         target = statement.write.tensor
         own = "int32" if target in names.integers else dtype
         contraction = recognise(statement, names.sizes) if own == dtype else None
@@ -354,6 +356,28 @@ class _Builder:
         for axis in statement.axes:
             work = names.value(axis.extent) * work
         self.launch(kernel, target, read, arguments, names, tensors, statement, label, site, own, work)
+
+    def sized(
+        self, statement: Statement, names: _SizedNames, tensors: dict[str, int]
+    ) -> tuple[Statement, _SizedNames, dict[str, int]]:
+        """A statement that also reads, and does not use, an array as long as each run-time size that it has no tensor of.
+
+        A kernel knows the extents of its own tensors only: ``y[c] = m[c]/size(x, 0)`` gets one of ``size(x, 0)`` elements.
+        """
+        own = {names.sizes[size_name(t, d)] for t in statement.tensors() for d in range(names.ranks[t])}
+        own.update(names.shape(statement.write.tensor))
+        missing = {names.sizes[name] for name in sizes_used(statement)} - own
+        extents = sorted((e for e in missing if not isinstance(e, int)), key=str)
+        if not extents:
+            return statement, names, tensors
+        carriers = {f"size {extent}": extent for extent in extents}
+        for tensor, extent in carriers.items():
+            if extent not in self.carriers:
+                self.carriers[extent] = self.buffer(tensor, (extent,), "int32", "arena")
+            tensors[tensor] = self.carriers[extent]
+        reads = tuple((tensor, Access(tensor, (affine({}),))) for tensor in carriers)
+        names = names.extended({tensor: (extent,) for tensor, extent in carriers.items()})
+        return replace(statement, reads=(*statement.reads, *reads)), names, tensors
 
     def template(self, statement: Statement, names: _SizedNames) -> Canonical:
         """Canonical form of a statement, made once for each template."""

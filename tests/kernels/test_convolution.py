@@ -35,7 +35,8 @@ def _always(monkeypatch):
     monkeypatch.setattr(planning, "_LEAST_MAPS", 2.0)
     monkeypatch.setattr(planning, "_MAPS_SPEEDS", (0.0, 0.0))
     monkeypatch.setattr(planning, "_LEAST_PHASES", 0.0)
-    monkeypatch.setattr(planning, "_FEW_POSITIONS", 0)  # so that many shapes share a kernel
+    for name in ("_FEW", "_FEW_POSITIONS"):
+        monkeypatch.setattr(planning, name, 0)  # so that many shapes share a kernel
 
 
 @pytest.fixture(params=["positions", "maps"])
@@ -130,33 +131,48 @@ def test_filter_sizes_and_paddings(dtype, size):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_strides(dtype, stride):
     for padding, window, image in itertools.product((0, 1), ((3, 3), (2, 5)), ((9, 11), (6, 7), (5, 5))):
-        check(dtype, 2, 3, 4, image, window, padding=padding, stride=stride, shards=(True,))
-    check(dtype, 2, 3, 4, (11, 12), (3, 2), stride=stride, padding=2, dilation=(2, 3))
+        check(dtype, 2, 3, 4, image, window, padding=padding, stride=stride, shards=(True,), kinds=ALL)
+    check(dtype, 2, 3, 4, (11, 12), (3, 2), stride=stride, padding=2, dilation=(2, 3), shards=(True,), kinds=ALL)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_phases(dtype):
+    """The gradient of an image that was seen with steps above 1."""
+    # more steps than the filter has elements: some elements of the image have no gradient
+    check(dtype, 2, 20, 3, (9, 13), (3, 2), stride=4, threads=2, kinds=ALL)
+    check(dtype, 2, 40, 2, (3, 9), (3, 3), stride=(1, 3), padding=1, groups=2, threads=3, kinds=ALL)
+    # rows that are longer than what is computed together, and fewer columns than steps
+    check(dtype, 1, 70, 2, (2, 211), (2, 3), stride=2, padding=1, kinds=ALL)
+    check(dtype, 2, 4, 2, (5, 2), (3, 2), stride=3, padding=1)
 
 
 @pytest.mark.usefixtures("_vectors")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_groups(dtype):
-    for c, k, groups in ((6, 4, 2), (3, 3, 3), (4, 8, 4), (8, 4, 4), (6, 10, 1)):
-        check(dtype, 3, c, k, (6, 7), (3, 3), threads=2, groups=groups, padding=1, kinds=ALL, shards=(False, True))
-        check(dtype, 2, c, k, (7, 6), (3, 2), groups=groups, stride=2, shards=(True,))
-    depthwise = {"gate": graphc.depthwise_conv2d, "padding": 1}
+    for c, k, groups in ((4, 2, 2), (3, 3, 3), (2, 4, 2), (2, 2, 1)):
+        options = {"groups": groups, "threads": 2, "shards": (True,), "kinds": ALL}
+        check(dtype, 3, c, k, (6, 7), (3, 3), padding=1, **options)
+        check(dtype, 2, c, k, (7, 6), (3, 2), stride=2, **options)
+    check(dtype, 3, 4, 2, (6, 7), (3, 3), groups=2, threads=3, padding=1, kinds=ALL)
+    depthwise = {"gate": graphc.depthwise_conv2d, "padding": 1, "shards": (True,), "kinds": ALL}
     for c, k in ((3, 3), (4, 8), (1, 2), (1, 1)):
-        check(dtype, 3, c, k, (6, 7), (3, 3), **depthwise, threads=3, kinds=ALL, shards=(False, True))
-    check(dtype, 2, 3, 6, (7, 7), (3, 3), **depthwise, stride=(1, 2), dilation=(2, 1))
+        check(dtype, 3, c, k, (6, 7), (3, 3), threads=3, **depthwise)
+    check(dtype, 2, 3, 6, (7, 7), (3, 3), stride=(1, 2), dilation=(2, 1), **depthwise)
 
 
 @pytest.mark.usefixtures("_vectors")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_signals(dtype):
-    for width, size, padding in ((1, 1, 0), (1, 3, 1), (5, 3, 0), (16, 3, 1), (17, 4, 3), (40, 5, 2), (9, 9, 0)):
-        direct = size > 1
-        check(dtype, 2, 3, 5, (width,), (size,), padding=padding, threads=2, kinds=ALL if direct else None)
-    check(dtype, 3, 4, 6, (20,), (3,), groups=2, padding=1, kinds=ALL, shards=(False, True))
-    check(dtype, 3, 4, 4, (20,), (3,), groups=4, padding="same", kinds=ALL, shards=(True,))
-    check(dtype, 2, 3, 5, (19,), (3,), gate=graphc.causal_conv1d, dilation=4, kinds=ALL)
+    for width, size, padding in ((1, 1, 0), (1, 3, 1), (5, 3, 0), (17, 4, 3), (40, 5, 2), (9, 9, 0)):
+        kinds = ALL if size > 1 else None
+        check(dtype, 2, 3, 4, (width,), (size,), padding=padding, threads=2, kinds=kinds, shards=(True,))
+    check(dtype, 3, 8, 6, (20,), (3,), groups=2, padding=1, kinds=ALL, shards=(True,))
+    check(dtype, 2, 3, 4, (19,), (3,), gate=graphc.causal_conv1d, dilation=4, kinds=ALL, shards=(True,))
     for stride, dilation in ((2, 1), (3, 2), (2, 3)):
-        check(dtype, 2, 3, 5, (23,), (3,), stride=stride, dilation=dilation, padding=2, shards=(True,))
+        # patches of a signal are few: the gradient of the filter is a product
+        kinds = ["contraction", "convolution", "convolution"]
+        options = {"stride": stride, "dilation": dilation, "padding": 2}
+        check(dtype, 2, 3, 4, (23,), (3,), **options, kinds=kinds, shards=(True,))
 
 
 def test_an_image_that_is_its_own_frame_is_not_copied():
@@ -168,7 +184,8 @@ def test_an_image_that_is_its_own_frame_is_not_copied():
 @pytest.mark.usefixtures("_vectors")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_widths_down_to_one(monkeypatch, dtype):
-    monkeypatch.setattr(planning, "_FEW_POSITIONS", 512)  # tiles for few positions too
+    for name in ("_FEW", "_FEW_POSITIONS"):
+        monkeypatch.setattr(planning, name, 512)  # register tiles for few positions and elements
     for width in (1, 2, 3, 5, 15, 16, 17, 33):
         check(dtype, 1, 2, 3, (4, width), (3, 3), padding=1, kinds=ALL)
     check(dtype, 2, 2, 3, (1, 40), (1, 3), padding=(0, 1), kinds=ALL)
@@ -193,6 +210,7 @@ def test_vector_widths(monkeypatch, dtype, bits):
     assert lanes == bits // {"float32": 32, "float64": 64}[dtype]
     for k, size, width in itertools.product((3, 11), (3, 4), (lanes - 1, lanes, 2 * lanes + 1)):
         check(dtype, 2, 3, k, (5, width), (size, size), padding=2, threads=2, kinds=ALL)
+    check(dtype, 2, 2 * lanes + 1, 3, (5, lanes + 3), (3, 3), padding=1, stride=2, kinds=ALL)
 
 
 def test_results_do_not_depend_on_the_number_of_threads():
@@ -350,7 +368,8 @@ _GUARDED = """
 import ctypes, itertools, mmap
 import numpy
 from graphc.kernels.cpu.convolution import emit_convolution, emit_correlation
-from graphc.kernels.cpu.maps import emit_convolution_of_maps, emit_correlation_of_maps, forward_tile
+from graphc.kernels.cpu.maps import emit_convolution_of_maps, emit_convolution_of_phases
+from graphc.kernels.cpu.maps import emit_correlation_of_maps, forward_tile
 from tests.kernels.test_convolution import NINE, call
 
 library, page = ctypes.CDLL(None, use_errno=True), mmap.PAGESIZE
@@ -374,10 +393,16 @@ for lanes, (rows, columns), maps in itertools.product((4, 16), ((1, 1), (3, 5), 
     t, dw = guarded(4 * maps * rows * columns), guarded(54 * maps)
     for taps in (1, 3):
         call(emit_correlation_of_maps("float32", lanes, taps, maps, shard=False), (x, t, dw), shared)
-    for many in (lanes * 5 // 8 + 1, lanes + 1, 2 * lanes + 1, 4 * lanes + 1):
+    for many in (lanes * 5 // 8 + 1, lanes + 1, 2 * lanes + 1, 4 * lanes + 1) if maps == 1 else ():
         w, y = guarded(72 * many), guarded(4 * many * rows * columns)
         text = emit_convolution_of_maps("float32", lanes, forward_tile(many, columns, lanes), 9, shard=False)
         call(text, (x, w, y), [2, 3, many, *shared[3:]])
+    for many in (lanes * 3 // 8 + 1, lanes + 1) if maps == 1 < columns else ():
+        shape = [rows, columns, rows // 2 + 2, columns // 2 + 2]
+        seen, w, y = guarded(12 * shape[2] * shape[3]), guarded(72 * many), guarded(4 * many * rows * columns)
+        tile = forward_tile(many, columns // 2, lanes)
+        text = emit_convolution_of_phases("float32", lanes, tile, 9, (2, 2), shard=False)
+        call(text, (seen, w, y), [2, 3, many, *shape, 3, 3, 2, 2, 1, 1, 2, 1, 1])
 print("whole")
 """
 

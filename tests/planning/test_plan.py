@@ -184,3 +184,18 @@ def test_kernels_that_differ_only_in_what_a_read_outside_means_are_two() -> None
     found = graphc.compile([inside(x), beyond(x)], dtype="float64")(x=numpy.arange(6.0))
     numpy.testing.assert_allclose(found[0], numpy.exp([1, 2, 3, 4, 5]))
     numpy.testing.assert_allclose(found[1], numpy.exp([1, 2, 3, 4, 5, 0]))
+
+
+def test_a_size_of_a_tensor_that_a_line_does_not_read_reaches_its_kernel():
+    x = graphc.input("x", ("N", 3))
+    average = graphc.gate("m[c] = sum(x[n,c], n)\ny[c] = m[c]/size(x,0)", name="average")
+    judge(graphc.sum(graphc.tanh(average(x))), 4, wrt=[x])
+
+
+def test_batch_statistics_are_computed_once_for_the_step_and_the_running_ones():
+    x = graphc.input("x", ("N", 3, 4, 4))
+    y = graphc.layers.batch_norm(x, name="norm")
+    states = [node for node in topological([y]) if node.kind == "state"]
+    planned, _ = plan([y], {}, [(state, state.update) for state in states], shard=False)
+    statements = [str(planned.kernels[launch.kernel].statement) for launch in planned.launches]
+    assert sum("sum(" in s for s in statements) == 2  # mean and variance
