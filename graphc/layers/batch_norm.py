@@ -27,8 +27,8 @@ def _mean(shapes: tuple[Shape, ...], _: Mapping[str, Any]) -> Definition:
 
 
 def _variance(shapes: tuple[Shape, ...], _: Mapping[str, Any]) -> Definition:
-    # the variance of the whole that the batch was drawn from: divided by one less than the elements. Mean and spread are
-    # as `batch_norm` writes them, so that they are computed once
+    # the variance of the whole that the batch was drawn from: divided by one less than the elements. Mean and spread
+    # are as `batch_norm` writes them, so that they are computed once
     element, axes, count = _axes(shapes)
     lines = (
         f"average[c] = mean(x[{element}], {axes})",

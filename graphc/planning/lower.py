@@ -26,6 +26,7 @@ from graphc.formula.size import Extent, Size
 from graphc.formula.statement import Access, Affine, Axis, Formula, Statement, affine, size_name
 from graphc.graph.node import Node, topological
 from graphc.planning.canonical import Canonical, canonical, sizes_used
+from graphc.planning.collapse import collapse_axes
 from graphc.planning.contraction import recognise, split_windows
 from graphc.planning.convolution import recognise_convolution
 from graphc.planning.factors import factor_out
@@ -360,9 +361,10 @@ class _Builder:
     def sized(
         self, statement: Statement, names: _SizedNames, tensors: dict[str, int]
     ) -> tuple[Statement, _SizedNames, dict[str, int]]:
-        """A statement that also reads, and does not use, an array as long as each run-time size that it has no tensor of.
+        """A statement that also reads, but does not use, an array as long as each run-time size it has no tensor of.
 
-        A kernel knows the extents of its own tensors only: ``y[c] = m[c]/size(x, 0)`` gets one of ``size(x, 0)`` elements.
+        A kernel knows the extents of its own tensors only: ``y[c] = m[c]/size(x, 0)`` gets one of ``size(x, 0)``
+        elements.
         """
         own = {names.sizes[size_name(t, d)] for t in statement.tensors() for d in range(names.ranks[t])}
         own.update(names.shape(statement.write.tensor))
@@ -594,6 +596,7 @@ def _finish(
         fuse_pooling(builder, needed)
         _drop_unused(builder, needed)
         update_in_place(builder, updates, [*outputs, *gradients.values()])
+        collapse_axes(builder)
     scheduled = schedule(builder, needed, shard=shard)
     drop_kernels(builder)
     _live(builder, scheduled.stages, needed)

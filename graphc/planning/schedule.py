@@ -253,17 +253,16 @@ def _privately(builder: _Builder, launch: Launch, found: _Sharded) -> tuple[Laun
     shape = (named(THREADS), *buffer.shape)
     own = builder.buffer(f"{buffer.name} of each thread", shape, buffer.dtype, "arena")
     builder.buffers[own].private = True
-    axes = tuple(f"a{d}" for d in range(len(shape)))
-    everywhere = Access("t0", tuple(affine(axis) for axis in axes))
-    zeros = Statement(everywhere, "set", tuple(Axis(a, affine(f"t0.{d}")) for d, a in enumerate(axes)), (), ZERO)
+    # elements in a row, whatever their shape: one kernel fills, one adds up
+    count = elements(buffer.shape)
+    both = tuple(Axis(f"a{d}", affine(f"t0.{d}")) for d in range(2))
+    zeros = Statement(Access("t0", (affine("a0"), affine("a1"))), "set", both, (), ZERO)
     fill = builder.kernel_number(Kernel("loops", zeros, (("t0", buffer.dtype),)))
-    places = tuple(affine(axis) for axis in axes[1:])
-    domain = (*(Axis(a, affine(f"t0.{d}")) for d, a in enumerate(axes[1:])), Axis("a0", affine("t1.0")))
-    read = Access("t1", (affine("a0"), *places))
     # of few terms: plain additions, thread after thread
-    total = Statement(Access("t0", places), "sum", domain, (("v0", read),), Symbol("v0"))
+    read = Access("t1", (affine("a1"), affine("a0")))
+    domain = Axis("a0", affine("t0.0")), Axis("a1", affine("t1.0"))
+    total = Statement(Access("t0", (affine("a0"),)), "sum", domain, (("v0", read),), Symbol("v0"))
     merge = builder.kernel_number(Kernel("loops", total, (("t0", buffer.dtype), ("t1", buffer.dtype))))
-    work = elements(buffer.shape)
     sharded = found.launch
     loops = builder.kernel_list[sharded.kernel].kind == "loops"
     buffers = (own, *sharded.buffers[1:]) if loops else (*sharded.buffers[:-1], own)
@@ -271,9 +270,9 @@ def _privately(builder: _Builder, launch: Launch, found: _Sharded) -> tuple[Laun
     if builder.kernel_list[sharded.kernel].kind == "contraction":
         arguments = (*arguments[:8], 1, *arguments[9:])  # it adds
     return (
-        Launch(fill, (own,), shape, f"zeros for {launch.label}", launch.site, work),
+        Launch(fill, (own,), (shape[0], count), f"zeros for {launch.label}", launch.site, count),
         replace(sharded, buffers=buffers, arguments=arguments),
-        Launch(merge, (written, own), (*buffer.shape, *shape), f"{launch.label} of all threads", launch.site, work),
+        Launch(merge, (written, own), (count, shape[0], count), f"{launch.label} of all threads", launch.site, count),
     )
 
 

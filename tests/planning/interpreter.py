@@ -118,6 +118,11 @@ class Interpreter:
 
     def loops(self, kernel, arrays, arguments, examples):
         statement = kernel.statement
+        # a kernel may see elements in a row, whatever their shape
+        ranks = {a.tensor: len(a.index) for a in (statement.write, *(a for _, a in statement.reads)) if not a.flat}
+        ranks = [ranks.get(t, a.ndim) for (t, _), a in zip(kernel.dtypes, arrays, strict=True)]
+        extents = iter(arguments)
+        arrays = [a.reshape([next(extents) for _ in range(rank)]) for a, rank in zip(arrays, ranks, strict=True)]
         names = [f"{t}.{d}" for (t, _), a in zip(kernel.dtypes, arrays, strict=True) for d in range(a.ndim)]
         own = slice(None)
         lead = statement.write.index[:1]
