@@ -29,12 +29,14 @@ Then position ``p = i*pitch + j`` of the result meets ``image[p + offset of (r, 
     correlation_of_maps
                   addresses of image, result as it is, filter as (groups, C, R, S, K) (written), then as for convolution
 
-``C`` and ``K`` are those of a group; ``rows`` and ``columns`` are those of the result. Literals: whether both steps are
-1; ``K``, for the register tile.
+``C`` and ``K`` are those of a group; ``rows`` and ``columns`` are those of the result. Literals: see
+`Convolution.literals`. Where sums are short, vectors of positions that are parts of rows save work when they are
+stored; where maps fill vectors, vectors of maps compute nothing between rows (``_of_maps``).
+
 The gradient of the image is the convolution of the result's gradient with the filter turned round. With a step above 1
 its positions come in *phases*: those with the same remainder of ``i + top`` and ``j + left`` by the steps meet the same
-elements of the filter, and for them it is a convolution with steps of 1. Then ``image`` stands for the result's gradient,
-behind ``(R - 1)*dh // sh`` rows and ``(S - 1)*dw // sw`` columns of zeros, and ``result`` for the image's.
+elements of the filter, and for them it is a convolution with steps of 1. Then ``image`` stands for the result's
+gradient, behind ``(R - 1)*dh // sh`` rows and ``(S - 1)*dw // sw`` columns of zeros, and ``result`` for the image's.
 The gradient of the filter is a *correlation* of the image with the result's gradient. Where maps fill vectors, it
 runs on vectors of maps; else on vectors of positions, in a frame too: the zeros between its rows meet image elements
 that do not count, so that an infinite one gives NaN where it should give nothing.
@@ -64,6 +66,8 @@ _LEAST_FILTER, _MOST, _LONG = 0.55, 32_768, 2_048
 _FEW = 12
 #: Positions that few register tiles of a convolution hold, so that what is left of these counts.
 _FEW_POSITIONS = 512
+#: Terms of a sum, and maps, with which vectors are parts of rows rather than run through them.
+_SHORT, _FEW_MAPS = 50, 4
 #: The least part of vectors of maps that maps fill in the gradient of an image, with steps above 1.
 _LEAST_PHASES = 0.35
 #: The least part of vectors of maps that maps fill, beside vectors of positions.
@@ -84,9 +88,10 @@ class Convolution:
     statements: tuple[Statement, ...]
     tensors: Mapping[str, tuple[Extent, ...]]  # new tensors: name -> extents
     reads: tuple[str, str]
-    #: Whether both steps are 1, K, positions where these are few, else 0. Of maps: columns, K, elements of the filter.
-    #: Of a correlation: elements of a filter in all channels where these are few, else 0, K; of a correlation of maps:
-    #: neighbours that one address serves, K.
+    #: Whether both steps are 1, K, positions where these are few, else 0, rows where vectors are parts of them, else 0.
+    #: Of maps: columns, K, elements of the filter. Of phases: columns of the smallest phase, K, elements of the filter,
+    #: steps. Of a correlation: elements of a filter in all channels where these are few, else 0, K. Of a correlation of
+    #: maps: neighbours that one address serves, K.
     literals: tuple[int, ...]
     arguments: tuple[Extent, ...]
     work: Extent
@@ -399,12 +404,14 @@ def _forward(p: _Problem, prefix: str, *, turned: bool) -> Convolution:
     of_positions *= _ALONE if positions <= _LANES else 1.0
     of_maps = _MAPS_SPEEDS[p.k > _LANES] * _filled(p.k) * terms / (terms + _MAPS_STORE) > of_positions
     of_maps = of_maps and _filled(p.k) > 0.5  # so that reading whole vectors ends in the row that is never used
+    parts_of_rows = terms <= _SHORT and p.k <= _FEW_MAPS and p.rows > 1
+    literals = int(frame.stride == (1, 1)), p.k, *((0, p.rows) if parts_of_rows else (few, 0))
     return Convolution(
         "convolution_of_maps" if of_maps else "convolution",
         (*frame.statements, packed),
         {**frame.tensors, packed.write.tensor: extents},
         (frame.tensor, packed.write.tensor),
-        (p.columns, p.k, p.r * p.s) if of_maps else (int(frame.stride == (1, 1)), p.k, few),
+        (p.columns, p.k, p.r * p.s) if of_maps else literals,
         _arguments(p, frame),
         _work(p),
     )

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from graphc.kernels.cpu.convolution import emit_convolution, emit_correlation, tile, vector_lanes
+from graphc.kernels.cpu.convolution import (
+    emit_convolution,
+    emit_convolution_of_rows,
+    emit_correlation,
+    row_tile,
+    tile,
+    vector_lanes,
+)
 from graphc.kernels.cpu.maps import (
     emit_convolution_of_maps,
     emit_convolution_of_phases,
@@ -35,5 +42,8 @@ def emit_direct(kind: str, dtype: str, literals: tuple[int, ...], *, shard: bool
         return emit_correlation_of_maps(dtype, lanes, literals[0], maps, shard=shard)
     if kind == "correlation":
         return emit_correlation(dtype, tile(kind, maps, literals[0]), lanes, shard=shard)
-    vectors = max(1, literals[2] // lanes) if literals[2] else 0
-    return emit_convolution(dtype, tile(kind, maps, vectors), lanes, unit=bool(literals[0]), shard=shard)
+    unit, _, positions, rows = literals
+    if rows:
+        return emit_convolution_of_rows(dtype, row_tile(maps, rows), lanes, unit=bool(unit), shard=shard)
+    vectors = max(1, positions // lanes) if positions else 0
+    return emit_convolution(dtype, tile(kind, maps, vectors), lanes, unit=bool(unit), shard=shard)

@@ -4,10 +4,10 @@ Beside the kernels on vectors of positions (`graphc.kernels.cpu.convolution`), t
 then compute nothing between rows: an element of the image is a broadcast, its maps are vectors.
 
 *convolution_of_maps* keeps a few neighbouring positions times vectors of maps in registers over all channels and filter
-elements, and transposes what it has computed. *convolution_of_phases*, the gradient of an image that was seen with steps
-above 1, does so for positions that meet the same elements of the filter. *correlation_of_maps* copies a block of the result's gradient with its
-maps as neighbours; then every element of the filter meets all positions of the block. The inner loops are in
-`graphc.kernels.cpu.window`, `graphc.planning.convolution` documents the arguments.
+elements, and transposes what it has computed. *convolution_of_phases*, the gradient of an image that was seen with
+steps above 1, does so for positions that meet the same elements of the filter. *correlation_of_maps* copies a block of
+the result's gradient with its maps as neighbours; then every element of the filter meets all positions of the block.
+The inner loops are in `graphc.kernels.cpu.window`, `graphc.planning.convolution` documents the arguments.
 """
 
 from __future__ import annotations

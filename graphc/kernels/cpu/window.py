@@ -162,8 +162,8 @@ class PhaseProduct(Product):
 
     ``product(x, channels, channel, elements, w, step_w, y, row_y)`` writes to ``y[p*row_y + k]`` the sums over ``c <
     channels`` and the elements of ``x[c*channel + at + p] * w[c*step_w + weights + k]``. Addresses are whole numbers
-    (bytes), strides elements, ``elements`` the address of int64: how many elements, then ``at`` and ``weights`` of each.
-    Vectors of ``w`` and ``y`` are whole.
+    (bytes), strides elements, ``elements`` the address of int64: how many elements, then ``at`` and ``weights`` of
+    each. Vectors of ``w`` and ``y`` are whole.
     """
 
     def __init__(self, dtype: str, lanes: int, positions: int, vectors: int) -> None:
