@@ -32,7 +32,7 @@ def kernel_text(gate: Gate) -> str:
         title = f"# kernel {number + 1} of {len(made.kernels)}{count}" if len(made.kernels) > 1 else ""
         # of the samples, rows of windows fit into the vectors of any processor
         windows = _shown(emit_pooling(kernel)) if kernel.kind == "pooling" else ""
-        text = _PLAIN.get(kernel.kind) or windows or _loops(kernel, launches)
+        text = _PLAIN.get(kernel.kind.partition("_")[0]) or windows or _loops(kernel, launches)
         blocks.append(f"{title}\n{text}".strip())
     lines = "\n\n".join(blocks).splitlines()
     if len(lines) > LINES:
