@@ -98,10 +98,8 @@ tile_{rows}_{columns} = tile("{dtype}", {lanes}, {rows}, {columns})
 zero, total = tile_{rows}_{columns}.zero, tile_{rows}_{columns}.total
 '''
 
-_BEGIN = """
-
-def kernel(arguments, thread, threads):
-    x, w, y = pointer(arguments[0]), pointer(arguments[1]), pointer(arguments[2])
+#: What every direct kernel is told behind its three addresses, see `graphc.planning.convolution`.
+SIZES = """\
     images, channels, maps = arguments[3], arguments[4], arguments[5]
     rows, columns = arguments[6], arguments[7]
     height, pitch = arguments[8], arguments[9]
@@ -109,6 +107,13 @@ def kernel(arguments, thread, threads):
     stride_h, stride_w = arguments[12], arguments[13]
     spread_h, spread_w = arguments[14], arguments[15]
     groups = arguments[16]
+"""
+
+_BEGIN = f"""
+
+def kernel(arguments, thread, threads):
+    x, w, y = pointer(arguments[0]), pointer(arguments[1]), pointer(arguments[2])
+{SIZES}\
     phase = height * pitch
     channel = stride_h * stride_w * phase
     image = channels * channel  # the part of it that one group sees

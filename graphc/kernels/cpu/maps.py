@@ -12,7 +12,7 @@ The inner loops are in `graphc.kernels.cpu.window`, `graphc.planning.convolution
 
 from __future__ import annotations
 
-from graphc.kernels.cpu.convolution import _BYTES, registers
+from graphc.kernels.cpu.convolution import _BYTES, SIZES, registers
 
 __all__ = ["emit_convolution_of_maps", "emit_convolution_of_phases", "emit_correlation_of_maps", "forward_tile"]
 
@@ -23,6 +23,33 @@ TOGETHER = 64
 
 #: Bytes of the positions that are computed before they are transposed.
 COMPUTED = 24 * 1024
+
+#: Of both forward kernels: groups of images and blocks of maps, pieces of rows, and their transposing.
+_BLOCKS = """\
+    some = min(columns, {most})
+    tall = max(1, {most} // some)
+    blocks = (maps + {wide} - 1) // {wide}
+    parts = groups * blocks
+{parts}
+        n, first = item // blocks, item % blocks * {wide}  # a group of an image
+"""
+_TURNS = """\
+        count = min({wide}, maps - first)
+        for i in range(0, rows, tall):
+            block_rows = min(tall, rows - i)
+            start = 0
+            while start < columns:
+                begin = min(start, columns - some)  # the last piece of a long row overlaps the one before
+                for row in range(block_rows):
+"""
+_END = """\
+                result = y + {bytes} * ((n * maps + first) * area + i * columns + begin)
+                if some == columns:
+                    unpack(computed, {wide}, block_rows * columns, count, result, area, 0)
+                else:
+                    unpack(computed, {wide}, some, count, result, area, 0)
+                start += some
+"""
 
 _FORWARD = '''"""y[n,k,i,j] = sum(x[n,c,i+r,j+s] * w[c,r,s,k]), vectors of maps; {dtype}"""
 
@@ -37,13 +64,7 @@ scratch = stack({scratch})
 
 def kernel(arguments, thread, threads):
     x, w, y = arguments[0], arguments[1], arguments[2]
-    images, channels, maps = arguments[3], arguments[4], arguments[5]
-    rows, columns = arguments[6], arguments[7]
-    height, pitch = arguments[8], arguments[9]
-    filter_rows, filter_columns = arguments[10], arguments[11]
-    stride_h, stride_w = arguments[12], arguments[13]
-    spread_h, spread_w = arguments[14], arguments[15]
-    groups = arguments[16]
+{sizes}\
     phase = height * pitch
     channel = stride_h * stride_w * phase
     area = rows * columns
@@ -56,20 +77,9 @@ def kernel(arguments, thread, threads):
             place = row % stride_h * stride_w * phase + row // stride_h * pitch
             place += column % stride_w * phase + column // stride_w
             store(pointer_int64(offsets), r * filter_columns + s, place)
-    some = min(columns, {most})
-    tall = max(1, {most} // some)
-    blocks = (maps + {wide} - 1) // {wide}
-    parts = groups * blocks
-{parts}
-        n, first = item // blocks, item % blocks * {wide}  # a group of an image
+{blocks}\
         own = w + {bytes} * (n % groups * (channels + 1) * taps * maps + first)
-        count = min({wide}, maps - first)
-        for i in range(0, rows, tall):
-            block_rows = min(tall, rows - i)
-            start = 0
-            while start < columns:
-                begin = min(start, columns - some)  # the last piece of a long row overlaps the one before
-                for row in range(block_rows):
+{turns}\
                     seen = x + {bytes} * (n * channels * channel + (i + row) * pitch + begin)
                     j = 0
                     while j < some:
@@ -77,13 +87,7 @@ def kernel(arguments, thread, threads):
                         product(seen + {bytes} * at, channels, channel, taps, offsets, own, maps,
                                 computed + {bytes} * {wide} * (row * some + at))
                         j += {positions}
-                result = y + {bytes} * ((n * maps + first) * area + i * columns + begin)
-                if some == columns:
-                    unpack(computed, {wide}, block_rows * columns, count, result, area, 0)
-                else:
-                    unpack(computed, {wide}, some, count, result, area, 0)
-                start += some
-'''
+{end}'''
 
 _PHASES = '''"""y[n,k,i,j] = sum(x[n,c,u,v] * w[c,r,s,k]), u*step + r = i + top: vectors of maps; {dtype}"""
 
@@ -98,13 +102,7 @@ scratch = stack({scratch})
 
 def kernel(arguments, thread, threads):
     x, w, y = arguments[0], arguments[1], arguments[2]
-    images, channels, maps = arguments[3], arguments[4], arguments[5]
-    rows, columns = arguments[6], arguments[7]
-    height, pitch = arguments[8], arguments[9]
-    filter_rows, filter_columns = arguments[10], arguments[11]
-    stride_h, stride_w = arguments[12], arguments[13]
-    spread_h, spread_w = arguments[14], arguments[15]
-    groups = arguments[16]
+{sizes}\
     top, left = arguments[17], arguments[18]
     channel = height * pitch
     area = rows * columns
@@ -127,20 +125,9 @@ def kernel(arguments, thread, threads):
                         store(table, start + 2 + 2 * count, (r * filter_columns + s) * maps)
                         count += 1
             store(table, start, count)
-    some = min(columns, {most})
-    tall = max(1, {most} // some)
-    blocks = (maps + {wide} - 1) // {wide}
-    parts = groups * blocks
-{parts}
-        n, first = item // blocks, item % blocks * {wide}  # a group of an image
+{blocks}\
         own = w + {bytes} * (n % groups * (channels + 1) * weights + first)
-        count = min({wide}, maps - first)
-        for i in range(0, rows, tall):
-            block_rows = min(tall, rows - i)
-            start = 0
-            while start < columns:
-                begin = min(start, columns - some)  # the last piece of a long row overlaps the one before
-                for row in range(block_rows):
+{turns}\
                     place = i + row + top
                     seen_row = x + {bytes} * (n * channels * channel + place // stride_h * pitch)
                     for b in range(stride_w):
@@ -155,13 +142,7 @@ def kernel(arguments, thread, threads):
                             product(seen + {bytes} * at, channels, channel, listed, own, weights,
                                     computed + {bytes} * {wide} * target, stride_w * {wide})
                             j += {positions}
-                result = y + {bytes} * ((n * maps + first) * area + i * columns + begin)
-                if some == columns:
-                    unpack(computed, {wide}, block_rows * columns, count, result, area, 0)
-                else:
-                    unpack(computed, {wide}, some, count, result, area, 0)
-                start += some
-'''
+{end}'''
 
 _FORWARD_SHARED = """\
     for item in range(images * parts * thread // threads, images * parts * (thread + 1) // threads):"""
@@ -185,6 +166,13 @@ def forward_tile(maps: int, columns: int, lanes: int) -> tuple[int, int]:
     return best[2], best[3]
 
 
+def _pieces(most: int, wide: int, size: int, *, shard: bool) -> dict[str, str]:
+    """The shared pieces of forward kernels, for the positions computed at a time, the elements of each and their bytes."""
+    parts = _FORWARD_SHARDED if shard else _FORWARD_SHARED
+    texts = {"blocks": _BLOCKS, "turns": _TURNS, "end": _END}
+    return {name: text.format(most=most, wide=wide, bytes=size, parts=parts) for name, text in texts.items()}
+
+
 def emit_convolution_of_maps(dtype: str, lanes: int, tile: tuple[int, int], taps: int, *, shard: bool) -> str:
     """Return the source text of the convolution kernel on vectors of maps.
 
@@ -203,8 +191,8 @@ def emit_convolution_of_maps(dtype: str, lanes: int, tile: tuple[int, int], taps
     room = size * wide * (most + lanes)  # transposing reads whole squares
     room += -room % 64
     return _FORWARD.format(
-        dtype=dtype, lanes=lanes, positions=positions, vectors=vectors, wide=wide, most=most, room=room, bytes=size,
-        scratch=room + 8 * taps, parts=_FORWARD_SHARDED if shard else _FORWARD_SHARED,
+        dtype=dtype, lanes=lanes, positions=positions, vectors=vectors, wide=wide, room=room, bytes=size,
+        scratch=room + 8 * taps, sizes=SIZES, **_pieces(most, wide, size, shard=shard),
     )  # fmt: skip
 
 
@@ -230,14 +218,14 @@ def emit_convolution_of_phases(
     room = size * wide * (most + lanes)  # transposing reads whole squares
     room += -room % 64
     return _PHASES.format(
-        dtype=dtype, lanes=lanes, positions=positions, vectors=vectors, wide=wide, most=most, room=room, bytes=size,
-        record=record, scratch=room + 8 * record * stride[0] * stride[1],
-        parts=_FORWARD_SHARDED if shard else _FORWARD_SHARED,
+        dtype=dtype, lanes=lanes, positions=positions, vectors=vectors, wide=wide, room=room, bytes=size,
+        record=record, scratch=room + 8 * record * stride[0] * stride[1], sizes=SIZES,
+        **_pieces(most, wide, size, shard=shard),
     )  # fmt: skip
 
 
 _MAPS = '''"""y[c,r,s,k] = sum(x[n,c,i+r,j+s] * t[n,k,i,j]), vectors of maps; {dtype}"""
-
+{imports}
 from graphc.kernels.cpu.memory import pointer_int64, pointer_{dtype} as pointer, store
 from graphc.kernels.cpu.vector import packing, stack
 from graphc.kernels.cpu.window import window_sum
@@ -249,13 +237,7 @@ scratch = stack({scratch})
 
 def kernel(arguments, thread, threads):
     x, t, y = arguments[0], arguments[1], arguments[2]
-    images, channels, maps = arguments[3], arguments[4], arguments[5]
-    rows, columns = arguments[6], arguments[7]
-    height, pitch = arguments[8], arguments[9]
-    filter_rows, filter_columns = arguments[10], arguments[11]
-    stride_h, stride_w = arguments[12], arguments[13]
-    spread_h, spread_w = arguments[14], arguments[15]
-    groups = arguments[16]
+{sizes}\
     phase = height * pitch
     channel = stride_h * stride_w * phase
     area = rows * columns
@@ -347,10 +329,8 @@ def emit_correlation_of_maps(dtype: str, lanes: int, taps: int, maps: int, *, sh
     sums = f"sums = {own}"
     if not shard:
         sums += f"\nzero = np.{dtype}(0.0)"
-    text = _MAPS.format(
+    return _MAPS.format(
+        sizes=SIZES, imports="" if shard else "\nimport numpy as np\n",
         dtype=dtype, lanes=lanes, sums=sums, scratch=room + 8 * pointers, room=room, taps=taps, pointers=pointers,
         together=TOGETHER, near=near, bytes=size, elements=pointers * taps, choices=choices, parts=parts,
     )  # fmt: skip
-    if not shard:
-        text = text.replace("\n\nfrom graphc", "\n\nimport numpy as np\n\nfrom graphc", 1)
-    return text
