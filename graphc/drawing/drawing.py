@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path as FilePath
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from graphc.drawing.cards import Cards, cards_scene, read_cards
@@ -18,31 +15,20 @@ from graphc.drawing.picture import circuit_scene
 from graphc.drawing.scene import Scene
 from graphc.drawing.svg import svg_text
 from graphc.drawing.theme import Theme, theme_named
+from graphc.drawing.written import FORMATS, Written, checked_path, write_picture
 from graphc.errors import DrawingError, did_you_mean
-from graphc.files import replace_file
 from graphc.graph.node import Node, topological
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    pass
 
 __all__ = ["FORMATS", "Drawing", "draw", "frames"]
 
-#: What a file suffix means.
-FORMATS: Mapping[str, str] = MappingProxyType(
-    {
-        ".svg": "vector picture for pages and slides",
-        ".pdf": "vector picture for print and LaTeX",
-        ".png": "raster picture",
-        ".dot": "text for Graphviz",
-        ".txt": "indented text",
-    }
-)
-_LATER = (".tex", ".html")
 _STYLES = ("circuit", "cards")
 
 
 @dataclass(frozen=True, eq=False)
-class Drawing:
+class Drawing(Written):
     """A picture, laid out once and written in any format.
 
     Attributes
@@ -76,28 +62,6 @@ class Drawing:
         """Name of the layout engine that served."""
         return self._laid_out[1].engine
 
-    def svg(self) -> str:
-        """Return the picture as SVG text."""
-        return svg_text(self.scene)
-
-    def pdf(self) -> bytes:
-        """Return the picture as a PDF of one page."""
-        from graphc.drawing.pdf import pdf_bytes
-
-        return pdf_bytes(self.scene)
-
-    def png(self) -> bytes:
-        """Return the picture as PNG, 200 dots per inch.
-
-        Raises
-        ------
-        DrawingError
-            If matplotlib is not installed.
-        """
-        from graphc.drawing.png import png_bytes
-
-        return png_bytes(self.scene)
-
     def dot(self) -> str:
         """Return DOT text for Graphviz."""
         from graphc.drawing.dot import cards_dot, circuit_dot
@@ -112,43 +76,9 @@ class Drawing:
 
         return circuit_text(self.content) if isinstance(self.content, Circuit) else cards_text(self.content)
 
-    def __str__(self) -> str:
-        return self.text()
-
-    def _repr_svg_(self) -> str:
-        # two pictures in one notebook share a page: ids carry a digest of the picture
-        digest = hashlib.sha256(self.svg().encode("utf-8", "replace")).hexdigest()[:8]
-        return svg_text(self.scene, prefix=f"g{digest}-")
-
-    def save(self, path: Any) -> FilePath:
-        """Write the picture; the suffix decides the format (`FORMATS`).
-
-        Parameters
-        ----------
-        path : str or path
-            Ends in ``.svg``, ``.pdf``, ``.png``, ``.dot`` or ``.txt``.
-
-        Returns
-        -------
-        pathlib.Path
-            The file written.
-
-        Raises
-        ------
-        DrawingError
-            If the suffix is unknown or the file cannot be written; no partial file is left.
-        """
-        target = _checked_path(path, tuple(FORMATS))
-        makers: Mapping[str, Callable[[], str | bytes]] = {
-            ".svg": self.svg,
-            ".pdf": self.pdf,
-            ".png": self.png,
-            ".dot": self.dot,
-            ".txt": self.text,
-        }
-        made = makers[target.suffix.lower()]()
-        _write(target, made if isinstance(made, bytes) else made.encode("utf-8", "replace"))
-        return target
+    def writers(self) -> Mapping[str, Callable[[], str | bytes]]:
+        """What writes each of `FORMATS`."""
+        return {**super().writers(), ".dot": self.dot}
 
 
 def draw(
@@ -195,7 +125,7 @@ def draw(
         If the subject, an option or the suffix is unknown, or the file cannot be written.
     """
     if path is not None:
-        _checked_path(path, tuple(FORMATS))  # before any work
+        checked_path(path, tuple(FORMATS))  # before any work
     root, back, run = _parts(subject)
     chosen = _checked_style(style) or ("circuit" if marks else _natural_style(root))
     if chosen == "cards" and marks:
@@ -249,13 +179,13 @@ def frames(
     DrawingError
         If the suffix is not .pdf, .svg or .png, or a file cannot be written.
     """
-    target = _checked_path(path, (".pdf", ".svg", ".png"))
+    target = checked_path(path, (".pdf", ".svg", ".png"))
     drawing = draw(run, style="circuit", theme=theme, digits=digits, engine=engine)
     scene, kind = drawing.scene, target.suffix.lower()
     if kind == ".pdf":
         from graphc.drawing.pdf import pdf_bytes
 
-        _write(target, pdf_bytes(scene, range(scene.frames)))
+        write_picture(target, pdf_bytes(scene, range(scene.frames)))
         return [target]
     places = max(2, len(str(scene.frames)))
     written: list[FilePath] = []
@@ -267,7 +197,7 @@ def frames(
 
             data = png_bytes(scene, frame)
         file = target.with_name(f"{target.stem}-{frame + 1:0{places}d}{target.suffix}")
-        _write(file, data)
+        write_picture(file, data)
         written.append(file)
     return written
 
@@ -301,31 +231,3 @@ def _checked_style(style: str | None) -> str | None:
 def _natural_style(root: Node) -> str:
     arrays = any(node.kind == "parameter" or len(node.shape) >= 2 for node in topological([root]))
     return "cards" if arrays else "circuit"
-
-
-# ---------------------------------------------------------------- writing files
-
-
-def _checked_path(path: Any, known: Sequence[str]) -> FilePath:
-    try:
-        target = FilePath(os.fspath(path))
-    except TypeError:
-        raise DrawingError(f"a path is a text or a pathlib.Path, found {type(path).__name__}") from None
-    suffix = target.suffix.lower()
-    if suffix in known:
-        return target
-    shown = ", ".join(f"{s} ({FORMATS[s]})" for s in known)
-    if suffix in _LATER:
-        raise DrawingError(f"{suffix} is not available yet; write one of: {shown}")
-    asked = f"the suffix {suffix!r} of {str(path)!r}" if suffix else f"{str(path)!r}, which has no suffix"
-    raise DrawingError(f"cannot write {asked}; the suffix decides the format: {shown}{did_you_mean(suffix, known)}")
-
-
-def _write(target: FilePath, data: bytes) -> None:
-    try:
-        replace_file(target, data)
-    except (OSError, ValueError) as problem:
-        reason = getattr(problem, "strerror", None) or str(problem)
-        folder = str(target.parent)
-        advice = "" if target.parent.is_dir() else f"; the folder {folder!r} does not exist: create it first"
-        raise DrawingError(f"cannot write {str(target)!r}: {reason}{advice}") from problem

@@ -5,18 +5,15 @@ The picture follows from the times alone: equal times give the same bytes on eve
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path as FilePath
 from typing import Any
 
-from graphc.drawing.drawing import _checked_path, _write
 from graphc.drawing.fonts import printable, text_label, text_width
 from graphc.drawing.scene import Box, Group, Item, Scene, line, rounded
-from graphc.drawing.svg import svg_text
 from graphc.drawing.theme import THEMES, Theme
+from graphc.drawing.written import Written
 
 __all__ = ["SUFFIXES", "Part", "Profile"]
 
@@ -66,7 +63,7 @@ class _Bar:
 
 
 @dataclass(frozen=True, eq=False)
-class Profile:
+class Profile(Written):
     """A profile, drawn once and written in any format.
 
     Attributes
@@ -88,79 +85,21 @@ class Profile:
     theme: Theme = THEMES["default"]
 
     @cached_property
-    def scene(self) -> Scene:
-        """Outlines and texts in points."""
+    def _drawn(self) -> Scene:
         return _scene(self)
 
-    def svg(self) -> str:
-        """Return the picture as SVG text."""
-        return svg_text(self.scene)
+    @property
+    def scene(self) -> Scene:
+        """Outlines and texts in points."""
+        return self._drawn
 
-    def pdf(self) -> bytes:
-        """Return the picture as a PDF of one page."""
-        from graphc.drawing.pdf import pdf_bytes
-
-        return pdf_bytes(self.scene)
-
-    def png(self) -> bytes:
-        """Return the picture as PNG, 200 dots per inch.
-
-        Raises
-        ------
-        DrawingError
-            If matplotlib is not installed.
-        """
-        from graphc.drawing.png import png_bytes
-
-        return png_bytes(self.scene)
-
-    def __str__(self) -> str:
+    def text(self) -> str:
+        """Return the table."""
         return self.table
 
-    def _repr_svg_(self) -> str:
-        # two pictures in one notebook share a page: ids carry a digest of the picture
-        digest = hashlib.sha256(self.svg().encode("utf-8", "replace")).hexdigest()[:8]
-        return svg_text(self.scene, prefix=f"p{digest}-")
-
-    def save(self, path: Any) -> FilePath:
-        """Write the picture, or for ``.txt`` the table; the suffix decides.
-
-        Parameters
-        ----------
-        path : str or path
-            Ends in ``.svg``, ``.pdf``, ``.png`` or ``.txt``.
-
-        Returns
-        -------
-        pathlib.Path
-            The file written.
-
-        Raises
-        ------
-        DrawingError
-            If the suffix is unknown or the file cannot be written; no partial file is left.
-        """
-        target = checked_path(path)
-        makers: Mapping[str, Callable[[], str | bytes]] = {
-            ".svg": self.svg,
-            ".pdf": self.pdf,
-            ".png": self.png,
-            ".txt": lambda: self.table + "\n",
-        }
-        made = makers[target.suffix.lower()]()
-        _write(target, made if isinstance(made, bytes) else made.encode("utf-8", "replace"))
-        return target
-
-
-def checked_path(path: Any) -> FilePath:
-    """Return a path that a profile can be written to.
-
-    Raises
-    ------
-    DrawingError
-        If its suffix is unknown.
-    """
-    return _checked_path(path, SUFFIXES)
+    def writers(self) -> Mapping[str, Callable[[], str | bytes]]:
+        """What writes each of `SUFFIXES`."""
+        return {**super().writers(), ".txt": lambda: self.table + "\n"}
 
 
 def _bars(parts: Sequence[Part]) -> list[_Bar]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from graphc.drawing.profile import Part, Profile, checked_path
+from graphc.drawing.profile import SUFFIXES, Part, Profile
+from graphc.drawing.written import checked_path
 from graphc.errors import DataError
 from graphc.kernels.compile import Step
 
@@ -53,7 +54,7 @@ def profile(step: Step, file: Any = None) -> Profile:
             "  step = graphc.compile([loss]); step(x=array); graphc.profile(step)"
         )
     if file is not None:
-        checked_path(file)  # before any work
+        checked_path(file, SUFFIXES)  # before any work
     report = measured(step.program)
     if not report.peak:
         raise DataError(

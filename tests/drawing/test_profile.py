@@ -115,7 +115,7 @@ def test_the_same_times_give_the_same_bytes_in_every_format(tmp_path):
     root = ElementTree.fromstring(first.svg())
     ids = [element.get("id") for element in root.iter() if element.get("id")]
     assert len(ids) == len(set(ids))
-    assert re.search(r'id="p[0-9a-f]{8}-title"', first._repr_svg_())
+    assert re.search(r'id="g[0-9a-f]{8}-title"', first._repr_svg_())
     assert str(first) == "the table"
     for suffix in ("svg", "pdf", "txt"):
         first.save(tmp_path / f"one.{suffix}")

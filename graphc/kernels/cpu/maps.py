@@ -167,7 +167,7 @@ def forward_tile(maps: int, columns: int, lanes: int) -> tuple[int, int]:
 
 
 def _pieces(most: int, wide: int, size: int, *, shard: bool) -> dict[str, str]:
-    """The shared pieces of forward kernels, for the positions computed at a time, the elements of each and their bytes."""
+    """The shared pieces of forward kernels: positions computed at a time, elements of each, bytes of one."""
     parts = _FORWARD_SHARDED if shard else _FORWARD_SHARED
     texts = {"blocks": _BLOCKS, "turns": _TURNS, "end": _END}
     return {name: text.format(most=most, wide=wide, bytes=size, parts=parts) for name, text in texts.items()}
