@@ -9,7 +9,7 @@ can never be confused with axes or tensors.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from graphc.errors import FormulaError
@@ -31,6 +31,7 @@ __all__ = [
     "Statement",
     "Wins",
     "Zero",
+    "accesses",
     "affine",
     "affine_expression",
     "neutral",
@@ -395,6 +396,22 @@ class Formula:
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.statements))
+
+
+def accesses(statement: Statement) -> Iterator[Access]:
+    """Every access of a statement, what it writes first, with those inside of indices and guards."""
+
+    def visit(access: Access) -> Iterator[Access]:
+        yield access
+        for item in access.index:
+            if isinstance(item, Gather):
+                yield from visit(item.access)
+
+    for access in (statement.write, *(a for _, a in statement.reads)):
+        yield from visit(access)
+    for guard in statement.guards:
+        if isinstance(guard, Wins):
+            yield from visit(guard.access)
 
 
 def substitute_axes(body: Expression, replacements: Mapping[str, Affine]) -> Expression:

@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from graphc.formula.expression import ZERO, Symbol
 from graphc.formula.size import Extent, Size, extent_value, named
-from graphc.formula.statement import Access, Affine, Axis, Gather, Statement, Wins, affine
+from graphc.formula.statement import Access, Affine, Axis, Statement, Wins, accesses, affine
 from graphc.planning.plan import THREADS, Kernel, Launch, Segment, Stage, elements
 
 if TYPE_CHECKING:
@@ -191,20 +191,6 @@ class _Finder:
         return _Sharded(replace(launch, arguments=(*head, *flat), split=3), sums, whole=False)
 
 
-def _accesses(statement: Statement) -> Iterator[Access]:
-    def visit(access: Access) -> Iterator[Access]:
-        yield access
-        for item in access.index:
-            if isinstance(item, Gather):
-                yield from visit(item.access)
-
-    for access in (statement.write, *(a for _, a in statement.reads)):
-        yield from visit(access)
-    for guard in statement.guards:
-        if isinstance(guard, Wins):
-            yield from visit(guard.access)
-
-
 def _sharded_loops(kernel: Kernel, leads: tuple[bool, ...]) -> tuple[Kernel, bool] | None:
     """The kernel over the axis of examples, and whether it sums over them.
 
@@ -214,7 +200,7 @@ def _sharded_loops(kernel: Kernel, leads: tuple[bool, ...]) -> tuple[Kernel, boo
     assert s is not None
     with_batch = {f"t{k}" for k, lead in enumerate(leads) if lead}
     axes = set()
-    for access in _accesses(s):
+    for access in accesses(s):
         if access.tensor not in with_batch:
             continue
         item = access.index[0]

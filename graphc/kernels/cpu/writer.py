@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 
 from graphc.errors import KernelError
-from graphc.formula.statement import Access, Affine, Gather, Statement, Wins
+from graphc.formula.statement import Affine, Statement, accesses
 from graphc.planning.plan import Kernel
 
 __all__ = ["Writer", "bracketed", "compute_type", "extent_names"]
@@ -37,25 +37,10 @@ def compute_type(kernel: Kernel) -> str:
     return max(floats, default="float64")
 
 
-def _accesses(statement: Statement) -> Iterable[Access]:
-    def visit(access: Access) -> Iterable[Access]:
-        yield access
-        for item in access.index:
-            if isinstance(item, Gather):
-                yield from visit(item.access)
-
-    yield from visit(statement.write)
-    for _, access in statement.reads:
-        yield from visit(access)
-    for guard in statement.guards:
-        if isinstance(guard, Wins):
-            yield from visit(guard.access)
-
-
 def _ranks(statement: Statement) -> tuple[dict[str, int], set[str]]:
     ranks: dict[str, int] = {}
     flat: set[str] = set()
-    for access in _accesses(statement):
+    for access in accesses(statement):
         if access.flat:
             flat.add(access.tensor)
         else:
