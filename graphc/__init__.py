@@ -58,6 +58,8 @@ _LAZY = {
     "draw": ("graphc.drawing", "draw"),
     "patches": ("graphc.planning", "patches"),
     "profile": ("graphc.kernels", "profile"),
+    "unroll": ("graphc.graph.unroll", "unroll"),
+    "unrolled": ("graphc.graph.unroll", "unrolled"),
     "to_networkx": ("graphc.graph.networks", "to_networkx"),
     "toeplitz": ("graphc.planning", "toeplitz"),
 }
@@ -76,6 +78,7 @@ if TYPE_CHECKING:
     from graphc.datasets import Dataset
     from graphc.drawing import draw
     from graphc.graph.networks import to_networkx
+    from graphc.graph.unroll import unroll, unrolled
     from graphc.kernels import compile, profile
     from graphc.planning import count, patches, toeplitz
     from graphc.training import SGD, Adam, Trainer, accuracy
@@ -125,6 +128,8 @@ __all__ = [
     "state",
     "to_networkx",
     "toeplitz",
+    "unroll",
+    "unrolled",
     "update",
     "xavier",
     "zeros",

@@ -27,7 +27,7 @@ from graphc.formula.statement import (
 )
 from graphc.formula.symbolic import derivative
 
-__all__ = ["Adjoint", "Operand", "adjoint"]
+__all__ = ["Adjoint", "Operand", "Sweep", "adjoint"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,9 @@ def adjoint(formula: Formula, wrt: str, upstream: Collection[str] | None = None)
     return _adjoint(formula, wrt, chosen)
 
 
-class _Sweep:
+class Sweep:
+    """Adjoint statements of a formula, from the last statement to the first."""
+
     def __init__(self, formula: Formula, wrt: str, upstream: tuple[str, ...]) -> None:
         self.formula = formula
         self.used = set(formula.ranks)
@@ -88,6 +90,7 @@ class _Sweep:
             self.name_gradient(output)
 
     def name_gradient(self, tensor: str) -> str:
+        """Return the name of a tensor's gradient."""
         if tensor not in self.gradient:
             name = fresh("d" + tensor, self.used)
             self.used.add(name)
@@ -96,11 +99,13 @@ class _Sweep:
         return self.gradient[tensor]
 
     def like(self, name: str, tensor: str) -> None:
+        """Enter a new tensor with the shape of another."""
         self.ranks[name] = self.formula.ranks[tensor]
         for d in range(self.ranks[name]):
             self.extents[size_name(name, d)] = Symbol(size_name(tensor, d))
 
     def statement(self, number: int) -> None:
+        """Emit the adjoints of a statement, one for each read that leads to what is asked for."""
         s = self.formula.statements[number]
         target = s.write.tensor
         if target not in self.gradient or target not in self.affected:
@@ -110,14 +115,20 @@ class _Sweep:
         for placeholder, access in s.reads:
             if access.tensor in self.formula.integers or access.tensor not in self.affected:
                 continue
-            slope = derivative(s.body, placeholder)
+            reads = dict(s.reads)
+            slope = self.slope(s, placeholder, reads)
             if slope == ZERO:
                 continue
-            self.emit(number, s, access, slope)
+            self.emit(number, s, access, slope, reads)
 
-    def emit(self, number: int, s: Statement, access: Access, slope: Expression) -> None:
+    def slope(self, s: Statement, placeholder: str, reads: dict[str, Access]) -> Expression:
+        """Derivative of a body by a placeholder; what it needs beside the reads of the statement is entered there."""
+        del reads
+        return derivative(s.body, placeholder)
+
+    def emit(self, number: int, s: Statement, access: Access, slope: Expression, reads: dict[str, Access]) -> None:
+        """Swap a read with the write."""
         target = s.write.tensor
-        reads = dict(s.reads)
         guards: list[Guard] = list(s.guards)
         # placeholders and axes share one environment: an axis g must not be hidden by a placeholder g
         taken = {axis.name for axis in s.axes} | {let.name for let in s.lets}
@@ -222,7 +233,7 @@ class _Sweep:
 
 @lru_cache(maxsize=4096)
 def _adjoint(formula: Formula, wrt: str, upstream: tuple[str, ...]) -> Adjoint | None:
-    sweep = _Sweep(formula, wrt, upstream)
+    sweep = Sweep(formula, wrt, upstream)
     for number in reversed(range(len(formula.statements))):
         sweep.statement(number)
     result = sweep.gradient.get(wrt)

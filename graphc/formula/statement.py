@@ -28,6 +28,7 @@ __all__ = [
     "Index",
     "Interval",
     "Let",
+    "Repeat",
     "Statement",
     "Wins",
     "Zero",
@@ -283,7 +284,7 @@ class Statement:
 
     ``reads`` binds scalar placeholders of ``body`` to accesses. ``accumulate`` adds to what the tensor
     already holds instead of starting from the operator's `NEUTRAL` element. Elements of the written tensor
-    that no point reaches are the neutral element.
+    that no point reaches are the neutral element; where the statement is ``partial``, they keep what they hold.
     """
 
     write: Access
@@ -294,6 +295,7 @@ class Statement:
     guards: tuple[Guard, ...] = ()
     lets: tuple[Let, ...] = ()
     accumulate: bool = False
+    partial: bool = False
 
     def __post_init__(self) -> None:
         if self.operator not in OPERATORS:
@@ -360,6 +362,22 @@ class Statement:
         return f"{self.write} {sign} {body}" + (f"  where {', '.join(where)}" if where else "")
 
 
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """Statements ``first`` to ``last`` (excluded) of a formula are evaluated together for each value of ``axis``.
+
+    Each of them has that axis, with the same extent. Values run from 0 up, or from the last one down (``backward``).
+    """
+
+    first: int
+    last: int
+    axis: str
+    backward: bool = False
+
+    def __str__(self) -> str:
+        return f"for {self.axis} from {'the last down' if self.backward else '0 up'}:"
+
+
 @dataclass(frozen=True)
 class Formula:
     """A gate bound to attributes and ranks: statements from inputs to outputs.
@@ -368,7 +386,7 @@ class Formula:
     temporary, its extent as an expression over the sizes of the inputs (symbols ``"x.1"``).
     ``integers`` names tensors that hold integers (indices, positions of winners). ``adds`` names tensors that were
     written by ``+=`` from the first line on: there, points that write the same element add up. ``rules`` names what
-    made its bodies stable (`graphc.formula.stable`).
+    made its bodies stable (`graphc.formula.stable`). ``repeats`` are what runs step by step (`Repeat`), in order.
     """
 
     name: str
@@ -380,6 +398,7 @@ class Formula:
     integers: frozenset[str] = frozenset()
     adds: frozenset[str] = frozenset()
     rules: tuple[str, ...] = ()
+    repeats: tuple[Repeat, ...] = ()
 
     def __hash__(self) -> int:
         # templates are looked up for every node: hash the tree of statements once
@@ -394,8 +413,23 @@ class Formula:
         found = dict.fromkeys(s.write.tensor for s in self.statements)
         return tuple(name for name in found if name not in self.outputs)
 
+    def groups(self) -> Iterator[tuple[Repeat | None, tuple[Statement, ...]]]:
+        """Statements in order: those of a repeat together, the others one by one."""
+        position = 0
+        for repeat in self.repeats:
+            for statement in self.statements[position : repeat.first]:
+                yield None, (statement,)
+            yield repeat, self.statements[repeat.first : repeat.last]
+            position = repeat.last
+        for statement in self.statements[position:]:
+            yield None, (statement,)
+
     def __str__(self) -> str:
-        return "\n".join(map(str, self.statements))
+        lines = []
+        for repeat, statements in self.groups():
+            lines += [str(repeat)] if repeat is not None else []
+            lines += [f"{'    ' if repeat is not None else ''}{statement}" for statement in statements]
+        return "\n".join(lines)
 
 
 def accesses(statement: Statement) -> Iterator[Access]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from graphc.errors import DerivativeError, GraphcError, did_you_mean
 from graphc.formula.adjoint import adjoint
 from graphc.formula.expression import Expression, to_text
+from graphc.formula.repeat import repeat_adjoint
 from graphc.gradients.local import elementwise, local_expression
 from graphc.gradients.table import format_table
 from graphc.graph import registry
@@ -148,6 +149,9 @@ class Backward:
             return
         outputs = dict(zip(formula.outputs, application.outputs, strict=True))
         operands = dict(zip(formula.inputs, application.operands, strict=True))
+        if formula.repeats:
+            self._through_repeat(application, by_output, active, contributions)
+            return
         for position, (tensor, node) in enumerate(zip(formula.inputs, application.operands, strict=True)):
             if node.id not in active or not node.is_float:
                 continue
@@ -170,10 +174,48 @@ class Backward:
                     arguments.append(operands[operand.tensor])
                 else:
                     arguments.append(outputs[operand.tensor])
-            edge = derived(template.formula, tuple(arguments), application.sizes, application.site, node.dtype)
+            (edge,) = derived(template.formula, tuple(arguments), application.sizes, application.site, node.dtype)
             for output in application.outputs:
                 self.edges[(output, position)] = edge
             contributions.setdefault(node.id, []).append(edge)
+
+    def _through_repeat(
+        self,
+        application: Application,
+        by_output: Mapping[str, Node],
+        active: set[int],
+        contributions: dict[int, list[Node]],
+    ) -> None:
+        """All gradients of a repeat are one repeat."""
+        formula = application.formula
+        outputs = dict(zip(formula.outputs, application.outputs, strict=True))
+        operands = dict(zip(formula.inputs, application.operands, strict=True))
+        wrt = [tensor for tensor, node in operands.items() if node.id in active and node.is_float]
+        try:
+            template = repeat_adjoint(formula, wrt, tuple(by_output), application.sizes)
+        except DerivativeError as error:
+            raise DerivativeError(f"{error}\n  declared at {application.site}", site=application.site) from None
+        if not template.gradients:
+            return
+        of_role = {"upstream": by_output, "input": operands, "output": outputs}
+        arguments = tuple(of_role[operand.role][operand.tensor] for operand in template.operands)
+        dtype = next(node.dtype for node in by_output.values())
+        found = dict(
+            zip(
+                template.formula.outputs,
+                derived(template.formula, arguments, template.sizes, application.site, dtype),
+                strict=True,
+            )
+        )
+        for position, (tensor, node) in enumerate(operands.items()):
+            if tensor in template.gradients:
+                edge = found[template.gradients[tensor]]
+                for output in application.outputs:
+                    self.edges[(output, position)] = edge
+                contributions.setdefault(node.id, []).append(edge)
+        for tensor, name in template.inner.items():  # of every step, whoever asks
+            if outputs[tensor] not in self._gradients:
+                self._gradients[outputs[tensor]] = found[name]
 
     # ---- looking things up ------------------------------------------------------------------------
 

@@ -382,7 +382,7 @@ def derived(
     sizes: Mapping[str, Extent],
     site: Site,
     dtype: str,
-) -> Node:
+) -> tuple[Node, ...]:
     """Apply a derived formula (an adjoint): sizes are inherited from the application it came from."""
     known = dict(sizes)
     for tensor, node in zip(formula.inputs, operands, strict=True):
@@ -396,7 +396,7 @@ def derived(
             from graphc.graph.shapes import extent_of
 
             known[name] = extent_of(expression, known)
-    return _outputs(None, formula, operands, {}, known, site, dtype)[0]
+    return _outputs(None, formula, operands, {}, known, site, dtype)
 
 
 def gate(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy
@@ -23,11 +24,14 @@ from graphc.formula.statement import (
     Divides,
     Formula,
     Gather,
+    Guard,
     Interval,
     Statement,
+    Wins,
     Zero,
     neutral,
     size_name,
+    substitute_axes,
 )
 from graphc.graph.node import Node, topological
 from graphc.graph.shapes import shape_text
@@ -200,14 +204,43 @@ def run_formula(formula: Formula, inputs: Mapping[str, Array], sizes: Mapping[st
     """
     tensors: dict[str, Array] = dict(inputs)
     with numpy.errstate(all="ignore"):
-        for statement in formula.statements:
-            target = statement.write.tensor
-            shape = tuple(sizes[size_name(target, d)] for d in range(formula.ranks[target]))
-            kind = "int64" if target in formula.integers else "float64"
-            if not statement.accumulate or target not in tensors:
-                tensors[target] = numpy.full(shape, neutral(statement.operator, whole=kind == "int64"), dtype=kind)
-            run_statement(statement, tensors, sizes)
+        for repeat, statements in formula.groups():
+            for statement in statements:
+                target = statement.write.tensor
+                shape = tuple(sizes[size_name(target, d)] for d in range(formula.ranks[target]))
+                kind = "int64" if target in formula.integers else "float64"
+                if target not in tensors or not (statement.accumulate or statement.partial):
+                    tensors[target] = numpy.full(shape, neutral(statement.operator, whole=kind == "int64"), dtype=kind)
+                if repeat is None:
+                    run_statement(statement, tensors, sizes)
+            if repeat is not None:
+                steps = statements[0].extent(repeat.axis).value(sizes)
+                for step in reversed(range(steps)) if repeat.backward else range(steps):
+                    for statement in statements:
+                        run_statement(at_step(statement, repeat.axis, step), tensors, sizes)
     return {name: tensors[name] for name in formula.outputs}
+
+
+def at_step(statement: Statement, axis: str, step: int) -> Statement:
+    """A statement with an axis fixed."""
+    places = {axis: Affine((), step)}
+
+    def guard(g: Guard) -> Guard:
+        if isinstance(g, Interval):
+            return Interval(g.index.substitute(places), g.upper.substitute(places))
+        if isinstance(g, Wins):
+            return Wins(g.access.substitute(places), tuple((i.substitute(places), e) for i, e in g.axes))
+        return replace(g, index=g.index.substitute(places))
+
+    return replace(
+        statement,
+        write=statement.write.substitute(places),
+        axes=tuple(a for a in statement.axes if a.name != axis),
+        reads=tuple((p, a.substitute(places)) for p, a in statement.reads),
+        body=substitute_axes(statement.body, places),
+        guards=tuple(map(guard, statement.guards)),
+        lets=tuple(replace(x, numerator=x.numerator.substitute(places)) for x in statement.lets),
+    )
 
 
 def run_statement(statement: Statement, tensors: dict[str, Array], sizes: Mapping[str, int]) -> None:
@@ -360,7 +393,9 @@ def _store(
             for i in statement.write.index
             if isinstance(i, Affine)
         )
-        if operator in ("sum", "prod", "max", "min"):
+        if statement.partial:
+            target[where] = value
+        elif operator in ("sum", "prod", "max", "min"):
             combine = {
                 "sum": numpy.add,
                 "prod": numpy.multiply,
@@ -385,10 +420,14 @@ def _store(
     if not where:
         view[()] += flat_body.sum()
         return
+    if statement.partial:
+        view[where] = 0
     if operator == "sum":
         # bincount is an order of magnitude faster than add.at
         linear = numpy.ravel_multi_index(where, view.shape)
         view += numpy.bincount(linear, flat_body, minlength=view.size).reshape(view.shape).astype(view.dtype)
+    elif operator == "set" and statement.accumulate:
+        numpy.add.at(view, where, flat_body)
     elif operator == "set":
         view[where] = flat_body
     elif operator in ("max", "min", "prod"):

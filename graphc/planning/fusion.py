@@ -116,7 +116,8 @@ class Launches:
         self.writers: dict[int, list[int]] = {}
         for position, launch in enumerate(builder.launches):
             self.enter(position, launch)
-            self.writers.setdefault(builder.base(self.written(launch)), []).append(position)
+            for number in self.kernel(launch).written(launch.buffers):
+                self.writers.setdefault(builder.base(number), []).append(position)
 
     # ---- who touches what ------------------------------------------------------------------------
 
@@ -126,11 +127,11 @@ class Launches:
 
     def written(self, launch: Launch) -> int:
         """The buffer that a launch writes."""
-        return launch.buffers[0 if self.kernel(launch).kind == "loops" else -1]
+        return self.kernel(launch).written(launch.buffers)[0]
 
     def read(self, launch: Launch) -> tuple[int, ...]:
         """The buffers that a launch reads."""
-        return launch.buffers[1:] if self.kernel(launch).kind == "loops" else launch.buffers[:-1]
+        return self.kernel(launch).read(launch.buffers)
 
     def enter(self, position: int, launch: Launch) -> None:
         """Enter a launch among the readers of its buffers."""
@@ -205,7 +206,7 @@ class _Fusion(Launches):
     def visit(self, position: int) -> None:
         """Fuse the launch at a position into whatever reads it, if that pays."""
         launch = self.launches[position]
-        if launch is None or self.kernel(launch).kind != "loops":
+        if launch is None or self.kernel(launch).kind != "loops" or launch.repeat >= 0:
             return
         producer = self.producer(launch)
         if producer is None:
@@ -224,6 +225,8 @@ class _Fusion(Launches):
             readers = writers[:1]
         elif not readers or base in self.kept:
             return
+        if any(other is not None and other.repeat >= 0 for other in map(self.launches.__getitem__, readers)):
+            return  # what a step reads again and again is computed once
         if len(readers) > 1 and producer.inner_cost > _SHARED_COST:
             return
         key = launch.kernel, launch.arguments

@@ -31,8 +31,9 @@ from graphc.planning.contraction import recognise, split_windows
 from graphc.planning.convolution import recognise_convolution
 from graphc.planning.factors import factor_out
 from graphc.planning.fusion import drop_kernels, fuse_elementwise
-from graphc.planning.plan import THREADS, Buffer, Kernel, Launch, Plan, Stage
+from graphc.planning.plan import THREADS, Buffer, Kernel, Launch, Plan, Stage, elements
 from graphc.planning.pooling import fuse_pooling
+from graphc.planning.repeats import Place, lower_part, lower_repeat, repeated
 from graphc.planning.schedule import schedule
 from graphc.planning.updates import update_in_place
 
@@ -52,6 +53,8 @@ class _Buffer:
     last: int = -1
     segment: int = -1
     private: bool = False
+    offset: Extent = 0
+    step: Extent = 0
 
 
 @dataclass
@@ -72,6 +75,7 @@ class _Builder:
     numbers: dict[Any, tuple[Kernel, int]] = field(default_factory=dict)
     folded: dict[Any, tuple[Statement, Statement]] = field(default_factory=dict)
     carriers: dict[Extent, int] = field(default_factory=dict)  # arrays that are there for their length
+    repeats: list[Extent] = field(default_factory=list)  # how often the launches of each repeat run
 
     # ---- buffers ---------------------------------------------------------------------------------
 
@@ -157,26 +161,45 @@ class _Builder:
         names.added_to = frozenset(s.write.tensor for s in formula.statements if s.accumulate)
         dtype = self.own_dtype(node) if node.is_float else self.dtype
         by_name = dict(zip(formula.inputs, operands, strict=True))
-        for position, statement in enumerate(formula.statements):
-            statement = self.fold(statement, constants)
+        for position, (repeat, group) in enumerate(formula.groups()):
+            if repeat is not None:
+                for tensor in dict.fromkeys(t for s in group for t in s.tensors()):
+                    if tensor in by_name and tensor not in tensors and tensor not in constants:
+                        tensors[tensor] = self.materialised(by_name[tensor])
+                place = Place(label, application.site, f"{node.id}.{position}", dtype)
+                kept = {
+                    t for o, t in zip(application.outputs, formula.outputs, strict=True) if o in self.representative
+                }
+                kept |= {t for s in formula.statements if s not in group for t in s.tensors()}
+                lower_repeat(self, repeat, group, names, tensors, constants, kept, place)
+                continue
+            statement = self.fold(group[0], constants)
             target = statement.write.tensor
             if statement.accumulate and target in constants:  # nothing but zeros so far
                 statement = self.first(statement)
                 del constants[target]
             elif statement.accumulate and statement.body == ZERO:
                 continue
-            value = self.everywhere(statement, names)
+            if statement.partial and target in constants:
+                tensors[target] = self.filled(
+                    Node("constant", names.shape(target), node.dtype, node.site, name=target), constants.pop(target)
+                )
+            value = None if statement.partial else self.everywhere(statement, names)
             if value is not None:
                 constants[target] = value
                 continue
             for tensor in statement.tensors():  # positions are read from memory, even where they are all equal
                 if tensor in by_name and tensor not in tensors:
                     tensors[tensor] = self.materialised(by_name[tensor])
+            if statement.partial:
+                place = Place(label, application.site, f"{node.id}.{position}", dtype)
+                lower_part(self, statement, names, tensors, place)
+                continue
             self.statement(statement, names, tensors, label, application.site, f"{node.id}.{position}", dtype)
         for output, tensor in zip(application.outputs, formula.outputs, strict=True):
             if tensor in constants:
                 self.scalars[output] = constants[tensor]
-            else:
+            elif tensor in tensors:  # of a repeat, some are only there while a step runs
                 self.of_node[output] = tensors[tensor]
 
     def everywhere(self, statement: Statement, names: _SizedNames) -> float | None:
@@ -296,11 +319,14 @@ class _Builder:
             return None
         if len(statement.reads) != 1 or not isinstance(statement.body, Symbol):
             return None
-        if statement.write.tensor in names.added_to:
+        if statement.write.tensor in names.added_to or statement.write.tensor in names.placed:
             return None
         ((placeholder, access),) = statement.reads
         if statement.body.name != placeholder or access.outside != "forbidden":
             return None
+        rows = self.rows(statement, access, names, tensors)
+        if rows is not None:
+            return rows
         if (access.index, access.flat) != (
             statement.write.index,
             statement.write.flat,
@@ -315,6 +341,28 @@ class _Builder:
             return None
         dtype = self.buffers[source].dtype
         return self.buffer(target, shape, dtype, self.buffers[source].role, source)
+
+    def rows(self, statement: Statement, access: Access, names: _SizedNames, tensors: dict[str, int]) -> int | None:
+        """Buffer number of a view of one row, or of rows that follow each other."""
+        write, first = statement.write, access.index[0] if access.index else None
+        if access.flat or write.flat or not isinstance(first, Affine) or not statement.race_free():
+            return None
+        source = tensors[access.tensor]
+        held, shape = self.buffers[source].shape, names.shape(write.tensor)
+        axes = {axis.name for axis in statement.axes}
+        kept = write.index[:1] if len(write.index) == len(access.index) else ()
+        if access.index[1:] != write.index[len(kept) :] or held[1:] != shape[len(kept) :] or statement.reduced():
+            return None
+        begin = first - kept[0] if kept and isinstance(kept[0], Affine) else first
+        if axes & set(begin.names()) or (kept and not begin.terms and not begin.constant):
+            return None
+        extents = {axis.name: names.value(axis.extent) for axis in statement.axes}
+        plain = [item.plain() if isinstance(item, Affine) else None for item in write.index]
+        if any(p not in extents or extents[p] != e for p, e in zip(plain, shape, strict=True)):
+            return None
+        view = self.buffer(write.tensor, shape, self.buffers[source].dtype, self.buffers[source].role, source)
+        self.buffers[view].offset = elements(held[1:]) * names.value(begin)
+        return view
 
     def one(
         self,
@@ -424,13 +472,15 @@ class _Builder:
         same = (number, read, arguments)
         if not statement.accumulate:
             # what is added to later has a history of its own: it is neither shared nor offered for sharing
-            shared = target not in names.added_to
+            shared = target not in names.added_to and target not in names.placed
             if shared and same in self.merged:  # the same kernel on the same data: computed once
                 tensors[target] = self.merged[same]
                 return
-            tensors[target] = self.buffer(target, names.shape(target), dtype, "arena")
+            if target not in names.placed:
+                tensors[target] = self.buffer(target, names.shape(target), dtype, "arena")
             if shared:
                 self.merged[same] = tensors[target]
+        # what is placed is a part of a buffer that is there already
         written = tensors[target]
         buffers = (written, *read) if kernel.kind == "loops" else (*read, written)
         self.launches.append(Launch(number, buffers, arguments, label, site, work))
@@ -461,6 +511,7 @@ class _SizedNames:
         self.ranks: Mapping[str, int] = formula.ranks
         self.integers = formula.integers
         self.added_to: frozenset[str] = frozenset()
+        self.placed: frozenset[str] = frozenset()
 
     def extended(self, tensors: Mapping[str, tuple[Extent, ...]]) -> _SizedNames:
         result = object.__new__(_SizedNames)
@@ -471,6 +522,7 @@ class _SizedNames:
         result.ranks = {**self.ranks, **{t: len(shape) for t, shape in tensors.items()}}
         result.integers = self.integers
         result.added_to = self.added_to
+        result.placed = self.placed
         return result
 
     def shape(self, tensor: str) -> tuple[Extent, ...]:
@@ -567,17 +619,23 @@ def _merge(roots: Iterable[Node]) -> tuple[list[Node], dict[Node, Node]]:
 def _drop_unused(builder: _Builder, kept: Iterable[int]) -> None:
     """Drop launches whose result nobody reads."""
     needed = {builder.base(number) for number in kept}
-    launches = []
-    for launch in reversed(builder.launches):
-        loops = builder.kernel_list[launch.kernel].kind == "loops"
-        written = builder.base(launch.buffers[0 if loops else -1])
-        if written in needed:
-            needed |= {builder.base(number) for number in launch.buffers}
-            launches.append(launch)
-    builder.launches = launches[::-1]
+    launches: set[int] = set()
+    for together in reversed(repeated(builder.launches)):
+        while True:  # in a repeat, what a step reads may be written by the step before
+            own = [k for k in together if k not in launches and _writes(builder, builder.launches[k]) & needed]
+            if not own:
+                break
+            for k in reversed(own):
+                needed |= {builder.base(number) for number in builder.launches[k].buffers}
+                launches.add(k)
+    builder.launches = [builder.launches[k] for k in sorted(launches)]
     for position, buffer in enumerate(builder.buffers):
         if buffer.role == "arena" and buffer.view_of is None and position not in needed:
             buffer.shape = (0,)
+
+
+def _writes(builder: _Builder, launch: Launch) -> set[int]:
+    return {builder.base(number) for number in builder.kernel_list[launch.kernel].written(launch.buffers)}
 
 
 def _finish(
@@ -603,9 +661,10 @@ def _finish(
     sizes: set[str] = set()
     final = []
     for buffer in builder.buffers:
-        base = buffer
+        base, offset, step = buffer, buffer.offset, buffer.step
         while base.view_of is not None:
             base = builder.buffers[base.view_of]
+            offset, step = base.offset + offset, base.step + step
         final.append(
             Buffer(
                 buffer.name,
@@ -617,9 +676,11 @@ def _finish(
                 buffer.view_of,
                 base.segment,
                 base.private,
+                offset,
+                step,
             )
         )
-        for extent in buffer.shape:
+        for extent in (*buffer.shape, offset, step):
             if isinstance(extent, Size):
                 sizes |= extent.names()
     return Plan(
@@ -632,6 +693,7 @@ def _finish(
         tuple(updates),
         scheduled.stages,
         scheduled.batch,
+        tuple(builder.repeats),
     )
 
 

@@ -17,11 +17,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from graphc.errors import Site
+from graphc.formula.expression import Expression, to_text
 from graphc.formula.size import Extent, extent_value
 from graphc.formula.statement import Statement
 
 __all__ = [
-    "ALIGNMENT", "THREADS", "Buffer", "Kernel", "Launch", "Layout", "Plan", "Segment", "Stage", "elements",
+    "ALIGNMENT", "THREADS", "Buffer", "Kernel", "Launch", "Layout", "Line", "Plan", "Segment", "Stage", "elements",
     "item_bytes",
 ]  # fmt: skip
 
@@ -57,6 +58,9 @@ class Buffer:
 
     A buffer with a ``segment`` lives in that segment only: each thread has its own, of one slice. A ``private`` buffer
     has an array for each thread along its first dimension; in a shard a launch sees that of its thread.
+
+    A view begins ``offset`` elements behind the memory that it looks at, and moves on by ``step`` elements with each
+    repetition of the segment that uses it.
     """
 
     name: str
@@ -68,10 +72,28 @@ class Buffer:
     view_of: int | None = None
     segment: int = -1
     private: bool = False
+    offset: Extent = 0
+    step: Extent = 0
 
     def elements(self) -> Extent:
         """Number of elements."""
         return elements(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a chain: ``body`` over ``a0``, ``a1``, ... (what accesses read) and ``r0``, ... (earlier lines).
+
+    ``store`` is the access that the result is written to, -1 where only later lines need it; with ``adds`` it is added
+    to what is there.
+    """
+
+    body: Expression
+    store: int = -1
+    adds: bool = False
+
+    def __str__(self) -> str:
+        return f"{f'a{self.store} ' if self.store >= 0 else ''}{'+' if self.adds else ''}= {to_text(self.body)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +106,12 @@ class Kernel:
     `graphc.planning.contraction` for its arguments; or one of ``"convolution"``, ``"convolution_of_maps"``,
     ``"convolution_of_phases"``, ``"correlation"`` and ``"correlation_of_maps"``, see `graphc.planning.convolution` for
     their arguments and ``literals``, numbers that are part of the kernel; or ``"pooling"``: a statement over windows
-    that lie side by side, see `graphc.kernels.cpu.pooling`. All but loops have the written tensor last.
+    that lie side by side, see `graphc.kernels.cpu.pooling`. All of these but loops have the written tensor last.
+
+    A ``"chain"`` is several elementwise ``lines`` over the same axes: every access has a buffer, those that are written
+    (as many as ``literals[1]``) first. Its ``literals`` are the number of axes, of written accesses, and for each
+    access whether it moves along the last axis; its arguments are the extents of the axes, then for each access an
+    offset and the strides along all axes but the last.
 
     A kernel is called with a part and a number of parts. What parts share is up to the kernel, unless ``shard`` names
     the axis of the batch: then part ``p`` of ``P`` computes the examples ``N*p//P`` to ``N*(p+1)//P``. Kernels
@@ -96,6 +123,19 @@ class Kernel:
     dtypes: tuple[tuple[str, str], ...]
     literals: tuple[int, ...] = ()
     shard: str = ""
+    lines: tuple[Line, ...] = ()
+
+    def written(self, buffers: tuple[int, ...]) -> tuple[int, ...]:
+        """Of the buffers of a launch those that it writes."""
+        if self.kind == "chain":
+            return buffers[: self.literals[1]]
+        return buffers[:1] if self.kind == "loops" else buffers[-1:]
+
+    def read(self, buffers: tuple[int, ...]) -> tuple[int, ...]:
+        """Of the buffers of a launch those that it reads, and does not only add to."""
+        if self.kind == "chain":
+            return buffers[self.literals[1] :]
+        return buffers[1:] if self.kind == "loops" else buffers[:-1]
 
     def key(self) -> str:
         """Canonical text: equal keys are the same kernel."""
@@ -105,7 +145,7 @@ class Kernel:
             kind = f"{s.operator}{' accumulates' if s.accumulate else ''}"
             outside = ", ".join(f"{p} {a.outside}" for p, a in s.reads if a.outside != "forbidden")
             text = "; ".join(map(str, (s, *s.axes, kind))) + (f"; outside {outside}" if outside else "")
-        text += " ".join(map(str, self.literals))
+        text += "; ".join(map(str, self.lines)) + " ".join(map(str, self.literals))
         text += f"; shard {self.shard}" if self.shard else ""
         return f"{self.kind} | {text} | {', '.join(f'{t}: {d}' for t, d in self.dtypes)}"
 
@@ -121,14 +161,19 @@ class Launch:
     site: Site | None = None
     work: Extent = 0  # FLOP, a multiply-add counts 2
     split: int = 0  # of a contraction: what its parts share, see `graphc.planning.contraction`
+    repeat: int = -1  # the repeat (`Plan.repeats`) that it belongs to
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Launches (by number) of a shard that go through the examples of a thread together, in slices or at once."""
+    """Launches (by number) of a shard that go through the examples of a thread together, in slices or at once.
+
+    With a ``repeat`` (`Plan.repeats`) they run one after the other, again and again; in a plain stage on one thread.
+    """
 
     launches: tuple[int, ...]
     sliced: bool = False
+    repeat: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +211,7 @@ class Plan:
     updates: tuple[tuple[int, int], ...] = ()  # (parameter or state, buffer with its new value)
     stages: tuple[Stage, ...] = ()  # none: each launch is one
     batch: str = ""  # the named size that shards divide
+    repeats: tuple[Extent, ...] = ()  # how often the launches of each repeat run
 
     def layout(self, sizes: Mapping[str, int]) -> Layout:
         """Place every arena buffer: first fit by decreasing size among those that live at the same time.

@@ -25,6 +25,7 @@ from graphc.formula.expression import ZERO, Symbol
 from graphc.formula.size import Extent, Size, extent_value, named
 from graphc.formula.statement import Access, Affine, Axis, Statement, Wins, accesses, affine
 from graphc.planning.plan import THREADS, Kernel, Launch, Segment, Stage, elements
+from graphc.planning.repeats import repeated
 
 if TYPE_CHECKING:
     from graphc.planning.lower import _Builder
@@ -65,28 +66,41 @@ def schedule(builder: _Builder, kept: Iterable[int], *, shard: bool) -> Schedule
         Whether anything is sharded; otherwise each launch is a stage of its own, in the order given.
     """
     batch = _batch(builder) if shard else ""
+    together = repeated(builder.launches)
     if not batch:
-        return Schedule(tuple(Stage((Segment((k,)),)) for k in range(len(builder.launches))), "")
+        stages = (Stage((Segment(tuple(unit), repeat=builder.launches[unit[0]].repeat),)) for unit in together)
+        return Schedule(tuple(stages), "")
     finder = _Finder(builder, batch)
-    launches: list[Launch] = []
+    units: list[tuple[Launch, ...]] = []
     kinds: list[_Sharded | None] = []
-    writers = Counter(builder.base(_written(builder, launch)) for launch in builder.launches)
-    for launch in builder.launches:
+    writers = Counter(base for launch in builder.launches for base in _written(builder, launch))
+    for positions in together:
+        launch = builder.launches[positions[0]]
+        if launch.repeat >= 0:
+            steps = [finder.of_step(builder.launches[k]) for k in positions]
+            sharded = [found for found in steps if found is not None]
+            if len(sharded) == len(steps):
+                units.append(tuple(sharded))
+                kinds.append(_Sharded(sharded[0], sums=False, whole=True))
+            else:
+                units.append(tuple(builder.launches[k] for k in positions))
+                kinds.append(None)
+            continue
         found = finder.sharded(launch)
-        if found is not None and found.sums and writers[builder.base(_written(builder, launch))] > 1:
+        if found is not None and found.sums and any(writers[base] > 1 for base in _written(builder, launch)):
             found = None
         if found is None:
-            launches.append(launch)
+            units.append((launch,))
             kinds.append(None)
         elif found.sums:
             fill, own, merge = _privately(builder, launch, found)
-            launches += [fill, own, merge]
+            units += [(fill,), (own,), (merge,)]
             kinds += [None, replace(found, launch=own), None]
         else:
-            launches.append(found.launch)
+            units.append((found.launch,))
             kinds.append(found)
-    filled = _Stages(builder, launches, kinds)
-    builder.launches = [launches[k] for k in filled.order]
+    filled = _Stages(builder, units, kinds)
+    builder.launches = [launch for k in filled.order for launch in units[k]]
     _localise(builder, filled.stages, batch, set(map(builder.base, kept)))
     return Schedule(tuple(filled.stages), batch)
 
@@ -100,8 +114,9 @@ def _batch(builder: _Builder) -> str:
     return found.most_common(1)[0][0] if found else ""
 
 
-def _written(builder: _Builder, launch: Launch) -> int:
-    return launch.buffers[0 if builder.kernel_list[launch.kernel].kind == "loops" else -1]
+def _written(builder: _Builder, launch: Launch) -> set[int]:
+    """Base buffers that a launch writes."""
+    return {builder.base(number) for number in builder.kernel_list[launch.kernel].written(launch.buffers)}
 
 
 # ---- what can be sharded -----------------------------------------------------------------------------
@@ -134,7 +149,7 @@ class _Finder:
             return None
         if any(lead and not self.leads(self.builder.base(n)) for lead, n in zip(leads, launch.buffers, strict=True)):
             return None
-        written = _written(self.builder, launch)
+        (written,) = kernel.written(launch.buffers)
         buffer = self.builder.buffers[self.builder.base(written)]
         if buffer.role != "arena":
             return None
@@ -157,6 +172,31 @@ class _Finder:
         if kernel.kind == "pooling" and not sums:  # parts of it are examples in any case
             return _Sharded(launch, sums, whole=False)
         return None
+
+    def of_step(self, launch: Launch) -> Launch | None:
+        """A launch of a repeat over the examples of a thread; what it sees of a step is a buffer of its own."""
+        buffers = [self.builder.buffers[number] for number in launch.buffers]
+        leads = [self.leads(number) for number in launch.buffers]
+        kernel = self.builder.kernel_list[launch.kernel]
+        if None in leads or not all(leads[launch.buffers.index(n)] for n in kernel.written(launch.buffers)):
+            return None
+        if kernel.kind == "chain":
+            rank, extents = kernel.literals[0], launch.arguments
+            if not rank or extents[0] != self.size:
+                return None
+            for k, (buffer, lead) in enumerate(zip(buffers, leads, strict=True)):
+                own = launch.arguments[rank + k * rank :][:rank]  # an offset, and strides along all axes but the last
+                step = own[1] if rank > 1 else kernel.literals[2 + k]
+                if step != (elements(buffer.shape[1:]) if lead else 0):
+                    return None
+            return launch
+        if kernel.kind == "contraction":
+            found = self.of_contraction(launch, sums=False)
+        elif kernel.kind == "loops":
+            found = self.of_loops(launch, kernel, tuple(bool(lead) for lead in leads), sums=False)
+        else:
+            return None
+        return found.launch if found is not None else None
 
     def of_loops(self, launch: Launch, kernel: Kernel, leads: tuple[bool, ...], sums: bool) -> _Sharded | None:
         key = launch.kernel, leads
@@ -234,7 +274,7 @@ def _sharded_loops(kernel: Kernel, leads: tuple[bool, ...]) -> tuple[Kernel, boo
 
 def _privately(builder: _Builder, launch: Launch, found: _Sharded) -> tuple[Launch, Launch, Launch]:
     """A sum over examples in three launches: zeros for each thread, the sums of each thread, and their sum."""
-    written = _written(builder, launch)
+    (written,) = builder.kernel_list[launch.kernel].written(launch.buffers)
     buffer = builder.buffers[written]
     shape = (named(THREADS), *buffer.shape)
     own = builder.buffer(f"{buffer.name} of each thread", shape, buffer.dtype, "arena")
@@ -265,30 +305,34 @@ def _privately(builder: _Builder, launch: Launch, found: _Sharded) -> tuple[Laun
 # ---- stages ------------------------------------------------------------------------------------------
 
 
-def _dependencies(builder: _Builder, launches: list[Launch]) -> list[set[int]]:
-    """For each launch those that must run before it: who wrote what it touches, who read what it writes."""
+def _dependencies(builder: _Builder, units: list[tuple[Launch, ...]]) -> list[set[int]]:
+    """For each unit those that must run before it: who wrote what it touches, who read what it writes."""
     writer: dict[int, int] = {}
     readers: dict[int, list[int]] = {}
     before: list[set[int]] = []
-    for k, launch in enumerate(launches):
-        own = builder.base(_written(builder, launch))
-        bases = {builder.base(number) for number in launch.buffers}
+    for k, unit in enumerate(units):
+        own = {base for launch in unit for base in _written(builder, launch)}
+        bases = {builder.base(number) for launch in unit for number in launch.buffers}
         needed = {writer[base] for base in bases if base in writer}
-        needed.update(readers.get(own, ()))
+        for base in own:
+            needed.update(readers.get(base, ()))
         before.append(needed)
         for base in bases:
             readers.setdefault(base, []).append(k)
-        writer[own] = k
-        readers[own] = []
+        for base in own:
+            writer[base] = k
+            readers[base] = []
     return before
 
 
 class _Stages:
-    """An order of launches and the stages over it, filled in turn."""
+    """An order of units and the stages over it, filled in turn; a unit is a launch, or the launches of a repeat."""
 
-    def __init__(self, builder: _Builder, launches: list[Launch], kinds: list[_Sharded | None]) -> None:
-        before = _dependencies(builder, launches)
-        self.after: list[list[int]] = [[] for _ in launches]
+    def __init__(self, builder: _Builder, units: list[tuple[Launch, ...]], kinds: list[_Sharded | None]) -> None:
+        before = _dependencies(builder, units)
+        self.units = units
+        self.begin = 0  # launches in order so far
+        self.after: list[list[int]] = [[] for _ in units]
         self.missing = [len(needed) for needed in before]
         for k, needed in enumerate(before):
             for other in needed:
@@ -322,14 +366,21 @@ class _Stages:
                 self.ready(other)
 
     def segment(self, members: list[int], *, sliced: bool) -> Segment:
-        begin = len(self.order)
+        begin = self.begin
         self.order += members
-        return Segment(tuple(range(begin, len(self.order))), sliced)
+        self.begin += sum(len(self.units[k]) for k in members)
+        return Segment(tuple(range(begin, self.begin)), sliced, self.repeat(members[0]))
+
+    def repeat(self, k: int) -> int:
+        """The repeat that a unit is, or -1."""
+        return self.units[k][0].repeat
 
     def plain_stage(self) -> None:
         """Everything that is ready: nothing in it can need anything else in it."""
         chosen, self.plain = sorted(self.plain), []
-        self.stages.append(Stage((self.segment(chosen, sliced=False),)))
+        ordinary = [k for k in chosen if self.repeat(k) < 0]
+        for members in ([ordinary] if ordinary else []) + [[k] for k in chosen if self.repeat(k) >= 0]:
+            self.stages.append(Stage((self.segment(members, sliced=False),)))
         for k in chosen:
             self.done(k)
 
@@ -348,9 +399,16 @@ class _Stages:
                 choices = [whole]
             chosen = min(choices, key=lambda w: self.waiting[w][0])
             _, k = heapq.heappop(self.waiting[chosen])
-            members.append(k)
+            if self.repeat(k) >= 0:
+                if members:
+                    segments.append(self.segment(members, sliced=whole is False))
+                segments.append(self.segment([k], sliced=False))
+                members = []
+            else:
+                members.append(k)
             self.done(k)
-        segments.append(self.segment(members, sliced=whole is False))
+        if members:
+            segments.append(self.segment(members, sliced=whole is False))
         self.stages.append(Stage(tuple(segments), shard=True))
 
 

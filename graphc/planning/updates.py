@@ -44,7 +44,7 @@ def update_in_place(builder: _Builder, updates: Iterable[tuple[int, int]], kept:
             continue
         writers = [k for k in touched.get(value, ()) if builder.launches[k].buffers[0] == value]
         last = max((k for k in touched.get(base, ())), default=-1)
-        if len(writers) != 1 or last > writers[0]:
+        if len(writers) != 1 or last > writers[0] or builder.launches[writers[0]].repeat >= 0:
             continue
         if _sets_each(builder, builder.launches[writers[0]], base):
             buffer.view_of = base

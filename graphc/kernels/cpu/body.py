@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from graphc.errors import KernelError
 from graphc.formula.expression import FUNCTIONS, Call, Expression, Number, Symbol
-from graphc.kernels.cpu.writer import Writer
+from graphc.kernels.cpu.writer import Lines
 
 __all__ = ["Body"]
 
@@ -32,13 +32,13 @@ _INFIX = {
 
 
 class Body:
-    """Turns expressions into text for a `Writer`.
+    """Turns expressions into text for a kernel.
 
     Every text has a kind: ``"f"`` real of the kernel's type, ``"i"`` int64, ``"b"`` boolean. Integers stay
     integers until they meet a real; every literal is a typed constant, so a float32 kernel holds no double.
     """
 
-    def __init__(self, out: Writer) -> None:
+    def __init__(self, out: Lines) -> None:
         self.out = out
         self.names: Mapping[str, tuple[str, str]] = {}
         self.shared: dict[Expression, tuple[str, str]] = {}

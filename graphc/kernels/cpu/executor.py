@@ -7,9 +7,11 @@ launches. Every thread runs it on the same table, int64::
     LAUNCH   kernel address, arguments address, how many threads share it, the thread that runs it where that is 1
     MEET
     SEGMENT  threads, slices of each, bytes between the arguments of two threads, size of the batch, patches, launches,
+             repetitions, moves,
              then for each patch: address of an argument, its value for the first thread at the first example, how much
              it grows with the thread, how much it falls with the example;
-             then for each launch: kernel address, arguments address (both of the first thread)
+             then for each launch: kernel address, arguments address (both of the first thread);
+             then for each move: address of an argument, how much it grows with each repetition
 
 In a segment a thread takes one slice of its examples after the other through all launches. Patches are the addresses
 of buffers that hold one slice: they are moved back by what lies before it, so that kernels count examples of the whole
@@ -34,7 +36,7 @@ LAUNCH, MEET, SEGMENT = 0, 1, 2
 EXECUTOR = Source(
     '''"""Go through the records of a table, as one thread of several."""
 
-from graphc.kernels.cpu.memory import arrive, call_kernel, give_way, pointer_int64, read_shared, relax, store
+from graphc.kernels.cpu.memory import arrive, call_kernel, fetch, give_way, pointer_int64, read_shared, relax, store
 
 
 def kernel(arguments, thread, threads):
@@ -64,9 +66,11 @@ def kernel(arguments, thread, threads):
         else:
             worth, slices, distance, batch = (
                 arguments[place + 1], arguments[place + 2], arguments[place + 3], arguments[place + 4])
-            patches = place + 7
+            patches = place + 9
             launches = patches + 4 * arguments[place + 5]
-            place = launches + 2 * arguments[place + 6]
+            moves = launches + 2 * arguments[place + 6]
+            times = arguments[place + 7]
+            place = moves + 2 * arguments[place + 8]
             if thread < worth:
                 own = thread * distance
                 parts = worth * slices
@@ -75,8 +79,13 @@ def kernel(arguments, thread, threads):
                     for p in range(patches, launches, 4):
                         value = arguments[p + 1] + thread * arguments[p + 2] - example * arguments[p + 3]
                         store(pointer_int64(arguments[p] + own), 0, value)
-                    for p in range(launches, place, 2):
-                        call_kernel(arguments[p], arguments[p + 1] + own, part, parts)
+                    for time in range(times):
+                        for p in range(launches, moves, 2):
+                            call_kernel(arguments[p], arguments[p + 1] + own, part, parts)
+                        step = 1 if time + 1 < times else 1 - times  # the last move goes back to the beginning
+                        for p in range(moves, place, 2):
+                            moved = pointer_int64(arguments[p] + own)
+                            store(moved, 0, fetch(moved, 0) + step * arguments[p + 1])
 ''',
     "the executor",
 )

@@ -19,6 +19,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 __all__ = [
+    "Apart",
     "arrive",
     "call_kernel",
     "either",
@@ -111,6 +112,60 @@ def store(typingctx: Any, tensor: Any, offset: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.none(tensor, types.int64, value), codegen
+
+
+class Apart:
+    """Reading and writing tensors of which ``count`` are written and none overlaps another.
+
+    ``load(tensor, offset)`` reads what is not written; ``fetch[k]`` and ``store[k]`` are for the written tensor ``k``.
+    """
+
+    def __init__(self, count: int) -> None:
+        def lists(module: Any) -> tuple[list[Any], Any, list[Any]]:
+            """Alias scopes: of each written tensor, of all, and of all but each."""
+            domain = module.add_metadata(["graphc chain"])
+            own = [module.add_metadata([f"written {k}", domain]) for k in range(count)]
+            single = [module.add_metadata([scope]) for scope in own]
+            others = [module.add_metadata([s for j, s in enumerate(own) if j != k]) for k in range(count)]
+            return single, module.add_metadata(own), others
+
+        def reader(number: int | None) -> Any:
+            @intrinsic
+            def read(typingctx: Any, tensor: Any, offset: Any) -> Any:
+                result = types.int64 if isinstance(tensor.dtype, types.Integer) else tensor.dtype
+
+                def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                    value = builder.load(builder.gep(arguments[0], [arguments[1]]))
+                    single, every, others = lists(builder.module)
+                    if number is not None:
+                        value.set_metadata("alias.scope", single[number])
+                    if number is None or count > 1:
+                        value.set_metadata("noalias", every if number is None else others[number])
+                    return _converted(builder, value, context.get_value_type(result))
+
+                return result(tensor, types.int64), codegen
+
+            return read
+
+        def writer(number: int) -> Any:
+            @intrinsic
+            def write(typingctx: Any, tensor: Any, offset: Any, value: Any) -> Any:
+                def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                    place = builder.gep(arguments[0], [arguments[1]])
+                    written = builder.store(_converted(builder, arguments[2], place.type.pointee), place)
+                    single, _, others = lists(builder.module)
+                    written.set_metadata("alias.scope", single[number])
+                    if count > 1:
+                        written.set_metadata("noalias", others[number])
+                    return context.get_dummy_value()
+
+                return types.none(tensor, types.int64, value), codegen
+
+            return write
+
+        self.load = reader(None)
+        self.fetch = [reader(k) for k in range(count)]
+        self.store = [writer(k) for k in range(count)]
 
 
 def _conversion(target: Any) -> Any:

@@ -18,6 +18,7 @@ from graphc.errors import DataError, KernelError, PlanError
 from graphc.formula.size import Extent, extent_value
 from graphc.formula.statement import Access, Gather, Wins, size_name
 from graphc.kernels.cpu import cache
+from graphc.kernels.cpu.chain import emit_chain
 from graphc.kernels.cpu.contraction import ARGUMENTS, emit_contraction
 from graphc.kernels.cpu.direct import emit_direct
 from graphc.kernels.cpu.emit import emit
@@ -26,6 +27,7 @@ from graphc.kernels.cpu.pooling import emit_pooling
 from graphc.kernels.cpu.threads import available, default_threads, run
 from graphc.kernels.cpu.writer import extent_names
 from graphc.planning.plan import ALIGNMENT, THREADS, Kernel, Launch, Layout, Plan, Segment, Stage, item_bytes
+from graphc.planning.repeats import repeated
 
 __all__ = ["Program"]
 
@@ -51,7 +53,8 @@ class _Frame:
     table: numpy.ndarray  # int64, for the executor
     threads: int  # that the step is worth: workers are only woken for a launch that they share
     shard: int  # threads that divide the batch
-    places: dict[int, numpy.ndarray]  # base buffer -> positions of its address in a row of `arguments`
+    #: base buffer -> positions of its address in a row of `arguments`, and the bytes at which views begin
+    places: dict[int, tuple[numpy.ndarray, numpy.ndarray]]
     filled: dict[int, int]  # base buffer -> the address that is there
     arena: int = 0  # address of the arena that the table was made for
 
@@ -114,6 +117,8 @@ class Program:
             for segment in stage.segments if stage.shard else ():
                 number = len(set(self._segment.values()))
                 self._segment.update(dict.fromkeys(segment.launches, number))
+        #: How often each launch runs.
+        self._times = {k: plan.repeats[launch.repeat] for k, launch in enumerate(plan.launches) if launch.repeat >= 0}
         if not plan.sizes:
             self.resize({})
 
@@ -126,6 +131,8 @@ class Program:
             return emit_direct(kernel.kind, dict(kernel.dtypes)["Y"], kernel.literals, shard=bool(kernel.shard))
         if kernel.kind == "pooling":
             return emit_pooling(kernel)
+        if kernel.kind == "chain":
+            return emit_chain(kernel)
         names = [name for group in extent_names(kernel) for name in group]
         best: dict[str, int] = {}
         most = -1
@@ -309,12 +316,15 @@ class Program:
         shapes = [tuple(extent_value(e, sizes) for e in b.shape) for b in self.plan.buffers]
         arguments: list[int] = []
         starts: list[int] = []
-        places: dict[int, list[int]] = {}
+        places: dict[int, list[tuple[int, int]]] = {}
         for launch in self.plan.launches:
             kernel = self.plan.kernels[launch.kernel]
             starts.append(len(arguments))
             for buffer in launch.buffers:
-                places.setdefault(self._bases[buffer], []).append(len(arguments))
+                begin = extent_value(self.plan.buffers[buffer].offset, sizes) * item_bytes(
+                    self.plan.buffers[buffer].dtype
+                )
+                places.setdefault(self._bases[buffer], []).append((len(arguments), begin))
                 arguments.append(0)
             arguments += [extent_value(e, sizes) for e in launch.arguments]
             if kernel.kind == "contraction":
@@ -334,7 +344,7 @@ class Program:
             numpy.zeros(HEAD, numpy.int64),
             1,
             shard,
-            {base: numpy.array(where, numpy.int64) for base, where in places.items()},
+            {base: tuple(numpy.array(where, numpy.int64).T) for base, where in places.items()},
             {},
         )
 
@@ -343,7 +353,8 @@ class Program:
         if not self._segment:
             return 1
         work = sum(
-            extent_value(self.plan.launches[k].work, sizes) / self._least(self.plan.launches[k]) for k in self._segment
+            extent_value(self.plan.launches[k].work * self._times.get(k, 1), sizes) / self._least(self.plan.launches[k])
+            for k in self._segment
         )
         return max(1, min(self.threads, int(work), sizes[self.plan.batch]))
 
@@ -360,9 +371,11 @@ class Program:
             if stage.shard:
                 own: list[int] = []
                 for segment in stage.segments:
-                    own += self._sliced(frame, number, segment.launches)
+                    own += self._sliced(frame, number, segment.launches, segment.repeat)
                     number += 1
                 shared = frame.shard > 1
+            elif stage.segments[0].repeat >= 0:  # one thread goes through the steps
+                own, shared = self._sliced(frame, -1, stage.segments[0].launches, stage.segments[0].repeat), False
             else:
                 (segment,) = stage.segments
                 own, shared = self._shared(frame, segment.launches)
@@ -394,24 +407,32 @@ class Program:
             records += [LAUNCH, kernel, self._argument(frame, frame.starts[k]), worth[k], owner.get(k, 0)]
         return records, several and self.threads > 1
 
-    def _sliced(self, frame: _Frame, number: int, launches: tuple[int, ...]) -> list[int]:
-        """Record of a segment, or of some of its launches."""
+    def _sliced(self, frame: _Frame, number: int, launches: tuple[int, ...], repeat: int = -1) -> list[int]:
+        """Record of a segment, or of some of its launches; the number -1 is that of a segment outside of shards."""
         patches: list[int] = []
+        moves: list[int] = []
         scratch = self._arena.ctypes.data + frame.layout.total
         for k in launches:
             for position, buffer in enumerate(self.plan.launches[k].buffers, frame.starts[k]):
                 base = self._bases[buffer]
+                step = extent_value(self.plan.buffers[buffer].step, frame.sizes)
+                if step and repeat >= 0:
+                    moves += [self._argument(frame, position), step * item_bytes(self.plan.buffers[buffer].dtype)]
                 if self.plan.buffers[base].segment >= 0:
                     shape = frame.shapes[base]
                     each = math.prod(shape[1:]) * item_bytes(self.plan.buffers[base].dtype)
                     address = scratch + frame.layout.offsets[base]
                     patches += [self._argument(frame, position), address, frame.layout.scratch, each]
-        slices, batch = frame.layout.slices[number], frame.sizes[self.plan.batch]
-        head = [SEGMENT, frame.shard, slices, frame.arguments.strides[0], batch, len(patches) // 4, len(launches)]
+        threads, slices, batch = 1, 1, 0
+        if number >= 0:
+            threads, slices, batch = frame.shard, frame.layout.slices[number], frame.sizes[self.plan.batch]
+        times = extent_value(self.plan.repeats[repeat], frame.sizes) if repeat >= 0 else 1
+        head = [SEGMENT, threads, slices, frame.arguments.strides[0], batch, len(patches) // 4, len(launches)]
+        head += [times, len(moves) // 2]
         called: list[int] = []
         for k in launches:
             called += [self._addresses[self.plan.launches[k].kernel], self._argument(frame, frame.starts[k])]
-        return [*head, *patches, *called]
+        return [*head, *patches, *called, *moves]
 
     @staticmethod
     def _argument(frame: _Frame, position: int) -> int:
@@ -424,8 +445,10 @@ class Program:
             return 1  # its kernel does not share work
         return max(1, min(self.threads, extent_value(launch.work, sizes) // self._least(launch)))
 
-    def view(self, number: int) -> numpy.ndarray:
+    def view(self, number: int, time: int = 0) -> numpy.ndarray:
         """Return a buffer as an array, without a copy; later runs change what it shows.
+
+        ``time`` says which repetition of a view that moves on is meant.
 
         Raises
         ------
@@ -435,10 +458,11 @@ class Program:
         frame = self._ready()
         base, shape = self._bases[number], frame.shapes[number]
         buffer = self.plan.buffers[number]
-        if self.plan.buffers[base].role != "arena":
-            return self.array(base).reshape(shape)
         count = math.prod(shape)
-        start = frame.layout.offsets[base]
+        begin = extent_value(buffer.offset, frame.sizes) + time * extent_value(buffer.step, frame.sizes)
+        if self.plan.buffers[base].role != "arena":
+            return self.array(base).reshape(-1)[begin : begin + count].reshape(shape)
+        start = frame.layout.offsets[base] + begin * item_bytes(buffer.dtype)
         return self._arena[start : start + count * item_bytes(buffer.dtype)].view(buffer.dtype).reshape(shape)
 
     def _ready(self) -> _Frame:
@@ -451,9 +475,9 @@ class Program:
     def _fill(self, frame: _Frame) -> None:
         """Write the addresses that changed into the arguments."""
         for base in self._moved:
-            where = frame.places.get(base)
-            if where is None:
+            if base not in frame.places:
                 continue  # no launch reads it
+            where, begins = frame.places[base]
             buffer = self.plan.buffers[base]
             if buffer.role == "arena":
                 address = self._arena.ctypes.data + frame.layout.offsets[base]
@@ -468,7 +492,7 @@ class Program:
             if frame.filled.get(base) == address:
                 continue
             frame.filled[base] = address
-            frame.arguments[:, where] = address
+            frame.arguments[:, where] = address + begins
             if buffer.private:  # the array of each thread
                 own = math.prod(frame.shapes[base][1:]) * item_bytes(buffer.dtype)
                 frame.arguments[:, where] += own * numpy.arange(frame.shard)[:, None]
@@ -532,16 +556,28 @@ class Program:
         return lambda: self._execute(table.ctypes.data, 0, 1)
 
     def _run_checked(self, frame: _Frame) -> None:
-        del frame
         for number, buffer in enumerate(self.plan.buffers):
             # constants are what the graph says, infinities included
             if buffer.role in ("input", "parameter", "state") and number in self._arrays:
                 _require_finite(self._arrays[number], f"the {buffer.role} {buffer.name!r}", None)
-        for number, launch in enumerate(self.plan.launches):
-            self._call(number)()
-            loops = self.plan.kernels[launch.kernel].kind == "loops"
-            written = launch.buffers[0 if loops else -1]
-            _require_finite(self.view(written), f"the result of {launch.label}", launch)
+        for together in repeated(self.plan.launches):
+            repeat = self.plan.launches[together[0]].repeat
+            times = extent_value(self.plan.repeats[repeat], frame.sizes) if repeat >= 0 else 1
+            moves = [
+                (frame.starts[k] + position, step * item_bytes(self.plan.buffers[buffer].dtype))
+                for k in together
+                for position, buffer in enumerate(self.plan.launches[k].buffers)
+                if (step := extent_value(self.plan.buffers[buffer].step, frame.sizes))
+            ]
+            for time in range(times):
+                for number in together:
+                    launch = self.plan.launches[number]
+                    self._call(number)()
+                    for written in self.plan.kernels[launch.kernel].written(launch.buffers):
+                        where = f" at step {time} of {times}" if repeat >= 0 else ""
+                        _require_finite(self.view(written, time), f"the result of {launch.label}{where}", launch)
+                for position, step in moves:
+                    frame.arguments[:, position] += step if time + 1 < times else step * (1 - times)
 
     # ---- looking inside ------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from graphc.errors import KernelError
 from graphc.formula.statement import Affine, Statement, accesses
 from graphc.planning.plan import Kernel
 
-__all__ = ["Writer", "bracketed", "compute_type", "extent_names"]
+__all__ = ["Lines", "Writer", "bracketed", "compute_type", "extent_names"]
 
 _MODULE = "graphc.kernels.cpu"
 
@@ -53,16 +53,11 @@ def bracketed(text: str) -> str:
     return text if re.fullmatch(r"\w+", text) else f"({text})"
 
 
-class Writer:
-    """Lines of one kernel, and what stands above them."""
+class Lines:
+    """Lines of one kernel in the making, and what stands above them."""
 
-    def __init__(self, kernel: Kernel) -> None:
-        assert kernel.statement is not None
-        self.kernel = kernel
-        self.types = dict(kernel.dtypes)
-        self.numbers = {tensor: k for k, (tensor, _) in enumerate(kernel.dtypes)}
-        self.real = compute_type(kernel)
-        self.ranks, self.flat = _ranks(kernel.statement)
+    def __init__(self, real: str) -> None:
+        self.real = real
         self.lines: list[str] = []
         self.depth = 1
         self.head: list[str] = []  # sizes and strides: known before the first line
@@ -70,8 +65,6 @@ class Writer:
         self.imports: set[str] = set()
         self.powers: set[int] = set()
         self.constants: dict[str, str] = {}
-        self._sizes: dict[str, str] = {}
-        self._strides: dict[tuple[str, int], str] = {}
 
     def add(self, line: str) -> None:
         """Write a line at the current depth."""
@@ -80,6 +73,76 @@ class Writer:
     def use(self, *names: str) -> None:
         """Import functions from the intrinsics."""
         self.imports.update(names)
+
+    def size(self, name: str) -> str:
+        """Local variable of a size; a kernel that has none refuses."""
+        raise KernelError(f"the kernel does not know the size {name!r}")
+
+    def constant(self, value: float | Fraction) -> str:
+        """Module-level name of a typed literal."""
+        number = float(value)
+        if math.isinf(number):
+            text = "np.inf" if number > 0 else "-np.inf"
+        elif math.isnan(number):
+            text = "np.nan"
+        else:
+            text = repr(number)
+        return self.constants.setdefault(text, f"c{len(self.constants)}")
+
+    def module_of(self, title: str, memory: Iterable[str], preparation: Iterable[str], body: Iterable[str]) -> str:
+        """Text of a module.
+
+        Parameters
+        ----------
+        title : str
+            One safe line.
+        memory : iterable of str
+            What is imported to reach memory.
+        preparation : iterable of str
+            Lines of the module before the kernel.
+        body : iterable of str
+            Lines of the kernel.
+        """
+        scalar = self.imports - set(_MEMORY)
+        memory = {*memory, *(self.imports & set(_MEMORY))}
+        head = [
+            f'"""{title}"""',
+            "",
+            "import numpy as np",
+            "",
+            f"from {_MODULE}.memory import {', '.join(sorted(memory))}",
+            f"from {_MODULE}.memory import {'real32' if self.real == 'float32' else 'real64'} as real",
+        ]
+        steps = {"sum_step", "product_step", "rounding_error"}
+        if scalar & steps:
+            head.append(f"from {_MODULE}.scalar import {', '.join(sorted(scalar & steps))}")
+        if scalar - steps:
+            head.append(f"from {_MODULE}.scalar import NAMES")
+        if self.powers:
+            head.append(f"from {_MODULE}.scalar import power as powers")
+        head.append("")
+        head += [f'{name} = NAMES["{name}"]' for name in sorted(scalar - steps)]
+        head += [f"power_{'minus_' if p < 0 else ''}{abs(p)} = powers({p})" for p in sorted(self.powers)]
+        head += [f"{name} = np.{self.real}({value})" for value, name in self.constants.items()]
+        head += [*preparation, "", "", "def kernel(arguments, thread, threads):"]
+        return "\n".join([*head, *body, ""])
+
+
+_MEMORY = ("load", "fetch", "store", "either", "integer")
+
+
+class Writer(Lines):
+    """Lines of the kernel of one statement."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        assert kernel.statement is not None
+        super().__init__(compute_type(kernel))
+        self.kernel = kernel
+        self.types = dict(kernel.dtypes)
+        self.numbers = {tensor: k for k, (tensor, _) in enumerate(kernel.dtypes)}
+        self.ranks, self.flat = _ranks(kernel.statement)
+        self._sizes: dict[str, str] = {}
+        self._strides: dict[tuple[str, int], str] = {}
 
     def size(self, name: str) -> str:
         """Local variable of a size such as ``t1.0``."""
@@ -136,48 +199,15 @@ class Writer:
             text += (f" - {-c}" if c < 0 else f" + {c}") if text else str(c)
         return text
 
-    def constant(self, value: float | Fraction) -> str:
-        """Module-level name of a typed literal."""
-        number = float(value)
-        if math.isinf(number):
-            text = "np.inf" if number > 0 else "-np.inf"
-        elif math.isnan(number):
-            text = "np.nan"
-        else:
-            text = repr(number)
-        return self.constants.setdefault(text, f"c{len(self.constants)}")
-
     def module(self) -> str:
         """Return the text of the whole module."""
         assert self.kernel.statement is not None
         # sizes and strides may turn up while loops are written, but all are known before the first loop
         sizes = ["    " + line for line in self.head]
         pointers = [f"    t{k} = pointer_{dtype}(arguments[{k}])" for k, (_, dtype) in enumerate(self.kernel.dtypes)]
-        memory = {"load", "fetch", "store", "either", "integer"} & self.imports
-        memory |= {f"pointer_{dtype}" for _, dtype in self.kernel.dtypes}
-        scalar = self.imports - memory
+        memory = {f"pointer_{dtype}" for _, dtype in self.kernel.dtypes}
         text = _formula_text(self.kernel.statement, self.kernel.dtypes)
-        head = [
-            f'"""{text}"""',
-            "",
-            "import numpy as np",
-            "",
-            f"from {_MODULE}.memory import {', '.join(sorted(memory))}",
-            f"from {_MODULE}.memory import {'real32' if self.real == 'float32' else 'real64'} as real",
-        ]
-        steps = {"sum_step", "product_step", "rounding_error"}
-        if scalar & steps:
-            head.append(f"from {_MODULE}.scalar import {', '.join(sorted(scalar & steps))}")
-        if scalar - steps:
-            head.append(f"from {_MODULE}.scalar import NAMES")
-        if self.powers:
-            head.append(f"from {_MODULE}.scalar import power as powers")
-        head.append("")
-        head += [f'{name} = NAMES["{name}"]' for name in sorted(scalar - steps)]
-        head += [f"power_{'minus_' if p < 0 else ''}{abs(p)} = powers({p})" for p in sorted(self.powers)]
-        head += [f"{name} = np.{self.real}({value})" for value, name in self.constants.items()]
-        head += ["", "", "def kernel(arguments, thread, threads):"]
-        return "\n".join([*head, *pointers, *sizes, *self.lines, ""])
+        return self.module_of(text, memory, (), [*pointers, *sizes, *self.lines])
 
 
 def _formula_text(statement: Statement, dtypes: Iterable[tuple[str, str]]) -> str:

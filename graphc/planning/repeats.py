@@ -1,0 +1,607 @@
+"""Repeats: the statements of one step, planned once, on views that move on with the step.
+
+A tensor with a row for each step is one buffer; what a step sees of it is a view of one row, `Buffer.step` elements
+further at each repetition. So the statements of a step lose the axis of the steps and are lowered like any others:
+kernels never see how many steps there are. What only lives inside of a step is a buffer of one step.
+
+Elementwise statements over the same axes become one launch, a *chain*: every value is computed once and stays in a
+register for the lines behind it. A product with a matrix that is the same at every step reads that matrix in the order
+in which it runs through it; it is copied so once, before the first step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from graphc.errors import PlanError, Site
+from graphc.formula.expression import Expression, Symbol, call, operation_count, substitute, symbols
+from graphc.formula.size import Extent
+from graphc.formula.statement import (
+    Access,
+    Affine,
+    Axis,
+    Divides,
+    Gather,
+    Guard,
+    Interval,
+    Let,
+    Repeat,
+    Statement,
+    Wins,
+    Zero,
+    affine,
+    affine_expression,
+    size_name,
+)
+from graphc.planning.contraction import recognise
+from graphc.planning.plan import Kernel, Launch, Line, elements
+
+if TYPE_CHECKING:
+    from graphc.planning.lower import _Builder, _SizedNames
+
+__all__ = ["Place", "lower_part", "lower_repeat", "repeated"]
+
+#: Columns of a matrix that are kept together for a product of several rows.
+PANEL = 32
+
+
+@dataclass(frozen=True)
+class Place:
+    """What launches of an application are labelled with."""
+
+    label: str
+    site: Site
+    prefix: str
+    dtype: str
+
+
+def repeated(launches: Sequence[Launch]) -> list[list[int]]:
+    """Positions of launches, those of one repeat together."""
+    found: list[list[int]] = []
+    for k, launch in enumerate(launches):
+        together = launch.repeat >= 0 and k and launches[k - 1].repeat == launch.repeat
+        found[-1].append(k) if together else found.append([k])
+    return found
+
+
+# ---- parts of a tensor -----------------------------------------------------------------------------------
+
+
+def lower_part(
+    builder: _Builder, statement: Statement, names: _SizedNames, tensors: dict[str, int], place: Place
+) -> None:
+    """Lower a statement that sets some rows of a tensor and leaves the others alone."""
+    target, (first, *_) = statement.write.tensor, statement.write.index
+    assert isinstance(first, Affine)
+    if target not in tensors:
+        tensors[target] = builder.buffer(target, names.shape(target), _dtype(names, target, place), "arena")
+    shape = names.shape(target)
+    row = elements(shape[1:])
+    axes = {axis.name: axis for axis in statement.axes}
+    own = [name for name in first.names() if name in axes]
+    if own:
+        begin = names.value(first - affine(own[0]))
+        rows: tuple[Extent, ...] = (names.value(axes[own[0]].extent),)
+        index = (affine(own[0]), *statement.write.index[1:])
+    else:
+        begin, rows, index = names.value(first), (), statement.write.index[1:]
+    name = f"part of {target}"
+    part = builder.buffer(name, (*rows, *shape[1:]), builder.buffers[tensors[target]].dtype, "arena", tensors[target])
+    builder.buffers[part].offset = row * begin
+    inner = names.extended({name: (*rows, *shape[1:])})
+    own_tensors = {**tensors, name: part}
+    moved = replace(statement, write=Access(name, index), partial=False)
+    _placed(builder, moved, inner, own_tensors, place, covered=_fills(moved, inner), started=set())
+
+
+def _dtype(names: _SizedNames, tensor: str, place: Place) -> str:
+    return "int32" if tensor in names.integers else place.dtype
+
+
+def _fills(statement: Statement, names: _SizedNames) -> bool:
+    """Whether a statement reaches every element of what it writes."""
+    if statement.guards or statement.lets or statement.write.flat:
+        return False
+    shape = names.shape(statement.write.tensor)
+    extents = {a.name: names.value(a.extent) for a in statement.axes}
+    plain = [item.plain() if isinstance(item, Affine) else None for item in statement.write.index]
+    return len(set(plain)) == len(plain) and all(
+        p in extents and extents[p] == e for p, e in zip(plain, shape, strict=True)
+    )
+
+
+def _placed(
+    builder: _Builder,
+    statement: Statement,
+    names: _SizedNames,
+    tensors: dict[str, int],
+    place: Place,
+    *,
+    covered: bool,
+    started: set[str],
+) -> None:
+    """Lower a statement into a buffer that is there already."""
+    target = statement.write.tensor
+    if not covered and target in started:
+        statement = replace(statement, accumulate=True)  # the first one has filled the rest with zeros
+    started.add(target)
+    inner = names.extended({})
+    inner.placed = names.placed | {target}
+    builder.statement(statement, inner, tensors, place.label, place.site, place.prefix, place.dtype)
+
+
+# ---- one step --------------------------------------------------------------------------------------------
+
+
+def lower_repeat(
+    builder: _Builder,
+    repeat: Repeat,
+    statements: Sequence[Statement],
+    names: _SizedNames,
+    tensors: dict[str, int],
+    constants: dict[str, float],
+    kept: Collection[str],
+    place: Place,
+) -> None:
+    """Lower the statements of a repeat.
+
+    Parameters
+    ----------
+    tensors : dict
+        Buffer of each tensor that is there; those that the repeat writes are entered.
+    constants : dict
+        Value of tensors that have one value everywhere; those that the repeat writes get a buffer.
+    kept : collection of str
+        Tensors that somebody reads after the repeat.
+
+    Raises
+    ------
+    PlanError
+        If a tensor is used at steps that are no fixed distance from the current one.
+    """
+    _Step(builder, repeat, statements, names, tensors, constants, kept, place).lower()
+
+
+class _Step:
+    def __init__(
+        self,
+        builder: _Builder,
+        repeat: Repeat,
+        statements: Sequence[Statement],
+        names: _SizedNames,
+        tensors: dict[str, int],
+        constants: dict[str, float],
+        kept: Collection[str],
+        place: Place,
+    ) -> None:
+        self.builder, self.repeat, self.place = builder, repeat, place
+        self.names, self.tensors, self.kept = names, tensors, kept
+        written = {s.write.tensor for s in statements}
+        for tensor in written & constants.keys():
+            tensors[tensor] = self.filled(tensor, constants.pop(tensor))
+        for s in statements:
+            for tensor in s.tensors():
+                if tensor in constants and tensor not in tensors and not _foldable(s, tensor):
+                    tensors[tensor] = self.filled(tensor, constants[tensor])
+        folded = [builder.fold(s, {t: v for t, v in constants.items() if t not in tensors}) for s in statements]
+        self.steps = names.value(statements[0].extent(repeat.axis))
+        self.written = written
+        self.offsets: dict[str, set[int]] = {}
+        for s in folded:
+            for access in (s.write, *(a for _, a in s.reads)):
+                place_of = self.at(access)
+                if place_of is not None:
+                    self.offsets.setdefault(access.tensor, set()).add(place_of)
+        self.slices: dict[str, int] = {}  # name of a part of one step -> buffer
+        self.shapes: dict[str, tuple[Extent, ...]] = {}
+        self.statements = [self.sliced(s) for s in folded]
+
+    def filled(self, tensor: str, value: float) -> int:
+        from graphc.graph.node import Node
+
+        shape = self.names.shape(tensor)
+        dtype = _dtype(self.names, tensor, self.place)
+        return self.builder.filled(Node("constant", shape, dtype, self.place.site, name=tensor), value)
+
+    # ---- views of a step ---------------------------------------------------------------------------
+
+    def at(self, access: Access) -> int | None:
+        """Distance of the step that an access sees from the current one; None where it sees the same at each."""
+        axis = self.repeat.axis
+        if axis not in access.axes():
+            return None
+        first = access.index[0]
+        inner = Access(access.tensor, access.index[1:])
+        if isinstance(first, Affine) and not access.flat and axis not in inner.axes():
+            rest = first - affine(axis)
+            if not rest.terms:
+                return rest.constant
+        if isinstance(first, Affine) and access.flat and first.coefficient(axis):
+            return 0
+        raise PlanError(
+            f"{self.place.label}: a step may see a tensor only at a fixed distance: {access}\n"
+            f"  declared at {self.place.site}",
+            site=self.place.site,
+        )
+
+    def slice(self, access: Access) -> Access:
+        """The access to the part of one step; its buffer is made where it is not there."""
+        index = tuple(Gather(self.slice(i.access)) if isinstance(i, Gather) else i for i in access.index)
+        offset = self.at(access)
+        if offset is None:
+            return replace(access, index=index)
+        name = f"{access.tensor} at {offset}"
+        if name not in self.slices:
+            self.shapes[name] = self.names.shape(access.tensor)[1:]
+            self.slices[name] = self.part(access.tensor, offset)
+        if access.flat:
+            first = access.index[0]
+            assert isinstance(first, Affine)
+            return replace(
+                access, tensor=name, index=(first - affine({self.repeat.axis: first.coefficient(self.repeat.axis)}),)
+            )
+        return replace(access, tensor=name, index=index[1:])
+
+    def part(self, tensor: str, offset: int) -> int:
+        shape = self.names.shape(tensor)
+        dtype = _dtype(self.names, tensor, self.place)
+        if tensor not in self.tensors:
+            if tensor not in self.kept and len(self.offsets[tensor]) == 1:
+                return self.builder.buffer(tensor, shape[1:], dtype, "arena")  # it lives inside of a step
+            self.tensors[tensor] = self.builder.buffer(tensor, shape, dtype, "arena")
+        whole = self.tensors[tensor]
+        buffers = self.builder.buffers
+        part = self.builder.buffer(tensor, shape[1:], buffers[whole].dtype, buffers[whole].role, whole)
+        row = elements(shape[1:])
+        first = self.steps - 1 if self.repeat.backward else 0
+        buffers[part].offset = row * (first + offset)
+        buffers[part].step = row * -1 if self.repeat.backward else row
+        return part
+
+    def sliced(self, s: Statement) -> Statement:
+        """A statement of one step."""
+        if self.repeat.axis in symbols(s.body) or any(self.repeat.axis in x.numerator.names() for x in s.lets):
+            raise PlanError(
+                f"{self.place.label}: the number of the step is used in {s}; hand it in as a sequence\n"
+                f"  declared at {self.place.site}",
+                site=self.place.site,
+            )
+        accesses = {a: self.slice(a) for a in (s.write, *(a for _, a in s.reads))}
+        forms: dict[str, Affine] = {}
+        for old, new in accesses.items():
+            if old.tensor != new.tensor:
+                for d in range(1, self.names.ranks[old.tensor]):
+                    forms[size_name(old.tensor, d)] = affine(size_name(new.tensor, d - 1))
+
+        def access(a: Access) -> Access:
+            return (accesses.get(a) or self.slice(a)).substitute(forms)
+
+        def guard(g: Guard) -> Guard:
+            if isinstance(g, Interval):
+                return Interval(g.index.substitute(forms), g.upper.substitute(forms))
+            if isinstance(g, Divides):
+                return Divides(g.index.substitute(forms), g.divisor)
+            if isinstance(g, Zero):
+                return Zero(g.index.substitute(forms))
+            return Wins(access(g.access), tuple((i.substitute(forms), e.substitute(forms)) for i, e in g.axes))
+
+        body = substitute(s.body, {old: affine_expression(new) for old, new in forms.items() if old in symbols(s.body)})
+        return Statement(
+            access(s.write),
+            s.operator,
+            tuple(Axis(a.name, a.extent.substitute(forms)) for a in s.axes if a.name != self.repeat.axis),
+            tuple((p, access(a)) for p, a in s.reads),
+            body,
+            tuple(guard(g) for g in s.guards),
+            tuple(Let(x.name, x.numerator.substitute(forms), x.divisor) for x in s.lets),
+            s.accumulate,
+            s.partial,
+        )
+
+    # ---- order and launches --------------------------------------------------------------------------
+
+    def lower(self) -> None:
+        """Emit the launches of a step: products and the like as soon as they can run, chains in between."""
+        builder = self.builder
+        self.inner = self.names.extended(self.shapes)
+        self.own = {**self.tensors, **self.slices}
+        self.inner.placed = frozenset(self.slices)
+        self.ahead: list[Launch] = []  # runs once, before the first step
+        self.started: set[str] = set()
+        begin = len(builder.launches)
+        waiting = list(range(len(self.statements)))
+        chains = {k: _Elementwise.of(self.statements[k], self.inner, builder, self.own) for k in waiting}
+        while waiting:
+            ready = [k for k in waiting if chains[k] is None and not self.before(k, waiting)]
+            for k in ready:
+                waiting.remove(k)
+                self.emit(self.statements[k])
+            if ready:
+                continue
+            chosen: list[int] = []
+            for k in waiting:
+                own = chains[k]
+                needed = self.before(k, waiting)
+                if own is not None and needed <= set(chosen) and (not chosen or own.joins([chains[c] for c in chosen])):
+                    chosen.append(k)
+            for k in chosen:
+                waiting.remove(k)
+            self.chain([c for c in (chains[k] for k in chosen) if c is not None], waiting)
+        number = len(builder.repeats)
+        builder.repeats.append(self.steps)
+        inside = [replace(launch, repeat=number) for launch in builder.launches[begin:]]
+        builder.launches[begin:] = [*self.ahead, *inside]
+
+    def before(self, k: int, waiting: Sequence[int]) -> set[int]:
+        """Statements that still wait and must come before one."""
+        s = self.statements[k]
+        read = {*s.tensors(), s.write.tensor}
+        found = set()
+        for other in waiting:
+            if other >= k:
+                break
+            o = self.statements[other]
+            if o.write.tensor in read or s.write.tensor in o.tensors():
+                found.add(other)
+        return found
+
+    def emit(self, statement: Statement) -> None:
+        """A launch of any other kind."""
+        builder, place = self.builder, self.place
+        if statement.partial or not statement.accumulate:
+            covered = _fills(statement, self.inner)
+            if statement.partial and not covered and statement.write.tensor in self.started:
+                statement = replace(statement, accumulate=True)
+            statement = replace(statement, partial=False)
+        self.started.add(statement.write.tensor)
+        if self.product(statement) or self.reshaped(statement):
+            return
+        builder.statement(statement, self.inner, self.own, place.label, place.site, place.prefix, place.dtype)
+
+    def reshaped(self, s: Statement) -> bool:
+        """A copy of all elements in their order, whatever the shapes."""
+        plain = s.operator in ("set", "sum") and not (s.accumulate or s.guards or s.lets or s.reduced())
+        if (
+            not plain
+            or len(s.reads) != 1
+            or s.body != Symbol(s.reads[0][0])
+            or not (s.write.flat or s.reads[0][1].flat)
+        ):
+            return False
+        builder, dtype = self.builder, self.place.dtype
+        target, source = self.own[s.write.tensor], self.own[s.reads[0][1].tensor]
+        count = elements(builder.buffers[target].shape)
+        views = [builder.buffer(builder.buffers[k].name, (count,), dtype, "arena", k) for k in (target, source)]
+        for view, number in zip(views, (target, source), strict=True):
+            builder.buffers[view].role = builder.buffers[number].role
+        index = (affine("a0"),)
+        axes = (Axis("a0", affine("t0.0")),)
+        copy = Statement(Access("t0", index), "set", axes, (("v0", Access("t1", index)),), Symbol("v0"))
+        number = builder.kernel_number(Kernel("loops", copy, (("t0", dtype), ("t1", dtype))))
+        builder.launches.append(
+            Launch(number, (views[0], views[1]), (count, count), self.place.label, self.place.site, count)
+        )
+        return True
+
+    def product(self, s: Statement) -> bool:
+        """A product with a matrix that is the same at every step, copied into panels before the first."""
+        found = recognise(s, self.inner.sizes)
+        if found is None or found.b in self.slices or found.b in self.written or found.b not in self.own:
+            return False
+        m, n, k, *_ = found.arguments[:3]
+        row_b, column_b, offset = (found.arguments[j] for j in (5, 6, 10))
+        levels = [found.arguments[j : j + 4] for j in range(12, 28, 4)]
+        shape = self.builder.buffers[self.own[found.b]].shape
+        plain = all(isinstance(e, int) for e in (n, k, row_b, column_b, offset)) and len(shape) == 2
+        if not plain or any(level[0] != 1 for level in levels):
+            return False
+        assert isinstance(n, int)
+        assert isinstance(k, int)
+        assert isinstance(offset, int)
+        pitch = shape[1]
+        if (row_b, column_b) not in ((pitch, 1), (1, pitch)) or not isinstance(pitch, int):
+            return False
+        wide = PANEL if n % PANEL == 0 and m != 1 else n
+        panels = self.packed(found.b, n, k, wide, offset // pitch, offset % pitch, turned=column_b != 1)
+        head = list(found.arguments[:12])
+        head[1], head[5], head[6], head[10] = wide, wide, 1, 0
+        level = (n // wide, 0, wide * k, wide)
+        arguments = (*head, *level, *(item for one in levels[1:] for item in one))
+        dtype = self.place.dtype
+        kernel = Kernel("contraction", None, (("A", dtype), ("B", dtype), ("Y", dtype)))
+        number = self.builder.kernel_number(kernel)
+        written = self.own[s.write.tensor]
+        buffers = (self.own[found.a], panels, written)
+        self.builder.launches.append(Launch(number, buffers, arguments, self.place.label, self.place.site, found.work))
+        return True
+
+    def packed(self, tensor: str, n: int, k: int, wide: int, row: int, column: int, *, turned: bool) -> int:
+        """Panels ``P[p, i, l] = B[i, wide*p + l]`` of a matrix; ``turned`` where the tensor holds its transpose."""
+        panel, inner = affine({"p": wide, "l": 1}), affine("i")
+        index = (panel + row, inner + column) if turned else (inner + row, panel + column)
+        axes = (Axis("p", affine({}, n // wide)), Axis("i", affine({}, k)), Axis("l", affine({}, wide)))
+        write = Access("t0", (affine("p"), affine("i"), affine("l")))
+        statement = Statement(write, "set", axes, (("v0", Access("t1", index)),), Symbol("v0"))
+        axes = tuple(Axis(a.name, affine(f"t0.{d}")) for d, a in enumerate(axes))
+        statement = replace(statement, axes=axes)
+        dtype = self.place.dtype
+        kernel = Kernel("loops", statement, (("t0", dtype), ("t1", dtype)))
+        shape = (n // wide, k, wide)
+        builder, source = self.builder, self.own[tensor]
+        key = (builder.kernel_number(kernel), (source,), (*shape, *builder.buffers[source].shape))
+        if key not in builder.merged:
+            result = builder.buffer(f"panels of {tensor}", shape, dtype, "arena")
+            label = f"panels of {builder.buffers[source].name}"
+            self.ahead.append(Launch(key[0], (result, source), key[2], label, self.place.site, n * k))
+            builder.merged[key] = result
+        return builder.merged[key]
+
+    # ---- chains ----------------------------------------------------------------------------------------
+
+    def chain(self, items: list[_Elementwise], waiting: list[int]) -> None:
+        """One launch for elementwise statements over the same axes."""
+        later = {t for k in waiting for t in (*self.statements[k].tensors(), self.statements[k].write.tensor)}
+        accesses: dict[tuple[int, _Pattern], int] = {}
+        lines: list[tuple[Expression, tuple[int, _Pattern] | None, bool]] = []
+        values: dict[tuple[int, _Pattern], str] = {}  # what an earlier line has made
+        for item in items:
+            replacements: dict[str, Expression] = {}
+            for placeholder, key in item.reads:
+                if key in values:
+                    replacements[placeholder] = Symbol(values[key])
+                else:
+                    replacements[placeholder] = Symbol(f"@{accesses.setdefault(key, len(accesses))}")
+            body = substitute(item.body, replacements)
+            adds = item.accumulate
+            if adds and item.write in values:
+                body, adds = substitute(_SUM, {"x": Symbol(values[item.write]), "y": body}), False
+            values[item.write] = f"r{len(lines)}"
+            lines.append((body, item.write, adds))
+        # a line is stored where something else reads it: what is overwritten by a later line is not
+        last = {write: k for k, (_, write, _) in enumerate(lines)}
+        stored = {}
+        for k, (_, write, adds) in enumerate(lines):
+            assert write is not None
+            buffer = self.builder.buffers[write[0]]
+            local = buffer.view_of is None and self.name_of(write[0]) not in later
+            if adds or (last[write] == k and not local):
+                stored[k] = write
+        order = list(dict.fromkeys(stored.values()))
+        place_of = {key: k for k, key in enumerate(order)}
+        for key in accesses:
+            place_of.setdefault(key, len(place_of))
+        names: dict[str, Expression] = {f"@{k}": Symbol(f"a{place_of[key]}") for key, k in accesses.items()}
+        final = tuple(
+            Line(substitute(body, names), place_of[stored[k]] if k in stored else -1, adds)
+            for k, (body, _, adds) in enumerate(lines)
+        )
+        rank = len(items[0].extents)
+        keys = list(place_of)
+        literals = (rank, len(order), *(int(key[1].steps[-1] != 0) if rank else 0 for key in keys))
+        dtypes = tuple((f"a{k}", self.builder.buffers[key[0]].dtype) for k, key in enumerate(keys))
+        kernel = Kernel("chain", None, dtypes, literals, lines=final)
+        arguments = (
+            *items[0].extents,
+            *(x for key in keys for x in (key[1].offset, *key[1].steps[: max(rank - 1, 0)])),
+        )
+        work: Extent = sum(max(operation_count(line.body), 1) for line in final)
+        for extent in items[0].extents:
+            work = extent * work
+        number = self.builder.kernel_number(kernel)
+        buffers = tuple(key[0] for key in keys)
+        self.builder.launches.append(Launch(number, buffers, arguments, self.place.label, self.place.site, work))
+        for item in items:
+            self.started.add(self.name_of(item.write[0]))
+
+    def name_of(self, buffer: int) -> str:
+        return next(name for name, number in self.own.items() if number == buffer)
+
+
+_SUM = call("add", Symbol("x"), Symbol("y"))
+
+
+@dataclass(frozen=True)
+class _Pattern:
+    """Where an access is, for a point of the axes: an offset and the stride along each axis, in elements."""
+
+    offset: Extent
+    steps: tuple[Extent, ...]
+
+
+@dataclass(frozen=True)
+class _Elementwise:
+    """A statement that sets or adds to one element at each point of its axes; accesses are (buffer, pattern)."""
+
+    extents: tuple[Extent, ...]
+    write: tuple[int, _Pattern]
+    reads: tuple[tuple[str, tuple[int, _Pattern]], ...]
+    body: Expression
+    accumulate: bool
+
+    @staticmethod
+    def of(s: Statement, names: _SizedNames, builder: _Builder, tensors: Mapping[str, int]) -> _Elementwise | None:
+        """What a chain needs to know of a statement; None where it is no line of one."""
+        if s.operator not in ("set", "sum") or s.reduced() or s.guards or s.lets or s.write.flat:
+            return None
+        if set(symbols(s.body)) - {p for p, _ in s.reads}:
+            return None
+        axes: list[str] = []
+        names_of = {a.name for a in s.axes}
+        for item in s.write.index:
+            if not isinstance(item, Affine):
+                return None
+            axes += [n for n in item.names() if n in names_of]
+        if sorted(axes) != sorted(names_of):
+            return None
+
+        def pattern(a: Access) -> tuple[int, _Pattern] | None:
+            if a.outside != "forbidden" or a.flat or a.tensor not in tensors:
+                return None
+            buffer = tensors[a.tensor]
+            offset: Extent = 0
+            steps: dict[str, Extent] = dict.fromkeys(axes, 0)
+            row: Extent = 1
+            for item, extent in zip(reversed(a.index), reversed(builder.buffers[buffer].shape), strict=True):
+                if not isinstance(item, Affine):
+                    return None
+                own = [n for n in item.names() if n in names_of]
+                if len(own) > 1 or any(item.coefficient(n) != 1 for n in own):
+                    return None
+                rest = item - affine(own[0]) if own else item
+                offset = row * names.value(rest) + offset
+                if own:
+                    steps[own[0]] = row + steps[own[0]]
+                row = extent * row
+            if axes and steps[axes[-1]] not in (0, 1):
+                return None
+            return buffer, _Pattern(offset, tuple(steps[a] for a in axes))
+
+        write = pattern(s.write)
+        if write is None or not builder.buffers[write[0]].dtype.startswith("float"):
+            return None
+        if axes and write[1].steps[-1] != 1:
+            return None
+        reads = []
+        for placeholder, access in s.reads:
+            found = pattern(access)
+            if found is None:
+                return None
+            reads.append((placeholder, found))
+        extents = {a.name: names.value(a.extent) for a in s.axes}
+        return _Elementwise(tuple(extents[a] for a in axes), write, tuple(reads), s.body, s.accumulate)
+
+    def apart(self, a: _Pattern, b: _Pattern) -> bool:
+        """Whether two patterns are one, or reach different elements: other parts of the same rows."""
+        if a == b:
+            return True
+        gap = a.offset - b.offset
+        if a.steps != b.steps or not isinstance(gap, int) or not self.extents or not isinstance(self.extents[-1], int):
+            return False
+        pitch = a.steps[-2] if len(a.steps) > 1 else abs(gap) + self.extents[-1]
+        return isinstance(pitch, int) and self.extents[-1] <= abs(gap) <= pitch - self.extents[-1]
+
+    def joins(self, others: Sequence[_Elementwise | None]) -> bool:
+        """Whether the statement can follow others in a chain: what they wrote it reads in its place."""
+        for other in others:
+            assert other is not None
+            if other.extents != self.extents:
+                return False
+            if other.write[0] == self.write[0] and not self.apart(other.write[1], self.write[1]):
+                return False
+            for _, (buffer, pattern) in self.reads:
+                if buffer == other.write[0] and pattern != other.write[1]:
+                    return False
+            for _, (buffer, pattern) in other.reads:
+                if buffer == self.write[0] and pattern != self.write[1]:
+                    return False
+        return True
+
+
+def _foldable(s: Statement, tensor: str) -> bool:
+    """Whether a tensor of one value everywhere can be written into the body."""
+    plain = any(a.tensor == tensor for _, a in s.reads)
+    hidden = any(isinstance(g, Wins) and g.access.tensor == tensor for g in s.guards)
+    hidden |= any(isinstance(i, Gather) and i.access.tensor == tensor for _, a in s.reads for i in a.index)
+    return plain and not hidden
