@@ -37,7 +37,7 @@ from graphc.graph import registry
 from graphc.graph.node import Application, Node, as_node, call_site, topological
 from graphc.graph.shapes import shape_text
 
-__all__ = ["Cell", "Unrolling", "unroll", "unrolled"]
+__all__ = ["Cell", "Unrolling", "unroll", "unrolled", "unrolling"]
 
 
 @dataclass(eq=False)
@@ -72,6 +72,10 @@ class Unrolling(Application):
         What `cell.inputs` are parts of, and the states before the first step.
     places : mapping
         Which tensor of the formula a node of the cell is, and the offset of its step.
+    results : tuple of Node
+        The outputs of all steps, (T, ...), then the states behind the last step.
+    pattern : Any
+        The structure of outputs that the cell returned.
     """
 
     cell: Cell = field(default_factory=lambda: Cell((), (), (), ()))
@@ -81,6 +85,7 @@ class Unrolling(Application):
     initial: tuple[Node, ...] = ()
     places: Mapping[Node, tuple[str, int]] = field(default_factory=dict)
     results: tuple[Node, ...] = ()
+    pattern: Any = None
 
 
 def unroll(
@@ -139,6 +144,15 @@ def unroll(
     >>> print(graphc.compile([sums])(x=[1, 2, 3])[0].tolist())
     [1.0, 3.0, 6.0]
     """
+    made = unrolling(cell, inputs, state, steps, backward=backward, name=name)
+    outputs, finals = made.results[: len(made.cell.outputs)], made.results[len(made.cell.outputs) :]
+    return _like(made.pattern, outputs), _like(state, finals)
+
+
+def unrolling(
+    cell: Callable[..., Any], inputs: Any, state: Any, steps: Any = None, *, backward: bool = False, name: str = "unroll"
+) -> Unrolling:
+    """Unroll a cell and return what all nodes of the repeat share; see `unroll`."""
     site = call_site()
     sequences = _nodes(inputs, "inputs", site)
     initial = _nodes(state, "state", site)
@@ -184,8 +198,9 @@ def unroll(
                 shapes=(old.shape, new.shape),
                 site=site,
             )
-    made = _Tracer(Cell(one, before, outputs, following), sequences, initial, count, backward, name, site)
-    return _like(given[0], made.outputs), _like(given[1], made.finals)
+    made = _Tracer(Cell(one, before, outputs, following), sequences, initial, count, backward, name, site).made
+    made.pattern = given[0]
+    return made
 
 
 def _nodes(value: Any, what: str, site: Site) -> tuple[Node, ...]:
@@ -297,12 +312,12 @@ class _Tracer:
             shape = tuple(self.sizes[size_name(tensor, d)] for d in range(self.ranks[tensor]))
             own = "int32" if tensor in self.integers else dtype
             nodes[tensor] = Node("gate", shape, own, site, application=made, output=number)
+        self.made = made
         made.outputs = tuple(nodes.values())
         stacked = [self.renamed.get(tensor, (tensor, offset)) for tensor, offset in stacked]
-        self.outputs = tuple(self.rows(nodes[t], offset) for t, offset in stacked)
+        outputs = tuple(self.rows(nodes[t], offset) for t, offset in stacked)
         last = 0 if backward else -1
-        self.finals = tuple(registry.call("slice", nodes[t], last) for t in tensors)
-        made.results = (*self.outputs, *self.finals)
+        made.results = (*outputs, *(registry.call("slice", nodes[t], last) for t in tensors))
 
     def rows(self, node: Node, offset: int) -> Node:
         """The steps of a tensor, without the row of the initial state."""

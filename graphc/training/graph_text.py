@@ -17,6 +17,7 @@ from graphc.graph import Gate, Node, registry
 from graphc.graph.declare import input as declare_input
 from graphc.graph.declare import is_training, parameter, state, update
 from graphc.graph.node import Application, as_node, topological
+from graphc.graph.unroll import Unrolling, unrolling
 
 __all__ = ["graph_from", "graph_to"]
 
@@ -84,6 +85,8 @@ def graph_to(roots: Iterable[Node]) -> tuple[dict[str, Any], dict[str, numpy.nda
 
 
 def _application_to(node: Node, application: Application, position: Mapping[int, int]) -> dict[str, Any]:
+    if isinstance(application, Unrolling):
+        return _unrolling_to(application, position)
     gate = application.gate
     if gate is None:
         raise CheckpointError(
@@ -107,6 +110,43 @@ def _application_to(node: Node, application: Application, position: Mapping[int,
         "ties": gate.ties,
         "dtype": gate.dtype,
         "differentiable": gate.differentiable,
+    }
+
+
+def _unrolling_to(application: Unrolling, position: Mapping[int, int]) -> dict[str, Any]:
+    """A repeated cell: its nodes by their own positions, those outside of it by their positions in the graph."""
+    cell = application.cell
+    body: list[dict[str, Any]] = []
+    applications: list[dict[str, Any]] = []
+    numbers: dict[int, int] = {}
+    own: dict[int, int] = {}
+    stand_ins = {node.id: ("input", k) for k, node in enumerate(cell.inputs)}
+    stand_ins |= {node.id: ("state", k) for k, node in enumerate(cell.states)}
+    for node in topological([*cell.inputs, *cell.states, *cell.outputs, *cell.following]):
+        own[node.id] = len(body)
+        if node.id in stand_ins:
+            kind, number = stand_ins[node.id]
+            body.append({kind: number})
+        elif node.id in position:
+            body.append({"outside": position[node.id]})
+        else:
+            inner = node.application
+            assert inner is not None  # a leaf is outside
+            if id(inner) not in numbers:
+                numbers[id(inner)] = len(applications)
+                applications.append(_application_to(node, inner, own))
+            entry: dict[str, Any] = {"application": numbers[id(inner)], "output": node.output}
+            body.append(entry if node.name is None else entry | {"name": node.name})
+    return {
+        "unroll": application.formula.name,
+        "steps": _extent_to(application.steps),
+        "backward": application.backward,
+        "sequences": [position[n.id] for n in application.sequences],
+        "initial": [position[n.id] for n in application.initial],
+        "body": body,
+        "applications": applications,
+        "outputs": [own[n.id] for n in cell.outputs],
+        "following": [own[n.id] for n in cell.following],
     }
 
 
@@ -228,7 +268,40 @@ def _constant_from(entry: Mapping[str, Any], arrays: Mapping[str, numpy.ndarray]
     return node
 
 
+def _unrolling_from(stored: Mapping[str, Any], nodes: list[Node], gates: dict[str, Gate]) -> tuple[Node, ...]:
+    def picked(numbers: Any, among: list[Node]) -> tuple[Node, ...]:
+        return tuple(among[_position(k, len(among))] for k in numbers)
+
+    def cell(x: tuple[Node, ...], state: tuple[Node, ...]) -> Any:
+        own: list[Node] = []
+        outputs: dict[int, tuple[Node, ...]] = {}
+        for entry in stored["body"]:
+            if "input" in entry:
+                node = x[_position(entry["input"], len(x))]
+            elif "state" in entry:
+                node = state[_position(entry["state"], len(state))]
+            elif "outside" in entry:
+                node = nodes[_position(entry["outside"], len(nodes))]
+            else:
+                number = _position(entry["application"], len(stored["applications"]))
+                if number not in outputs:
+                    outputs[number] = _application_from(stored["applications"][number], own, gates)
+                node = outputs[number][_position(entry["output"], len(outputs[number]))]
+                if "name" in entry:
+                    node.named(entry["name"])
+            own.append(node)
+        return picked(stored["outputs"], own), picked(stored["following"], own)
+
+    made = unrolling(
+        cell, picked(stored["sequences"], nodes), picked(stored["initial"], nodes), _extent_from(stored["steps"]),
+        backward=bool(stored["backward"]), name=str(stored["unroll"]),
+    )  # fmt: skip
+    return made.outputs
+
+
 def _application_from(stored: Mapping[str, Any], nodes: list[Node], gates: dict[str, Gate]) -> tuple[Node, ...]:
+    if "unroll" in stored:
+        return _unrolling_from(stored, nodes, gates)
     operands = tuple(nodes[_position(k, len(nodes))] for k in stored["operands"])
     attributes = {str(k): _value_from(v) for k, v in stored["attributes"].items()}
     installed = registry.gates().get(stored["gate"]) if stored["registered"] else None
