@@ -97,7 +97,7 @@ def measure(
     advance : callable, optional
         Called with a line of text before every turn, for a progress bar.
     """
-    name, floor = workload.name, floor_of(workload.declare())
+    name, floor = workload.name, floor_of(workload.declare(), workload.batch)
     advance(f"{name}: graphc, compiling")
     own, task = own_runner(workload, threads)
     expected, seconds = _curve(own)

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy
 
 from graphc import layers
 from graphc.errors import GraphcError, did_you_mean
-from graphc.graph import Node, parameter, registry, topological
+from graphc.graph import Definition, Gate, Node, constant, parameter, registry, topological
 from graphc.graph.declare import input as declare_input
+from graphc.graph.unroll import unroll
+from graphc.layers.initialisers import xavier
 
 __all__ = ["BATCH", "WORKLOADS", "Workload", "workload"]
 
-#: Examples of one step.
+#: Examples of one step, where the workload does not say otherwise.
 BATCH = 64
 
 _CLASSES = 10
+
+#: Characters of the sequences, and the numbers that stand for each.
+_CHARACTERS, _FEATURES = 65, 64
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,10 @@ class Workload:
         Of gradient descent with `momentum`; small enough that ten steps amplify no rounding.
     convolutional : bool
         Whether images have channels, so that their memory format is a choice.
+    batch : int
+        Examples of one step.
+    recurrent : bool
+        Whether the data are sequences of characters, each of which is to foretell the next.
     """
 
     name: str
@@ -44,17 +54,23 @@ class Workload:
     learning_rate: float = 0.01
     convolutional: bool = False
     momentum: float = 0.9
+    batch: int = BATCH
+    recurrent: bool = False
 
     def data(self) -> dict[str, numpy.ndarray]:
-        """Return one batch: normal numbers, random labels, and for the circuit the numbers of the lecture."""
+        """Return one batch: normal numbers and random labels, random characters, or the numbers of the lecture."""
         if self.declare is circuit:
             return {"x0": numpy.array(-1.0, "float32"), "x1": numpy.array(-2.0, "float32")}
         generator = numpy.random.default_rng(0)
-        (image,) = (n for n in topological([self.declare()]) if n.label == "image")
-        shape = (BATCH, *(int(str(extent)) for extent in image.shape[1:]))
+        inputs = {n.label: n.shape for n in topological([self.declare()]) if n.kind == "input"}
+        if self.recurrent:
+            steps = int(str(inputs["tokens"][0]))
+            characters = generator.integers(0, _CHARACTERS, (steps + 1, self.batch)).astype("int32")
+            return {"tokens": characters[:-1], "following": characters[1:]}
+        shape = (self.batch, *(int(str(extent)) for extent in inputs["image"][1:]))
         return {
             "image": generator.normal(size=shape).astype("float32"),
-            "label": generator.integers(0, _CLASSES, BATCH).astype("int32"),
+            "label": generator.integers(0, _CLASSES, self.batch).astype("int32"),
         }
 
 
@@ -154,6 +170,70 @@ def circuit() -> Node:
     return registry.call("reciprocal", d).named("f")
 
 
+_ZERO_STATE = Gate(
+    "zero state",
+    # a named batch has no number yet, so that no constant has its shape
+    lambda _, attributes: Definition("h[n,k] = 0", extents={"n": "size(tokens,1)", "k": str(attributes["units"])}),
+    ("tokens",),
+    attributes={"units": 1},
+    source="Definition",
+)
+
+
+def _characters(cell: str, units: int, steps: int, batch: int | str) -> Node:
+    """A recurrent network that foretells the next character at every step, from a state of zeros."""
+    tokens = declare_input("tokens", (steps, batch), dtype="int32")
+    following = declare_input("following", (steps, batch), dtype="int32")
+    rows = layers.embedding(tokens, _CHARACTERS, _FEATURES, name="embedding")  # (T, N, D)
+    zero = constant(numpy.zeros((batch, units))) if isinstance(batch, int) else _ZERO_STATE(tokens, units=units)
+    count = {"rnn_cell": 1, "lstm_cell": 4, "gru_cell": 3}[cell]
+    weights = [
+        parameter("cell.weight_x", (count * units, _FEATURES), initial=xavier()),
+        parameter("cell.weight_h", (count * units, units), initial=xavier()),
+        parameter("cell.bias", (count * units,)),
+    ]
+    attributes = {}
+    if cell == "gru_cell":
+        weights.append(parameter("cell.bias_h", (count * units,)))
+        attributes = {"reset_after": True, "update": "old"}
+
+    def step(x: Node, state: Any) -> tuple[Node, Any]:
+        if cell == "lstm_cell":
+            shown, memory = registry.function(cell)(x, *state, *weights)
+            return shown, (shown, memory)
+        shown = registry.function(cell)(x, state, *weights, **attributes)
+        return shown, shown
+
+    shown, _ = unroll(step, rows, (zero, zero) if cell == "lstm_cell" else zero, name="cell")
+    scores = layers.dense(shown, _CHARACTERS, name="scores", initial=xavier())  # (T, N, V)
+    scores = registry.function("reshape")(scores, (-1, _CHARACTERS))
+    following = registry.function("reshape")(following, (-1,))
+    return registry.call("softmax_cross_entropy", scores, following).named("loss")
+
+
+def rnn() -> Node:
+    """A simple recurrent network over characters, one sequence at a time.
+
+    Source: Elman, Cognitive Science 14 (1990), figure 2.
+    """
+    return _characters("rnn_cell", 100, 25, 1)
+
+
+def lstm128() -> Node:
+    """A long short-term memory of 128 units over 50 characters."""
+    return _characters("lstm_cell", 128, 50, "N")
+
+
+def lstm256() -> Node:
+    """A long short-term memory of 256 units over 64 characters."""
+    return _characters("lstm_cell", 256, 64, "N")
+
+
+def gru() -> Node:
+    """A gated recurrent unit in PyTorch's convention: the reset gate behind the product, z weights the old state."""
+    return _characters("gru_cell", 128, 50, "N")
+
+
 #: Every workload by name, in the order of the table.
 WORKLOADS = {
     work.name: work
@@ -163,6 +243,10 @@ WORKLOADS = {
         Workload("cifar", "32, 32, pool, 64, 64, pool, 256, 10 on 3 x 32 x 32, batch 64", cifar, 2e-4, True),
         Workload("resnet20", "batch norm, 1 x 1 projections, on 3 x 32 x 32, batch 64", resnet20, 1e-3, True),
         Workload("circuit", "the neuron 1/(1 + exp(-(w0*x0 + w1*x1 + w2))) on scalars", circuit, 0.1),
+        Workload("rnn", "65 characters, tanh 100, 25 steps, batch 1", rnn, 0.01, batch=1, recurrent=True),
+        Workload("lstm128", "65 characters, LSTM 128, 50 steps, batch 32", lstm128, 0.3, batch=32, recurrent=True),
+        Workload("lstm256", "65 characters, LSTM 256, 64 steps, batch 64", lstm256, 0.3, recurrent=True),
+        Workload("gru", "65 characters, GRU 128, 50 steps, batch 32", gru, 0.3, batch=32, recurrent=True),
     )
 }
 

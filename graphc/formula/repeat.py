@@ -206,6 +206,7 @@ def repeat_adjoint(
         sweep.statement(number)
         stepped = any(a.name == axis for a in formula.statements[number].axes)
         (own if stepped else rest if own else leading).extend(sweep.statements)
+    leading, own, rest = _reached(sweep, leading, own, rest)
     own, names = _merged(own, sweep, sizes, {s.write.tensor for s in (*sweep.copies, *leading)})
     sweep.gradient = {tensor: names.get(name, name) for tensor, name in sweep.gradient.items()}
     rest = [_renamed(s, names) for s in rest]
@@ -288,6 +289,18 @@ _THROUGH = {
     "tanh": lambda y: call("sub", ONE, call("mul", y, y)),
     "exp": lambda y: y,
 }
+
+
+def _reached(sweep: _Sweep, *parts: list[Statement]) -> list[list[Statement]]:
+    """Statements without those that pass on a gradient that nothing contributes to: it is zero."""
+    found = list(parts)
+    while True:
+        held = {s.write.tensor for part in (*found, sweep.copies) for s in part} | set(sweep.upstream.values())
+        zero = set(sweep.gradient.values()) - held
+        kept = [[s for s in part if not zero & set(s.tensors())] for part in found]
+        if kept == found:
+            return found
+        found = kept
 
 
 def _meaning(s: Statement) -> tuple[object, ...]:

@@ -37,7 +37,7 @@ from graphc.graph import registry
 from graphc.graph.node import Application, Node, as_node, call_site, topological
 from graphc.graph.shapes import shape_text
 
-__all__ = ["Cell", "Unrolling", "unroll", "unrolled", "unrolling"]
+__all__ = ["Cell", "Unrolling", "copied", "unroll", "unrolled", "unrolling"]
 
 
 @dataclass(eq=False)
@@ -591,11 +591,11 @@ def unrolled(root: Node) -> Node:
             if node not in copies:
                 copies |= dict(zip(source.results, _written_out(source, copies), strict=True))
         elif not isinstance(node.application, Unrolling) and any(o in copies for o in node.operands):
-            copies[node] = _copied(node, [copies.get(o, o) for o in node.operands])
+            copies[node] = copied(node, [copies.get(o, o) for o in node.operands])
     return copies.get(root, root)
 
 
-def _copied(node: Node, operands: list[Node], name: str | None = None) -> Node:
+def copied(node: Node, operands: list[Node], name: str | None = None) -> Node:
     """The same gate on other operands."""
     application = node.application
     assert application is not None
@@ -639,7 +639,7 @@ def _written_out(application: Unrolling, copies: Mapping[Node, Node]) -> tuple[N
             key = id(node.application)
             if key not in done:
                 operands = [at.get(o, copies.get(o, o)) for o in node.operands]
-                first = _copied(node, operands)
+                first = copied(node, operands)
                 assert first.application is not None
                 done[key] = first.application.outputs
                 for o in done[key]:

@@ -13,6 +13,7 @@ from graphc.formula.size import extent_value
 from graphc.gradients import Backward, backward
 from graphc.graph.node import Node, topological
 from graphc.graph.reference import bind_sizes, numeric_array
+from graphc.graph.rolling import rolled
 from graphc.graph.shapes import shape_text
 from graphc.planning import plan
 
@@ -153,6 +154,7 @@ class Step:
         training: bool,
         check_numerics: bool,
     ) -> None:
+        outputs = _rolled(outputs, gradients)
         self.outputs = outputs
         self.dtype = dtype
         self.optimizer = optimizer
@@ -339,6 +341,20 @@ def _plan(
     fuse: bool,
 ) -> tuple[Plan, dict[int, Node]]:
     return plan(outputs, gradients, updates, dtype=dtype, training=training, fuse=fuse, shard=fuse)
+
+
+def _rolled(outputs: list[Node], gradients: bool | Iterable[Node | str]) -> list[Node]:
+    """Outputs whose loops are repeats, if every node that is asked for by name or by itself is still there."""
+    found = rolled(outputs)
+    chosen = [found[node] for node in outputs]
+    nodes = topological(outputs)
+    states = [n for n in nodes if n.kind == "state" and n.update is not None]
+    if chosen == outputs or states:
+        return outputs
+    asked = [] if isinstance(gradients, bool) else [gradients] if isinstance(gradients, str | Node) else list(gradients)
+    left = topological(chosen)
+    there = {*left, *(n.name for n in left)}
+    return chosen if all(item in there for item in asked) else outputs
 
 
 def _wanted(outputs: list[Node], gradients: bool | Iterable[Node | str]) -> list[Node]:

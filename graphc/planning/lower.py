@@ -261,6 +261,8 @@ class _Builder:
             )
         if self.convolution(statement, names, tensors, label, site, prefix, dtype):
             return
+        if self.row(statement, names, tensors, Place(label, site, prefix, dtype)):
+            return
         factored = factor_out(statement, names.sizes, prefix)
         if factored is not None:
             inner = names.extended({factored.tensor: names.shape(statement.write.tensor)})
@@ -281,6 +283,25 @@ class _Builder:
                     self.one(part, inner, tensors, label, site, dtype)
                 return
         self.one(statement, names, tensors, label, site, dtype)
+
+    def row(self, statement: Statement, names: _SizedNames, tensors: dict[str, int], place: Place) -> bool:
+        """Emit a statement that writes one row: its kernel must not know which."""
+        target, index = statement.write.tensor, statement.write.index
+        if statement.write.flat or len(index) < 2 or not isinstance(index[0], Affine) or not statement.race_free():
+            return False
+        axes = {axis.name for axis in statement.axes}
+        if axes & set(index[0].names()) or (not index[0].terms and index[0].constant < 2) or target in names.placed:
+            return False
+        if statement.guards or statement.lets or target in statement.tensors():
+            return False
+        if not statement.accumulate:
+            shape, dtype = names.shape(target), "int32" if target in names.integers else place.dtype
+            kind = "int32" if dtype == "int32" else "float32"
+            tensors[target] = self.filled(Node("constant", shape, kind, place.site, name=target), 0.0)
+        elif target not in tensors:
+            return False
+        lower_part(self, replace(statement, partial=not statement.accumulate), names, tensors, place)
+        return True
 
     def convolution(
         self,

@@ -126,6 +126,7 @@ def _placed(
     target = statement.write.tensor
     if not covered and target in started:
         statement = replace(statement, accumulate=True)  # the first one has filled the rest with zeros
+    statement = replace(statement, partial=False)
     started.add(target)
     inner = names.extended({})
     inner.placed = names.placed | {target}

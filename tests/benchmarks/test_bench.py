@@ -28,6 +28,10 @@ PARAMETERS = {
     # 269,722 with zero padding (He et al. 2016 say 0.27 million); two projections of 1 x 1 with batch norm more
     "resnet20": 269_722 + (16 * 32 + 2 * 32) + (32 * 64 + 2 * 64),
     "circuit": 3,
+    "rnn": 65 * 64 + (100 * 64 + 100 * 100 + 100) + (65 * 100 + 65),
+    "lstm128": 65 * 64 + 4 * (128 * 64 + 128 * 128 + 128) + (65 * 128 + 65),
+    "lstm256": 65 * 64 + 4 * (256 * 64 + 256 * 256 + 256) + (65 * 256 + 65),
+    "gru": 65 * 64 + 3 * (128 * 64 + 128 * 128 + 2 * 128) + (65 * 128 + 65),
 }
 
 # multiply-adds of one example, forward, layer by layer
@@ -44,6 +48,24 @@ def test_the_floor_counts_both_gradients_but_none_by_the_data():
     assert floor.flops == 64 * 2 * (3 * sum(LENET) - LENET[0])
     assert floor.bytes == 4 * (64 * (784 + 1) + 4 * PARAMETERS["lenet"])
     assert floor_of(workload("circuit").declare()).flops == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "batch", "gates", "units"),
+    [("rnn", 25, 1, 1, 100), ("lstm128", 50, 32, 4, 128), ("lstm256", 64, 64, 4, 256), ("gru", 50, 32, 3, 128)],
+)
+def test_the_floor_of_a_sequence_counts_every_step_and_no_lookup(name, steps, batch, gates, units):
+    work = workload(name)
+    floor = floor_of(work.declare(), work.batch)
+    assert floor.flops == 3 * 2 * steps * batch * (gates * units * (64 + units) + 65 * units)
+    assert floor.bytes == 4 * (2 * steps * batch + 4 * PARAMETERS[name])
+    assert {array.shape for array in work.data().values()} == {(steps, batch)}
+
+
+def test_a_sequence_is_to_foretell_the_next_character():
+    data = workload("lstm128").data()
+    assert (data["tokens"][1:] == data["following"][:-1]).all()
+    assert 0 <= data["tokens"].min() < data["tokens"].max() < 65
 
 
 # ---- the check before the timing -----------------------------------------------------------------
@@ -105,7 +127,7 @@ def test_a_workload_whose_losses_differ_is_not_timed_and_says_so(change):
     assert "Geometric mean" not in text
 
 
-@pytest.mark.parametrize("name", ["lenet", "circuit"])
+@pytest.mark.parametrize("name", ["lenet", "circuit", "rnn", "lstm128", "gru"])
 def test_a_small_change_of_the_rate_shows_in_the_losses_of_every_small_workload(name):
     work = workload(name)
     own, _ = own_runner(work, 1)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import replace
 
 import numpy
 
+from graphc.formula.expression import evaluate, symbols
+from graphc.formula.numeric import NUMPY
 from graphc.formula.size import extent_value
 from graphc.formula.statement import NEUTRAL, Affine, Axis, Wins, affine, substitute_axes
 from graphc.graph.reference import run_statement
-from graphc.planning.plan import THREADS
+from graphc.planning.plan import THREADS, item_bytes
 
 
 def part_of(statement, axis, examples):
@@ -31,7 +34,8 @@ def part_of(statement, axis, examples):
 class Interpreter:
     """Executes a `Plan` on float64 buffers that share memory exactly as the plan says.
 
-    Threads of a shard run one after the other, the last first: what one needs of another shows as a wrong result.
+    Threads of a shard run one after the other, the last first: what one needs of another shows as a wrong result. A
+    thread goes through all steps of a repeat with its examples before the next thread begins.
     """
 
     def __init__(self, plan, leaves, values, sizes, threads=2):
@@ -51,41 +55,54 @@ class Interpreter:
             number = self.plan.buffers[number].view_of
         return number
 
-    def array(self, number, thread=0, examples=None):
-        """A buffer; with ``examples`` a local one is as long as the batch, and NaN but for these."""
+    def array(self, number, thread=0, examples=None, time=0, copies=None):
+        """A buffer as a step of a repeat sees it.
+
+        With ``examples`` a local buffer is as long as the batch, and NaN but for these; ``copies`` holds these arrays,
+        so that all views of one buffer show the same.
+        """
         buffer, base = self.plan.buffers[number], self.base(number)
-        shape = tuple(extent_value(extent, self.sizes) for extent in buffer.shape)
+        shape = self.shape(buffer)
+        begin = extent_value(buffer.offset, self.sizes) + time * extent_value(buffer.step, self.sizes)
+        count = math.prod(shape)
+        assert 0 <= begin <= begin + count <= math.prod(self.shape(self.plan.buffers[base])), f"{buffer} at {time}"
         if base in self.owned:
-            return self.owned[base].reshape(shape)
+            return self.owned[base].reshape(-1)[begin : begin + count].reshape(shape)
         if self.plan.buffers[base].segment >= 0:
-            own = self.local(number, thread, examples)
-            whole = numpy.full(shape, numpy.nan if own.dtype.kind == "f" else -(2**31), own.dtype)
-            whole[slice(*examples)] = own
-            return whole
-        found = self.memory(self.arena, self.layout.offsets[base], buffer, shape)
+            copies = {} if copies is None else copies
+            if base not in copies:
+                own = self.local(base, thread, examples)
+                nothing = numpy.nan if own.dtype.kind == "f" else -(2**31)
+                copies[base] = numpy.full(self.shape(self.plan.buffers[base]), nothing, own.dtype)
+                copies[base][slice(*examples)] = own
+            return copies[base].reshape(-1)[begin : begin + count].reshape(shape)
+        found = self.memory(self.arena, self.layout.offsets[base], buffer, shape, begin)
         return found[thread, ...] if buffer.private and examples is not None else found
 
-    def local(self, number, thread, examples):
-        buffer = self.plan.buffers[number]
-        shape = (examples[1] - examples[0], *(extent_value(extent, self.sizes) for extent in buffer.shape[1:]))
-        return self.memory(self.scratch[thread], self.layout.offsets[self.base(number)], buffer, shape)
+    def shape(self, buffer):
+        return tuple(extent_value(extent, self.sizes) for extent in buffer.shape)
+
+    def local(self, base, thread, examples):
+        buffer = self.plan.buffers[base]
+        shape = (examples[1] - examples[0], *self.shape(buffer)[1:])
+        return self.memory(self.scratch[thread], self.layout.offsets[base], buffer, shape)
 
     @staticmethod
-    def memory(memory, offset, buffer, shape):
-        count = int(numpy.prod(shape))
-        memory = memory[offset // 8 : offset // 8 + max(count, 1)]
-        if buffer.dtype == "int32":
-            memory = memory.view("int32")
-        return memory[:count].reshape(shape)
+    def memory(memory, offset, buffer, shape, begin=0):
+        dtype = "int32" if buffer.dtype == "int32" else "float64"
+        first = offset // item_bytes(dtype) + begin
+        return memory.view(dtype)[first : first + math.prod(shape)].reshape(shape)
 
     def run(self):
         number = 0
         met = []
         for stage in self.plan.stages:
-            met += [k for segment in stage.segments for k in segment.launches]
+            for segment in stage.segments:
+                met += segment.launches
+                assert {self.plan.launches[k].repeat for k in segment.launches} == {segment.repeat}
             if not stage.shard:
-                for k in stage.segments[0].launches:
-                    self.launch(self.plan.launches[k])
+                (segment,) = stage.segments
+                self.segment(segment)
                 continue
             batch, threads = self.sizes[self.plan.batch], self.sizes[THREADS]
             for thread in reversed(range(threads)):
@@ -94,30 +111,81 @@ class Interpreter:
                     for part in range(parts * thread // threads, parts * (thread + 1) // threads):
                         examples = batch * part // parts, batch * (part + 1) // parts
                         self.part = part, parts
-                        for k in segment.launches:
-                            self.launch(self.plan.launches[k], thread, examples)
+                        self.segment(segment, thread, examples)
             number += len(stage.segments)
         assert sorted(met) == list(range(len(self.plan.launches)))
         for leaf, value in self.plan.updates:
             self.owned[leaf][...] = self.array(value)
 
-    def launch(self, launch, thread=0, examples=None):
+    def segment(self, segment, thread=0, examples=None):
+        """The launches of a segment, all of one step before those of the next."""
+        times = 1 if segment.repeat < 0 else extent_value(self.plan.repeats[segment.repeat], self.sizes)
+        for time in range(times):
+            for k in segment.launches:
+                self.launch(self.plan.launches[k], thread, examples, time)
+
+    def launch(self, launch, thread=0, examples=None, time=0):
         kernel = self.plan.kernels[launch.kernel]
         arguments = [extent_value(extent, self.sizes) for extent in launch.arguments]
-        arrays = [self.array(number, thread, examples) for number in launch.buffers]
+        copies = {}
+        arrays = [self.array(number, thread, examples, time, copies) for number in launch.buffers]
         if kernel.kind == "contraction":
             self.contraction(launch.split, arrays, arguments, examples)
         else:
-            # parts of windows are examples in any case
-            assert kernel.kind == "pooling" or bool(kernel.shard) == (examples is not None)
+            # parts of windows are examples in any case, and so is the first axis of a chain
+            assert kernel.kind in ("pooling", "chain") or bool(kernel.shard) == (examples is not None)
             getattr(self, kernel.kind)(kernel, arrays, arguments, examples)
-        written = 0 if kernel.kind == "loops" else -1
-        number = launch.buffers[written]
-        if self.plan.buffers[self.base(number)].segment >= 0:
-            self.local(number, thread, examples)[...] = arrays[written][slice(*examples)]
+        for base in {self.base(number) for number in kernel.written(launch.buffers)} & copies.keys():
+            self.local(base, thread, examples)[...] = copies[base][slice(*examples)]
+
+    def chain(self, kernel, arrays, arguments, examples):
+        rank, stores, *moving = kernel.literals
+        extents, width = arguments[:rank], max(rank, 1)
+        assert len(arguments) == rank + width * len(arrays)
+        points = [numpy.arange(extent) for extent in extents]
+        if examples is not None:
+            assert extents[0] == self.sizes[self.plan.batch]
+            points[0] = numpy.arange(*examples)
+        grid = numpy.meshgrid(*points, indexing="ij") if rank else []
+        places = []
+        for k, array in enumerate(arrays):
+            offset, *strides = arguments[rank + k * width :][:width]
+            place = numpy.full([len(p) for p in points], offset)
+            for axis, stride in zip(grid, [*strides, moving[k]], strict=False):
+                place += axis * stride
+            assert place.size == 0 or 0 <= place.min() <= place.max() < array.size
+            places.append(place)
+        self.apart(arrays, places, stores)
+        tensors = [array.reshape(-1) for array in arrays]
+        values = {}
+        for number, line in enumerate(kernel.lines):
+            for k in range(len(arrays)):
+                if f"a{k}" in symbols(line.body):
+                    values[f"a{k}"] = tensors[k][places[k]]
+            with numpy.errstate(all="ignore"):
+                value = numpy.asarray(evaluate(line.body, values, NUMPY), dtype="float64")
+            value = numpy.broadcast_to(value, [len(p) for p in points])
+            if line.adds:
+                value = tensors[line.store][places[line.store]] + value
+            values[f"r{number}"] = value
+            if line.store >= 0:
+                assert line.store < stores
+                tensors[line.store][places[line.store]] = value
+
+    @staticmethod
+    def apart(arrays, places, stores):
+        """A kernel may assume that no access sees what another one writes, and that no element is written twice."""
+        reached = []
+        for array, place in zip(arrays, places, strict=True):
+            reached.append(set((array.ctypes.data + array.itemsize * place.reshape(-1)).tolist()))
+        for k in range(stores):
+            assert len(reached[k]) == places[k].size
+            for other in range(len(arrays)):
+                assert other == k or not reached[k] & reached[other], f"accesses {k} and {other} share memory"
 
     def loops(self, kernel, arrays, arguments, examples):
         statement = kernel.statement
+        assert not statement.partial
         # a kernel may see elements in a row, whatever their shape
         ranks = {a.tensor: len(a.index) for a in (statement.write, *(a for _, a in statement.reads)) if not a.flat}
         ranks = [ranks.get(t, a.ndim) for (t, _), a in zip(kernel.dtypes, arrays, strict=True)]

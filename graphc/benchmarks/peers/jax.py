@@ -16,9 +16,13 @@ Weights = Mapping[str, Any]
 
 
 class _Layers:
-    """Layers in one of the two layouts; filters are (K, C, R, S), or (R, S, C, K) with channels last."""
+    """Layers in one of the two layouts; filters are (K, C, R, S), or (R, S, C, K) with channels last.
 
-    def __init__(self, layout: str) -> None:
+    A loop over steps has `together` of them in its body.
+    """
+
+    def __init__(self, layout: str, together: int = 1) -> None:
+        self.together = together
         self.jax = importlib.import_module("jax")
         self.numpy = importlib.import_module("jax.numpy")
         self.last = layout == "NHWC"
@@ -107,6 +111,52 @@ def _circuit(f: _Layers, w: Weights, _: Weights, x0: Any, x1: Any) -> Any:
     return 1.0 / (1.0 + f.numpy.exp(-(w["w0"] * x0 + w["w1"] * x1 + w["w2"]))), {}
 
 
+def _characters(f: _Layers, w: Weights, cell: Callable[..., Any], tokens: Any, following: Any, states: int = 1) -> Any:
+    """Run the cell over the products of all inputs with their weights, which are one product before the loop."""
+    projected = w["embedding.weight"][tokens] @ w["cell.weight_x"].T + w["cell.bias"]  # (T, N, G*H)
+    zero = f.numpy.zeros((tokens.shape[1], w["cell.weight_h"].shape[1]), "float32")
+
+    def step(state: Any, x: Any) -> Any:
+        new = cell(x, state)
+        return new, new[0]
+
+    _, shown = f.jax.lax.scan(step, (zero,) * states, projected, unroll=f.together)
+    scores = f.dense(shown, w, "scores")
+    return f.loss(scores.reshape(-1, scores.shape[-1]), following.reshape(-1)), {}
+
+
+def _rnn(f: _Layers, w: Weights, _: Weights, tokens: Any, following: Any) -> Any:
+    def cell(x: Any, state: Any) -> Any:
+        return (f.numpy.tanh(x + state[0] @ w["cell.weight_h"].T),)
+
+    return _characters(f, w, cell, tokens, following)
+
+
+def _lstm(f: _Layers, w: Weights, _: Weights, tokens: Any, following: Any) -> Any:
+    sigmoid = f.jax.nn.sigmoid
+
+    def cell(x: Any, state: Any) -> Any:
+        shown, memory = state
+        i, forget, g, o = f.numpy.split(x + shown @ w["cell.weight_h"].T, 4, axis=1)
+        memory = sigmoid(forget) * memory + sigmoid(i) * f.numpy.tanh(g)
+        return sigmoid(o) * f.numpy.tanh(memory), memory
+
+    return _characters(f, w, cell, tokens, following, 2)
+
+
+def _gru(f: _Layers, w: Weights, _: Weights, tokens: Any, following: Any) -> Any:
+    sigmoid = f.jax.nn.sigmoid
+
+    def cell(x: Any, state: Any) -> Any:
+        (shown,) = state
+        recurrent = f.numpy.split(shown @ w["cell.weight_h"].T + w["cell.bias_h"], 3, axis=1)
+        reset, z, new = f.numpy.split(x, 3, axis=1)
+        reset, z = sigmoid(reset + recurrent[0]), sigmoid(z + recurrent[1])
+        return ((1 - z) * f.numpy.tanh(new + reset * recurrent[2]) + z * shown,)
+
+    return _characters(f, w, cell, tokens, following)
+
+
 #: Workload -> loss and new states, of layers, weights, states and data.
 MODELS: dict[str, Callable[..., Any]] = {
     "mlp": _mlp,
@@ -114,12 +164,20 @@ MODELS: dict[str, Callable[..., Any]] = {
     "cifar": _cifar,
     "resnet20": _resnet20,
     "circuit": _circuit,
+    "rnn": _rnn,
+    "lstm128": _lstm,
+    "lstm256": _lstm,
+    "gru": _gru,
 }
 
 
 def runners(task: Task) -> Iterator[Runner]:
-    """Give the compiled step, for images in both layouts."""
+    """Give the compiled step, for images in both layouts, for sequences with one step and with five in the loop."""
     _limit_threads(task.threads)
+    if task.workload.recurrent:
+        yield Runner("JAX jit, scan", _step(task, ""))
+        yield Runner("JAX jit, scan, unroll=5", _step(task, "", 5))
+        return
     for layout in ("NCHW", "NHWC") if task.workload.convolutional else ("",):
         yield Runner(f"JAX jit{layout and ', '}{layout}", _step(task, layout))
 
@@ -133,8 +191,8 @@ def _limit_threads(threads: int) -> None:
             os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
 
 
-def _step(task: Task, layout: str) -> Callable[[], float]:
-    f = _Layers(layout)
+def _step(task: Task, layout: str, together: int = 1) -> Callable[[], float]:
+    f = _Layers(layout, together)
     jax, jnp = f.jax, f.numpy
     model = MODELS[task.workload.name]
     rate, momentum = task.workload.learning_rate, task.workload.momentum

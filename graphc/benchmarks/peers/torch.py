@@ -68,6 +68,40 @@ def _circuit(w: Weights, _: Weights, x0: Any, x1: Any) -> Any:
     return (1.0 + (-(w["w0"] * x0 + w["w1"] * x1 + w["w2"])).exp()).reciprocal()
 
 
+def _recurrent(shown: Callable[..., Any]) -> Callable[..., Any]:
+    """Characters, the function that ``nn.LSTM`` and its like call, and scores of every step.
+
+    That function loops over the steps itself. ``torch.compile`` leaves it as it is, as it does with the modules: written
+    out step by step it takes minutes to compile and is slower.
+    """
+
+    def loss(w: Weights, _: Weights, tokens: Any, following: Any) -> Any:
+        torch, f = importlib.import_module("torch"), _functional()
+        rows = f.embedding(tokens, w["embedding.weight"])
+        # PyTorch wants two biases; where graphc has one, the other is zero and not trained
+        second = w["cell.bias_h"] if "cell.bias_h" in w else torch.zeros_like(w["cell.bias"])
+        weights = [w["cell.weight_x"], w["cell.weight_h"], w["cell.bias"], second]
+        zero = rows.new_zeros(1, tokens.shape[1], w["cell.weight_h"].shape[1])
+        # biases, one layer, no dropout, training, one direction, steps first
+        states = torch.compiler.disable(shown)(torch, rows, zero, weights, (True, 1, 0.0, True, False, False))
+        scores = f.linear(states, w["scores.weight"], w["scores.bias"])
+        return f.cross_entropy(scores.flatten(0, 1), following.flatten())
+
+    return loss
+
+
+def _rnn(torch: Any, rows: Any, zero: Any, weights: list[Any], options: tuple[Any, ...]) -> Any:
+    return torch.rnn_tanh(rows, zero, weights, *options)[0]
+
+
+def _lstm(torch: Any, rows: Any, zero: Any, weights: list[Any], options: tuple[Any, ...]) -> Any:
+    return torch.lstm(rows, (zero, zero), weights, *options)[0]
+
+
+def _gru(torch: Any, rows: Any, zero: Any, weights: list[Any], options: tuple[Any, ...]) -> Any:
+    return torch.gru(rows, zero, weights, *options)[0]
+
+
 def _classified(scores: Callable[[Weights, Weights, Any], Any]) -> Callable[..., Any]:
     return lambda w, s, image, label: _functional().cross_entropy(scores(w, s, image), label)
 
@@ -79,6 +113,10 @@ MODELS: dict[str, Callable[..., Any]] = {
     "cifar": _classified(_cifar),
     "resnet20": _classified(_resnet20),
     "circuit": _circuit,
+    "rnn": _recurrent(_rnn),
+    "lstm128": _recurrent(_lstm),
+    "lstm256": _recurrent(_lstm),
+    "gru": _recurrent(_gru),
 }
 
 
