@@ -46,13 +46,17 @@ __all__ = ["RepeatAdjoint", "assembled", "repeat_adjoint", "split"]
 # ---- what must run step by step ------------------------------------------------------------------------
 
 
-def split(statements: Sequence[Statement], axis: str) -> list[tuple[bool, tuple[Statement, ...]]]:
+def split(
+    statements: Sequence[Statement], axis: str, *, ahead: bool = True
+) -> list[tuple[bool, tuple[Statement, ...]]]:
     """Put statements in an order in which as few as possible run step by step.
 
     Parameters
     ----------
     statements : sequence of Statement
         What runs together for each value of ``axis``, in order.
+    ahead : bool, default True
+        Whether anything is computed for all steps before the first one: that takes memory for all steps.
 
     Returns
     -------
@@ -64,7 +68,8 @@ def split(statements: Sequence[Statement], axis: str) -> list[tuple[bool, tuple[
     Where a statement slides a window over its operands, all stay together: schedules for windows know no steps.
     """
     if any(_slides(s, axis) for s in statements):
-        return [(True, tuple(statements))]
+        stepped = [s for s in statements if any(a.name == axis for a in s.axes)]
+        return [*((False, (s,)) for s in statements if s not in stepped), (True, tuple(stepped))]
     readers: dict[str, list[int]] = {}
     for k, s in enumerate(statements):
         for tensor in s.tensors():
@@ -92,7 +97,12 @@ def split(statements: Sequence[Statement], axis: str) -> list[tuple[bool, tuple[
                 needed.discard(number)
                 if not needed:
                     heapq.heappush(waiting, (members[other][0], other))
-    return found
+    last = max((k for k, (cycle, _) in enumerate(found) if cycle), default=-1)
+    if ahead or last < 0:
+        return found
+    inside = {id(s) for _, own in found[: last + 1] for s in own if any(a.name == axis for a in s.axes)}
+    before = [group for group in found[: last + 1] if not any(id(s) in inside for s in group[1])]
+    return [*before, (True, tuple(s for s in statements if id(s) in inside)), *found[last + 1 :]]
 
 
 def _slides(s: Statement, axis: str) -> bool:
@@ -156,6 +166,8 @@ def assembled(
         if cycle:
             repeats.append(Repeat(len(statements), len(statements) + len(members), axis, backward))
         statements += members
+    if not repeats:  # nothing goes round: the axis is noted all the same
+        repeats.append(Repeat(len(statements), len(statements), axis, backward))
     return (*statements, *after), tuple(repeats)
 
 
@@ -178,7 +190,12 @@ class RepeatAdjoint:
 
 
 def repeat_adjoint(
-    formula: Formula, wrt: Sequence[str], upstream: Sequence[str], sizes: Mapping[str, Extent]
+    formula: Formula,
+    wrt: Sequence[str],
+    upstream: Sequence[str],
+    sizes: Mapping[str, Extent],
+    *,
+    ahead: bool = True,
 ) -> RepeatAdjoint:
     """Derive the gradients of some inputs of a formula with repeats.
 
@@ -190,6 +207,8 @@ def repeat_adjoint(
         Outputs that have an upstream gradient.
     sizes : mapping
         Extent of each size name.
+    ahead : bool, default True
+        See `split`.
 
     Raises
     ------
@@ -215,15 +234,10 @@ def repeat_adjoint(
         for d in range(formula.ranks[tensor]):
             known[size_name(name, d)] = sizes[size_name(tensor, d)]
     filled = {s.write.tensor for s in sweep.copies}
-    initial = list(sweep.copies)
-    for s in leading:
-        if s.write.tensor not in filled:
-            initial.append(_zeros(s.write.tensor, sweep.ranks[s.write.tensor], None))
-            filled.add(s.write.tensor)
-        initial.append(replace(s, accumulate=True))
-    groups = split(_shared(own, filled, known, axis), axis)
+    own = _shared(own, {*filled, *(s.write.tensor for s in leading)}, known, axis)
+    groups = split([*own, *leading], axis, ahead=ahead)
     started, groups, rest = _started(groups, rest, sweep, filled, known, axis, backward=backward)
-    return _result(formula, sweep, known, [*initial, *started], groups, rest, axis, backward=backward)
+    return _result(formula, sweep, known, [*sweep.copies, *started], groups, rest, axis, backward=backward)
 
 
 class _Sweep(Sweep):
@@ -499,11 +513,18 @@ def _firsts(
     """Which statements (by number) reach an element before all others, and the rows that none of these reaches."""
     tensor = writers[0][2].write.tensor
     found = []
+    single: list[tuple[int, Affine]] = []  # statements that write one row
     for cycle, k, s in writers:
+        row = _row(s, sizes, axis)
+        if row is not None:
+            single.append((k, row))
+            continue
         region = _region(s, sizes, axis)
         if region is None:
             return None, []
         found.append((cycle, k, *region))
+    if not found:
+        return None, []
     # before the steps, or at the step that reaches a row first; what follows adds
     begin = min((number for cycle, number, *_ in found if cycle), default=1 << 30)
     plain = [item for item in found if item[1] < begin]
@@ -518,13 +539,40 @@ def _firsts(
     whole = [sizes[size_name(tensor, d)] for d in range(1, len(writers[0][2].write.index))]
     if _volume_of([box for _, box in firsts]) != _volume(whole):
         return None, []
-    s = writers[0][2]
+    s = next(s for _, k, s in writers if k == firsts[0][0])
     spare = sizes[size_name(tensor, 0)] - _value(s.extent(axis), sizes)  # rows that no step reaches at this offset
     if not isinstance(spare, int) or not 0 <= offset <= spare <= _SPARE_ROWS:
         return None, []
     missing = [affine({}, r) for r in range(offset)]
     missing += [affine({size_name(tensor, 0): 1}, -r) for r in range(1, spare - offset + 1)]
-    return frozenset(k for k, _ in firsts), missing
+    if any(k < min(k for k, _ in firsts) and row not in missing for k, row in single):
+        return None, []  # it would be written over
+    alone = {k: row for k, row in single if row in missing and [r for _, r in single].count(row) == 1}
+    missing = [row for row in missing if row not in alone.values()]
+    return frozenset([*(k for k, _ in firsts), *alone]), missing
+
+
+def _row(s: Statement, sizes: Mapping[str, Extent], axis: str) -> Affine | None:
+    """The row that a statement without steps sets, if it reaches all of it."""
+    first = s.write.index[0] if s.write.index else None
+    names = {a.name for a in s.axes}
+    if axis in names or not isinstance(first, Affine) or names & set(first.names()) or s.guards or s.lets:
+        return None
+    plain = [item.plain() if isinstance(item, Affine) else None for item in s.write.index[1:]]
+    whole = [sizes[size_name(s.write.tensor, d)] for d in range(1, len(s.write.index))]
+    extents = {a.name: _value(a.extent, sizes) for a in s.axes}
+    if len(set(plain)) != len(plain) or any(
+        p not in extents or extents[p] != e for p, e in zip(plain, whole, strict=True)
+    ):
+        return None
+    # as counted from the other end of the gradient
+    rows = sizes[size_name(s.write.tensor, 0)]
+    behind = _value(first, sizes) - rows
+    return (
+        first
+        if not first.terms
+        else affine({size_name(s.write.tensor, 0): 1}, behind if isinstance(behind, int) else 0)
+    )
 
 
 def _value(form: Affine, sizes: Mapping[str, Extent]) -> Extent:

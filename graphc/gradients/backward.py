@@ -15,6 +15,7 @@ from graphc.graph import registry
 from graphc.graph.gate import derived
 from graphc.graph.node import Application, Node, as_node, topological
 from graphc.graph.shapes import shape_text
+from graphc.graph.unroll import Unrolling, again
 
 if TYPE_CHECKING:
     from graphc.gradients.closed_form import IndexFormula, LetForm
@@ -192,12 +193,15 @@ class Backward:
         operands = dict(zip(formula.inputs, application.operands, strict=True))
         wrt = [tensor for tensor, node in operands.items() if node.id in active and node.is_float]
         try:
-            template = repeat_adjoint(formula, wrt, tuple(by_output), application.sizes)
+            ahead = not (isinstance(application, Unrolling) and application.recompute)
+            template = repeat_adjoint(formula, wrt, tuple(by_output), application.sizes, ahead=ahead)
         except DerivativeError as error:
             raise DerivativeError(f"{error}\n  declared at {application.site}", site=application.site) from None
         if not template.gradients:
             return
         of_role = {"upstream": by_output, "input": operands, "output": outputs}
+        if isinstance(application, Unrolling) and application.recompute:
+            of_role["output"] = again(application, by_output.values())
         arguments = tuple(of_role[operand.role][operand.tensor] for operand in template.operands)
         dtype = next(node.dtype for node in by_output.values())
         found = dict(

@@ -213,7 +213,7 @@ def run_formula(formula: Formula, inputs: Mapping[str, Array], sizes: Mapping[st
                     tensors[target] = numpy.full(shape, neutral(statement.operator, whole=kind == "int64"), dtype=kind)
                 if repeat is None:
                     run_statement(statement, tensors, sizes)
-            if repeat is not None:
+            if repeat is not None and statements:
                 steps = statements[0].extent(repeat.axis).value(sizes)
                 for step in reversed(range(steps)) if repeat.backward else range(steps):
                     for statement in statements:

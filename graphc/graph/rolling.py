@@ -43,7 +43,9 @@ def rolled(roots: Iterable[Node]) -> dict[Node, Node]:
     memory are linear in the number of nodes.
     """
     wanted = list(roots)
-    return _Rolling(wanted).result if any(node.gate == "slice" for node in topological(wanted)) else {n: n for n in wanted}
+    return (
+        _Rolling(wanted).result if any(node.gate == "slice" for node in topological(wanted)) else {n: n for n in wanted}
+    )
 
 
 def _step_of(node: Node) -> tuple[Node, int, int] | None:
@@ -93,7 +95,13 @@ class _Rolling:
             if application is None:
                 key: Any = ("constant", repr(node.value), node.dtype) if isinstance(node.value, float) else node.id
             else:
-                key = (application.formula, tuple(self.same[o].id for o in node.operands), node.output, node.shape, node.name)
+                key = (
+                    application.formula,
+                    tuple(self.same[o].id for o in node.operands),
+                    node.output,
+                    node.shape,
+                    node.name,
+                )
             self.same[node] = table.setdefault(key, node)
             if self.same[node] is node:
                 order.append(node)

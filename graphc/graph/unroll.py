@@ -37,7 +37,7 @@ from graphc.graph import registry
 from graphc.graph.node import Application, Node, as_node, call_site, topological
 from graphc.graph.shapes import shape_text
 
-__all__ = ["Cell", "Unrolling", "copied", "unroll", "unrolled", "unrolling"]
+__all__ = ["Cell", "Unrolling", "again", "copied", "unroll", "unrolled", "unrolling"]
 
 
 @dataclass(eq=False)
@@ -76,6 +76,8 @@ class Unrolling(Application):
         The outputs of all steps, (T, ...), then the states behind the last step.
     pattern : Any
         The structure of outputs that the cell returned.
+    recompute : bool
+        Whether the reverse sweep computes the steps again instead of reading what they left.
     """
 
     cell: Cell = field(default_factory=lambda: Cell((), (), (), ()))
@@ -86,6 +88,7 @@ class Unrolling(Application):
     places: Mapping[Node, tuple[str, int]] = field(default_factory=dict)
     results: tuple[Node, ...] = ()
     pattern: Any = None
+    recompute: bool = False
 
 
 def unroll(
@@ -95,6 +98,7 @@ def unroll(
     steps: Any = None,
     *,
     backward: bool = False,
+    checkpoint: int | None = None,
     name: str = "unroll",
 ) -> tuple[Any, Any]:
     """Apply a cell at every step of sequences; the cell is kept once, whatever the number of steps.
@@ -112,6 +116,10 @@ def unroll(
         T, where there are no inputs.
     backward : bool, default False
         Start at the last step; outputs stay in the order of the inputs.
+    checkpoint : int, optional
+        Keep the states of every so many steps only, and compute the steps in between again on the way back. Memory
+        for T/checkpoint states and for what happens in ``checkpoint`` steps, instead of in T; the forward pass is done
+        twice. The square root of T is the least.
     name : str
         For drawings and reports.
 
@@ -134,7 +142,7 @@ def unroll(
 
     Source
     ------
-    Werbos, Proc. IEEE 78 (1990)
+    Werbos, Proc. IEEE 78 (1990); checkpoints: Griewank, Walther, ACM TOMS 26 (2000)
 
     Examples
     --------
@@ -144,13 +152,55 @@ def unroll(
     >>> print(graphc.compile([sums])(x=[1, 2, 3])[0].tolist())
     [1.0, 3.0, 6.0]
     """
+    if checkpoint is not None:
+        return _checkpointed(cell, inputs, state, steps, checkpoint, backward=backward, name=name)
     made = unrolling(cell, inputs, state, steps, backward=backward, name=name)
     outputs, finals = made.results[: len(made.cell.outputs)], made.results[len(made.cell.outputs) :]
     return _like(made.pattern, outputs), _like(state, finals)
 
 
+def _checkpointed(
+    cell: Callable[..., Any], inputs: Any, state: Any, steps: Any, every: int, *, backward: bool, name: str
+) -> tuple[Any, Any]:
+    """One repeat after the other, each computed again where its gradient is."""
+    site = call_site()
+    sequences = _nodes(inputs, "inputs", site)
+    count = sequences[0].shape[0] if sequences and sequences[0].shape else steps
+    if isinstance(every, bool) or not isinstance(every, int) or every < 1 or not isinstance(count, int):
+        raise ShapeError(
+            f"checkpoint={every!r} is a whole number of steps of at least 1, and the number of steps must be a number; "
+            f"found {count}\n  called at {site}",
+            site=site,
+        )
+    now, parts = state, []
+    made = None
+    for begin in reversed(range(0, count, every)) if backward else range(0, count, every):
+        end = min(begin + every, count)
+        own = tuple(registry.call("slice", node, slice(begin, end)) for node in sequences)
+        made = unrolling(
+            cell, _like(inputs, own), now, None if own else end - begin, backward=backward, name=name, recompute=True
+        )
+        number = len(made.cell.outputs)
+        parts.append(made.results[:number])
+        now = _like(state, made.results[number:])
+    assert made is not None
+    if backward:
+        parts.reverse()
+    outputs = [
+        registry.function("concat")(list(rows)) if len(rows) > 1 else rows[0] for rows in zip(*parts, strict=True)
+    ]
+    return _like(made.pattern, outputs), now
+
+
 def unrolling(
-    cell: Callable[..., Any], inputs: Any, state: Any, steps: Any = None, *, backward: bool = False, name: str = "unroll"
+    cell: Callable[..., Any],
+    inputs: Any,
+    state: Any,
+    steps: Any = None,
+    *,
+    backward: bool = False,
+    name: str = "unroll",
+    recompute: bool = False,
 ) -> Unrolling:
     """Unroll a cell and return what all nodes of the repeat share; see `unroll`."""
     site = call_site()
@@ -198,7 +248,8 @@ def unrolling(
                 shapes=(old.shape, new.shape),
                 site=site,
             )
-    made = _Tracer(Cell(one, before, outputs, following), sequences, initial, count, backward, name, site).made
+    traced = Cell(one, before, outputs, following)
+    made = _Tracer(traced, sequences, initial, count, backward, name, site, recompute=recompute).made
     made.pattern = given[0]
     return made
 
@@ -243,6 +294,8 @@ class _Tracer:
         backward: bool,
         name: str,
         site: Site,
+        *,
+        recompute: bool,
     ) -> None:
         self.steps, self.backward, self.site = steps, backward, site
         self.used: set[str] = set()
@@ -253,6 +306,7 @@ class _Tracer:
         self.statements: list[Statement] = []
         self.rules: dict[str, None] = {}
         self.renamed: dict[str, tuple[str, int]] = {}
+        self.views: dict[tuple[str, int], str] = {}
         self.places: dict[Node, tuple[str, int | None]] = {}  # None: the same at every step
         order = topological([*cell.outputs, *cell.following])
         self.axis = self.free_axis(order)
@@ -293,8 +347,13 @@ class _Tracer:
                 tensor, offset = self.places[node]
                 stacked.append((tensor, offset or 0))
         self.join_copies()
-        groups = split(self.statements, self.axis)
-        statements, repeats = assembled(starts, groups, (), self.axis, backward=backward)
+        stacked = [self.renamed.get(tensor, (tensor, offset)) for tensor, offset in stacked]
+        results = [
+            tensor if self.sizes[size_name(tensor, 0)] == steps else self.seen(tensor, o) for tensor, o in stacked
+        ]
+        lasts = [self.last(tensor) for tensor in tensors]
+        groups = split(self.statements, self.axis, ahead=not recompute)
+        statements, repeats = assembled(starts, groups, [s for _, s in lasts], self.axis, backward=backward)
         written = tuple(dict.fromkeys(s.write.tensor for s in statements))
         formula = Formula(
             name, tuple(self.operands.values()), written, statements, self.ranks,
@@ -302,7 +361,7 @@ class _Tracer:
         )  # fmt: skip
         made = Unrolling(
             None, formula, tuple(self.operands), {}, self.sizes, site, cell=cell, steps=steps, backward=backward,
-            sequences=sequences, initial=initial,
+            sequences=sequences, initial=initial, recompute=recompute,
             places={n: (t, offset or 0) for n, (t, offset) in self.places.items() if n in inner},
         )  # fmt: skip
         floats = [n.dtype for n in (*sequences, *initial, *self.operands) if n.is_float]
@@ -314,16 +373,32 @@ class _Tracer:
             nodes[tensor] = Node("gate", shape, own, site, application=made, output=number)
         self.made = made
         made.outputs = tuple(nodes.values())
-        stacked = [self.renamed.get(tensor, (tensor, offset)) for tensor, offset in stacked]
-        outputs = tuple(self.rows(nodes[t], offset) for t, offset in stacked)
-        last = 0 if backward else -1
-        made.results = (*outputs, *(registry.call("slice", nodes[t], last) for t in tensors))
+        made.results = tuple(nodes[t] for t in (*results, *(t for t, _ in lasts)))
 
-    def rows(self, node: Node, offset: int) -> Node:
-        """The steps of a tensor, without the row of the initial state."""
-        if node.shape[0] == self.steps:
-            return node
-        return registry.call("slice", node, slice(1, None) if offset else slice(None, -1))
+    def seen(self, tensor: str, offset: int) -> str:
+        """The steps of a state, without the row before the first step."""
+        if (tensor, offset) in self.views:
+            return self.views[tensor, offset]
+        shape = [self.sizes[size_name(tensor, d)] for d in range(1, self.ranks[tensor])]
+        name = self.tensor(f"{tensor}_steps", (self.steps, *shape), whole=tensor in self.integers)
+        self.views[tensor, offset] = name
+        axes = tuple(Axis(f"a{d}", affine(size_name(name, d + 1))) for d in range(len(shape)))
+        index = tuple(affine(a.name) for a in axes)
+        step = Axis(self.axis, affine(size_name(name, 0)))
+        read = Access(tensor, (affine({self.axis: 1}, offset), *index))
+        write = Access(name, (affine(self.axis), *index))
+        self.statements.append(Statement(write, "set", (step, *axes), (("v", read),), Name("v")))
+        return name
+
+    def last(self, tensor: str) -> tuple[str, Statement]:
+        """A state behind the last step."""
+        shape = [self.sizes[size_name(tensor, d)] for d in range(1, self.ranks[tensor])]
+        name = self.tensor(f"{tensor}_last", shape, whole=tensor in self.integers)
+        axes = tuple(Axis(f"a{d}", affine(size_name(name, d))) for d in range(len(shape)))
+        index = tuple(affine(a.name) for a in axes)
+        row = affine({}, 0) if self.backward else affine({size_name(tensor, 0): 1}, -1)
+        read = (("v", Access(tensor, (row, *index))),)
+        return name, Statement(Access(name, index), "set", axes, read, Name("v"))
 
     # ---- names -------------------------------------------------------------------------------------
 
@@ -561,6 +636,34 @@ def _sets_all(node: Node) -> bool:
     writers = [s for s in application.formula.statements if s.write.tensor == tensor]
     plain = len(writers) == 1 and not (writers[0].guards or writers[0].lets or writers[0].write.flat)
     return plain and writers[0].race_free() and len(writers[0].free()) == len(node.shape)
+
+
+def again(application: Unrolling, after: Iterable[Node]) -> dict[str, Node]:
+    """The same repeat, computed once more where some nodes are known; its outputs by tensor.
+
+    What it starts from reads those nodes without using them: nothing else keeps it from being computed, and kept,
+    as early as it can.
+    """
+    formula = application.formula
+    late = list(after)
+    names = []
+    ranks, sizes = dict(formula.ranks), dict(application.sizes)
+    for node in late:
+        name = fresh("after", [*ranks, *names])
+        names.append(name)
+        ranks[name] = len(node.shape)
+        sizes |= {size_name(name, d): extent for d, extent in enumerate(node.shape)}
+    unused = tuple((name, Access(name, tuple(affine({}) for _ in range(ranks[name])))) for name in names)
+    first = formula.repeats[0].first if formula.repeats else 0
+    statements = tuple(
+        replace(s, reads=(*s.reads, *unused)) if k < first else s for k, s in enumerate(formula.statements)
+    )
+    copy = replace(formula, inputs=(*formula.inputs, *names), statements=statements, ranks=ranks)
+    made = Application(None, copy, (*application.operands, *late), {}, sizes, application.site)
+    made.outputs = tuple(
+        Node("gate", o.shape, o.dtype, o.site, application=made, output=k) for k, o in enumerate(application.outputs)
+    )
+    return dict(zip(copy.outputs, made.outputs, strict=True))
 
 
 def _random(body: Expression) -> bool:

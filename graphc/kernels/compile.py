@@ -138,6 +138,8 @@ class Step:
         Parameters by name, views that may be written: ``step.parameters["w"][...] = array``.
     states, optimizer_state : Arrays
         States of the graph and of the optimiser.
+    gradient_norm : float or None
+        Norm of all gradients together at the last call, before clipping, where the optimiser clips by it.
     plan : Plan
         The launch plan.
     """
@@ -309,6 +311,13 @@ class Step:
             if array.size and (array.min() < bounds.min or array.max() > bounds.max):
                 raise DataError(f"{node.label!r} holds values that do not fit int32", node=node, site=node.site)
         return numpy.ascontiguousarray(array, dtype="int32").reshape(array.shape)
+
+    @property
+    def gradient_norm(self) -> float | None:
+        """Norm of all gradients together at the last call, before clipping; None unless the optimiser clips by it."""
+        if getattr(self.optimizer, "clip_norm", None) is None or "gradient_norm" not in self.optimizer_state:
+            return None
+        return float(self.optimizer_state["gradient_norm"])
 
     # ---- looking inside ---------------------------------------------------------------------------
 

@@ -78,7 +78,8 @@ def conv_lstm(xs: Node, channels: int, size: int | tuple[int, int], *, name: str
         bias = forget_bias(prefix, 4, channels, 1, made)
 
         def step(x: Node, states: tuple[Node, ...]) -> tuple[Node, ...]:
-            return registry.function("conv_lstm_cell")(x, *states, weight_x, weight_h, bias)
+            h, c = registry.function("conv_lstm_cell")(x, *states, weight_x, weight_h, bias)
+            return h, c
 
         return x, step
 

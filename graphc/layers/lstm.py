@@ -87,7 +87,8 @@ def lstm(
         seen = parameter(f"{prefix}.peephole", ((gates - 1) * units,), initial=zeros()) if peephole else None
 
         def step(x: Node, states: tuple[Node, ...]) -> tuple[Node, ...]:
-            return registry.function("lstm_cell")(x, *states, weight_x, weight_h, bias, seen, coupled=coupled)
+            h, c = registry.function("lstm_cell")(x, *states, weight_x, weight_h, bias, seen, coupled=coupled)
+            return h, c
 
         return read, step
 

@@ -74,6 +74,8 @@ class Options:
     skip_time : int, default 0
         With k, at least 2: each cell sees the sum of its last h and that of k steps ago, which is 0 in the first k - 1
         steps. Gradients then pass T/k steps only.
+    checkpoint : int, optional
+        Keep the states of every so many steps only, for less memory and more time: see `graphc.unroll`.
     returns : {"sequence", "last", "both"}, default "sequence"
         The outputs of all steps; or h of the last layer behind its last step, directions side by side, without what
         ``skip`` adds; or ``(outputs, state)``, the state in the structure that the option ``state`` takes.
@@ -94,6 +96,7 @@ class Options:
     layer_norm: bool = False
     skip: bool = False
     skip_time: int = 0
+    checkpoint: int | None = None
     returns: str = "sequence"
     bias: bool = True
     initial: Initialiser | Any = None
@@ -217,14 +220,6 @@ _MASK = Gate(
     "step mask", _mask, ("lengths", "xs"), optional=1, attributes={"steps": 1}, differentiable=False,
     source="Definition",
 )  # fmt: skip
-_COLUMNS = Gate(
-    "token columns",
-    Definition("y[t,n,j] = weight[j,token[t,n]]", integers=frozenset({"token"})),
-    ("weight", "token"),
-    symbol="columns",
-    source="Bengio et al., JMLR 3 (2003), section 2",
-    scatter_only="the gradient of a column is written at the index token[t,n], which depends on data",
-)
 
 
 def step_mask(lengths: Node, steps: int | Node) -> Node:
@@ -327,7 +322,8 @@ def weights(
     weight_x = parameter(f"{prefix}.weight_x", (gates * units, features), initial=first)
     weight_h = parameter(f"{prefix}.weight_h", (gates * units, units), initial=second)
     if vocabulary is not None:
-        return _COLUMNS(weight_x, x), None, weight_h
+        # rows of the transpose: the copy is small beside what is looked up, and columns would be read number by number
+        return registry.function("embedding")(registry.call("transpose", weight_x), x), None, weight_h
     return x, weight_x, weight_h
 
 
@@ -369,8 +365,8 @@ def layered(kind: Kind, xs: Node, options: Options) -> Any:
         for way in ways:
             own = f"{prefix}.{way}" if way else prefix
             before = _initial(kind, xs, given[len(after)], own)
-            backward = options.backward or way == "backward"
-            steps, last = _direction(kind, own, read, number == 0, before, mask, backward, options.skip_time)
+            source = kind.declare(own, read, number == 0)
+            steps, last = _direction(own, source, before, mask, options, options.backward or way == "backward")
             if given[len(after)] is CARRIED:
                 for kept, new in zip(before, last, strict=True):
                     update(kept, new)
@@ -383,8 +379,8 @@ def layered(kind: Kind, xs: Node, options: Options) -> Any:
         return _side_by_side(kind, shown).named(kind.name)
     if options.returns == "sequence":
         return x.named(kind.name)
-    ends = tuple(last if len(last) > 1 else last[0] for last in after)
-    return x.named(kind.name), ends if len(ends) > 1 else ends[0]
+    ends = [last if len(kind.states) > 1 else last[0] for last in after]
+    return x.named(kind.name), ends[0] if len(ends) == 1 else tuple(ends)
 
 
 def _mask_of(kind: Kind, xs: Node, options: Options) -> Node | None:
@@ -418,20 +414,19 @@ def _between(kind: Kind, x: Node, prefix: str, options: Options) -> Node:
 
 
 def _direction(
-    kind: Kind,
-    prefix: str,
-    x: Node,
-    first: bool,
+    name: str,
+    source: tuple[Node, Step],
     before: tuple[Node, ...],
     mask: Node | None,
+    options: Options,
     backward: bool,
-    skip_time: int,
 ) -> tuple[Node, tuple[Node, ...]]:
     """Apply one direction of one layer: its outputs and the states behind its last step."""
-    read, cell = kind.declare(prefix, x, first)
+    read, cell = source
 
     def step(inputs: tuple[Node, ...], states: tuple[Node, ...]) -> tuple[Node, tuple[Node, ...]]:
-        own, earlier = (states[: 1 - skip_time], states[1 - skip_time :]) if skip_time else (states, ())
+        count = len(states) - max(options.skip_time - 1, 0)
+        own, earlier = states[:count], states[count:]
         seen = registry.call("add", own[0], earlier[-1]) if earlier else own[0]
         new = cell(inputs[0], (seen, *own[1:]))
         if earlier:
@@ -441,7 +436,8 @@ def _direction(
         kept = tuple(_KEPT(inputs[1], node, old) for node, old in zip(new, states, strict=True))
         return _SHOWN(inputs[1], new[0]), kept
 
-    return unroll(step, (read,) if mask is None else (read, mask), before, backward=backward, name=prefix)
+    inputs = (read,) if mask is None else (read, mask)
+    return unroll(step, inputs, before, backward=backward, checkpoint=options.checkpoint, name=name)
 
 
 # ---- states ------------------------------------------------------------------------------------------------
@@ -465,7 +461,7 @@ def _initial(kind: Kind, xs: Node, given: Any, prefix: str) -> tuple[Node, ...]:
     expected = (xs.shape[1], *kind.shape)
     channels = kind.shape[0]
     if given is None:
-        return tuple(_CONSTANT(xs, channels=channels) for _ in kind.states)
+        return tuple(_CONSTANT(xs, channels=channels).named(f"{prefix}.{letter}") for letter in kind.states)
     if given is CARRIED:
         if not all(isinstance(extent, int) for extent in expected):
             reason = f"a state that is kept between steps needs numbers for its extents, found {shape_text(expected)}"
@@ -539,6 +535,6 @@ def carried(layer: Callable[..., Any], xs: Node, *arguments: Any, name: str, **o
     (20, 32, 128)
     """
     for option in ("state", "backward", "bidirectional"):
-        if options.get(option):
+        if options.get(option) not in (None, False):
             raise refusal("carried", name, f"the state is that of the step before, so that {option}= cannot be given")
     return layer(xs, *arguments, name=name, **{**options, "state": CARRIED})

@@ -235,6 +235,8 @@ class _Fusion(Launches):
         if not self.covered[key]:
             return
         inputs = {self.same(number) for number in self.read(launch)}
+        if any(self.same(n) != self.builder.base(n) and self.builder.buffers[n].offset != 0 for n in inputs):
+            return  # a copied row, so that the others need not be kept
         bases = {self.builder.base(number) for number in inputs}
         if not self.undisturbed(bases, position, readers[-1]):
             return
@@ -510,6 +512,8 @@ def _merged(sink: Statement, source: Statement, repeats: float, cost: int, *, ti
     taken = dict.fromkeys(a for _, a in sink.reads if a.tensor == target)
     if any(a.outside != "forbidden" or a.flat or not all(isinstance(i, Affine) for i in a.index) for a in taken):
         return None
+    if any(a.tensor == target and p not in symbols(sink.body) for p, a in sink.reads):
+        return None  # the sink waits for it
     axes = {axis.name for axis in sink.axes}
     windows = any(_window(item, axes) for a in taken for item in a.index)
     if windows and not tiles:
@@ -536,7 +540,9 @@ def _merged(sink: Statement, source: Statement, repeats: float, cost: int, *, ti
         inner |= {name: affine_expression(places[name]) for name in symbols(source.body) if name in places}
         replacements[placeholder] = substitute(source.body, inner)
     body = substitute(sink.body, replacements)
-    used = set(symbols(body))
+    # what a statement reads without using it is there for its length, or to come late
+    waits = {names[a] for p, a in sink.reads if a in names and p not in symbols(sink.body)}
+    used = set(symbols(body)) | waits
     reads = tuple((p, a) for a, p in names.items() if p in used)
     if len(reads) > _READS or operation_count(body) > _OPERATIONS:
         return None

@@ -162,6 +162,8 @@ class _Builder:
         dtype = self.own_dtype(node) if node.is_float else self.dtype
         by_name = dict(zip(formula.inputs, operands, strict=True))
         for position, (repeat, group) in enumerate(formula.groups()):
+            if not group:
+                continue
             if repeat is not None:
                 for tensor in dict.fromkeys(t for s in group for t in s.tensors()):
                     if tensor in by_name and tensor not in tensors and tensor not in constants:
@@ -249,7 +251,7 @@ class _Builder:
         prefix: str,
         dtype: str,
     ) -> None:
-        view = self.view(statement, names, tensors)
+        view = self.view(statement, names, tensors, label)
         if view is not None:
             tensors[statement.write.tensor] = view
             return
@@ -334,7 +336,7 @@ class _Builder:
             self.one(found.after, inner, tensors, label, site, dtype)
         return True
 
-    def view(self, statement: Statement, names: _SizedNames, tensors: dict[str, int]) -> int | None:
+    def view(self, statement: Statement, names: _SizedNames, tensors: dict[str, int], label: str) -> int | None:
         """Buffer number of a view, where the statement only renames or reshapes."""
         if statement.operator not in ("set", "sum") or statement.accumulate or statement.guards or statement.lets:
             return None
@@ -347,7 +349,9 @@ class _Builder:
             return None
         rows = self.rows(statement, access, names, tensors)
         if rows is not None:
-            return rows
+            alone = len(statement.write.index) < len(access.index) and self.buffers[self.base(rows)].role == "arena"
+            # one row would keep all of them alive: it is copied
+            return self.copied(rows, label, statement.write.tensor) if alone else rows
         if (access.index, access.flat) != (
             statement.write.index,
             statement.write.flat,
@@ -466,7 +470,7 @@ class _Builder:
 
     def kernel_number(self, kernel: Kernel) -> int:
         """Number of a kernel; equal keys are one kernel."""
-        quick = (id(kernel.statement), kernel.kind, kernel.dtypes, kernel.literals, kernel.shard)
+        quick = (id(kernel.statement), kernel.lines, kernel.kind, kernel.dtypes, kernel.literals, kernel.shard)
         if quick not in self.numbers:
             key = kernel.key()
             if key not in self.kernels:
@@ -506,16 +510,18 @@ class _Builder:
         buffers = (written, *read) if kernel.kind == "loops" else (*read, written)
         self.launches.append(Launch(number, buffers, arguments, label, site, work))
 
-    def copied(self, number: int, label: str) -> int:
-        """Buffer with a copy, so that the order in which new values are stored cannot matter."""
+    def kept_apart(self, number: int, label: str) -> int:
+        """Buffer with a copy of what may change, so that the order in which new values are stored cannot matter."""
+        return number if self.buffers[self.base(number)].role == "arena" else self.copied(number, label)
+
+    def copied(self, number: int, label: str, name: str = "") -> int:
+        """Buffer with a copy."""
         source = self.buffers[number]
-        if self.buffers[self.base(number)].role == "arena":
-            return number
         axes = tuple(Axis(f"a{d}", affine(f"t0.{d}")) for d in range(len(source.shape)))
         index = tuple(affine(axis.name) for axis in axes)
         statement = Statement(Access("t0", index), "set", axes, (("v0", Access("t1", index)),), Symbol("v0"))
         kernel = Kernel("loops", statement, (("t0", source.dtype), ("t1", source.dtype)))
-        copy = self.buffer(source.name, source.shape, source.dtype, "arena")
+        copy = self.buffer(name or source.name, source.shape, source.dtype, "arena")
         self.launches.append(Launch(self.kernel_number(kernel), (copy, number), (*source.shape, *source.shape), label))
         return copy
 
@@ -533,17 +539,19 @@ class _SizedNames:
         self.integers = formula.integers
         self.added_to: frozenset[str] = frozenset()
         self.placed: frozenset[str] = frozenset()
+        self.parts: set[str] = set()  # rows that a partial statement has begun to set
 
-    def extended(self, tensors: Mapping[str, tuple[Extent, ...]]) -> _SizedNames:
+    def extended(self, tensors: Mapping[str, tuple[Extent, ...]], integers: Iterable[str] = ()) -> _SizedNames:
         result = object.__new__(_SizedNames)
         result.sizes = {
             **self.sizes,
             **{size_name(t, d): e for t, shape in tensors.items() for d, e in enumerate(shape)},
         }
         result.ranks = {**self.ranks, **{t: len(shape) for t, shape in tensors.items()}}
-        result.integers = self.integers
+        result.integers = self.integers | frozenset(integers)
         result.added_to = self.added_to
         result.placed = self.placed
+        result.parts = self.parts
         return result
 
     def shape(self, tensor: str) -> tuple[Extent, ...]:
@@ -613,7 +621,7 @@ def plan(
     kept = [builder.materialised(node) for node in outputs]
     kept_gradients = {name: builder.materialised(node) for name, node in gradients.items()}
     pairs = [
-        (builder.materialised(leaf), builder.copied(builder.materialised(value), f"update {leaf.label}"))
+        (builder.materialised(leaf), builder.kept_apart(builder.materialised(value), f"update {leaf.label}"))
         for leaf, value in updates
     ]
     return _finish(builder, kept, kept_gradients, pairs, fuse=fuse, shard=shard), builder.leaves

@@ -87,13 +87,13 @@ def lower_part(
         index = (affine(own[0]), *statement.write.index[1:])
     else:
         begin, rows, index = names.value(first), (), statement.write.index[1:]
-    name = f"part of {target}"
+    name = f"part of {target} from {begin}"
     part = builder.buffer(name, (*rows, *shape[1:]), builder.buffers[tensors[target]].dtype, "arena", tensors[target])
     builder.buffers[part].offset = row * begin
-    inner = names.extended({name: (*rows, *shape[1:])})
+    inner = names.extended({name: (*rows, *shape[1:])}, [name] if target in names.integers else [])
     own_tensors = {**tensors, name: part}
     moved = replace(statement, write=Access(name, index), partial=False)
-    _placed(builder, moved, inner, own_tensors, place, covered=_fills(moved, inner), started=set())
+    _placed(builder, moved, inner, own_tensors, place, covered=_fills(moved, inner), started=names.parts)
 
 
 def _dtype(names: _SizedNames, tensor: str, place: Place) -> str:
@@ -306,7 +306,8 @@ class _Step:
     def lower(self) -> None:
         """Emit the launches of a step: products and the like as soon as they can run, chains in between."""
         builder = self.builder
-        self.inner = self.names.extended(self.shapes)
+        whole = [name for name in self.shapes if name.rpartition(" at ")[0] in self.names.integers]
+        self.inner = self.names.extended(self.shapes, whole)
         self.own = {**self.tensors, **self.slices}
         self.inner.placed = frozenset(self.slices)
         self.ahead: list[Launch] = []  # runs once, before the first step

@@ -141,6 +141,7 @@ def _unrolling_to(application: Unrolling, position: Mapping[int, int]) -> dict[s
         "unroll": application.formula.name,
         "steps": _extent_to(application.steps),
         "backward": application.backward,
+        "recompute": application.recompute,
         "sequences": [position[n.id] for n in application.sequences],
         "initial": [position[n.id] for n in application.initial],
         "body": body,
@@ -294,7 +295,7 @@ def _unrolling_from(stored: Mapping[str, Any], nodes: list[Node], gates: dict[st
 
     made = unrolling(
         cell, picked(stored["sequences"], nodes), picked(stored["initial"], nodes), _extent_from(stored["steps"]),
-        backward=bool(stored["backward"]), name=str(stored["unroll"]),
+        backward=bool(stored["backward"]), name=str(stored["unroll"]), recompute=bool(stored["recompute"]),
     )  # fmt: skip
     return made.outputs
 

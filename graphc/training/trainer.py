@@ -77,7 +77,7 @@ class Trainer:
     ) -> None:
         self.loss = _scalar(loss, "the loss")
         self.metrics = {str(name): _scalar(node, f"the metric {name!r}") for name, node in (metrics or {}).items()}
-        reserved = [n for n in self.metrics if n in ("epoch", "loss", "seconds", "learning rate")]
+        reserved = [n for n in self.metrics if n in ("epoch", "loss", "seconds", "learning rate", "gradient_norm")]
         if reserved:
             raise DataError(f"a metric cannot be called {reserved[0]!r}: the history has a column of that name")
         if not isinstance(optimizer, Optimizer):
@@ -180,7 +180,8 @@ class Trainer:
         -------
         History
             The epochs of this call; ``trainer.history`` has all. The loss and the metrics of an epoch are
-            means over its examples, each as they were when its step began.
+            means over its examples, each as they were when its step began; so is ``gradient_norm``, the norm of the
+            gradients before clipping, where the optimiser clips by it.
 
         Raises
         ------
@@ -216,13 +217,14 @@ class Trainer:
             order = numpy.random.default_rng([self.seed, self.epoch]).permutation(data.count)
         start = time.perf_counter()
         rate = self.optimizer.learning_rate
-        totals, examples = numpy.zeros(len(self._roots)), 0
+        totals, norms, examples = numpy.zeros(len(self._roots)), 0.0, 0
         for number, (batch, count) in enumerate(data.batches(size, order), 1):
             values = self._step(**batch)
             loss = float(values[0])
             if not math.isfinite(loss):
                 raise DataError(self._lost(loss, number, count), node=self.loss, site=self.loss.site)
             totals += count * numpy.array([float(value) for value in values])
+            norms += count * (self._step.gradient_norm or 0.0)
             examples += count
             self.steps += 1
             advance(self.epoch + 1, totals[0] / examples)
@@ -230,6 +232,8 @@ class Trainer:
         means = totals / examples
         row: dict[str, float] = {"epoch": self.epoch}
         row |= {name: float(m) for name, m in zip(["loss", *self.metrics], means, strict=True)}
+        if self._step.gradient_norm is not None:
+            row["gradient_norm"] = norms / examples
         row["learning rate"] = rate
         row["seconds"] = time.perf_counter() - start
         return row

@@ -128,6 +128,8 @@ class Interpreter:
         kernel = self.plan.kernels[launch.kernel]
         arguments = [extent_value(extent, self.sizes) for extent in launch.arguments]
         copies = {}
+        for (_, dtype), number in zip(kernel.dtypes, launch.buffers, strict=True):
+            assert dtype == self.plan.buffers[number].dtype, f"{launch.label} takes {self.plan.buffers[number]} as {dtype}"
         arrays = [self.array(number, thread, examples, time, copies) for number in launch.buffers]
         if kernel.kind == "contraction":
             self.contraction(launch.split, arrays, arguments, examples)

@@ -71,8 +71,8 @@ def _circuit(w: Weights, _: Weights, x0: Any, x1: Any) -> Any:
 def _recurrent(shown: Callable[..., Any]) -> Callable[..., Any]:
     """Characters, the function that ``nn.LSTM`` and its like call, and scores of every step.
 
-    That function loops over the steps itself. ``torch.compile`` leaves it as it is, as it does with the modules: written
-    out step by step it takes minutes to compile and is slower.
+    That function loops over the steps itself. ``torch.compile`` leaves it as it is, as it does with the modules: the
+    steps written out take minutes to compile and are slower.
     """
 
     def loss(w: Weights, _: Weights, tokens: Any, following: Any) -> Any:

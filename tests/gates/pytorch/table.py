@@ -10,13 +10,14 @@ from torch.nn import functional
 
 from tests.gates.pytorch.arrays import SHAPES
 from tests.gates.pytorch.case import Difference, Row
+from tests.gates.pytorch.cells import CELLS
 from tests.gates.pytorch.elementwise import ELEMENTWISE
 from tests.gates.pytorch.losses import LOSSES, divergence
 from tests.gates.pytorch.networks import NETWORKS
 from tests.gates.pytorch.reductions import REDUCTIONS
 from tests.gates.pytorch.windows import WINDOWS
 
-ROWS: Mapping[str, Row] = {**ELEMENTWISE, **REDUCTIONS, **SHAPES, **LOSSES, **WINDOWS, **NETWORKS}
+ROWS: Mapping[str, Row] = {**ELEMENTWISE, **REDUCTIONS, **SHAPES, **LOSSES, **WINDOWS, **NETWORKS, **CELLS}
 
 NOT_IN_TORCH: Mapping[str, str] = {
     "dropout": "the random numbers are another generator's; given the same numbers it is a product",
