@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from graphc.benchmarks.workloads import BATCH
 from graphc.graph import Node, topological
-from graphc.graph.unroll import Cell, Unrolling
+from graphc.graph.repeating import Cell, Unrolling
 
 __all__ = ["Floor", "floor_of"]
 

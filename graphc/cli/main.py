@@ -69,7 +69,12 @@ def _parser() -> argparse.ArgumentParser:
     gates.add_argument("name", nargs="?", help="a gate, for example conv2d")
 
     bench = commands.add_parser("bench", help="time one training step of a few networks, against other libraries")
-    bench.add_argument("workloads", nargs="*", metavar="WORKLOAD", help="mlp lenet cifar resnet20 circuit (all)")
+    bench.add_argument(
+        "workloads",
+        nargs="*",
+        metavar="WORKLOAD",
+        help="mlp lenet cifar resnet20 circuit rnn lstm128 lstm256 gru (all)",
+    )
     bench.add_argument("--against", metavar="torch,jax", help="peers, or none (default: those that are installed)")
     bench.add_argument("--threads", type=int, default=1, metavar="N", help="of every contestant (default: 1)")
     bench.add_argument("--steps", type=int, metavar="N", help="timed steps (default: what fits into a few seconds)")

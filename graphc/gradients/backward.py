@@ -14,8 +14,9 @@ from graphc.gradients.table import format_table
 from graphc.graph import registry
 from graphc.graph.gate import derived
 from graphc.graph.node import Application, Node, as_node, topological
+from graphc.graph.repeating import Unrolling
 from graphc.graph.shapes import shape_text
-from graphc.graph.unroll import Unrolling, again
+from graphc.graph.unroll import again
 
 if TYPE_CHECKING:
     from graphc.gradients.closed_form import IndexFormula, LetForm
@@ -277,6 +278,10 @@ class Backward:
         gradient = zero if target.shape == () else registry.call("mul", target, zero)
         self._gradients[target] = gradient
         return gradient
+
+    def gradient_of(self, node: Node) -> Node | None:
+        """The gradient that reaches a node, of the inside of a repeat as well; None where there is none."""
+        return self._gradients.get(node)
 
     def has_grad(self, node: Node) -> bool:
         """Whether a gradient reaches the node."""

@@ -22,6 +22,7 @@ from graphc.graph.reference import bind_sizes, evaluate_all, numeric_array, run_
 
 if TYPE_CHECKING:
     from graphc.gradients.backward import Backward
+    from graphc.gradients.flow import Flow
 
 __all__ = ["Run", "gather_values"]
 
@@ -86,6 +87,7 @@ class Run:
         values = dict(leaves)
         if seed.kind == "constant":
             values[seed] = seed.value
+        self.given = values
         self._values = evaluate_all(roots, values)
         self.sizes = bind_sizes(leaves)
 
@@ -100,6 +102,34 @@ class Run:
             return numpy.zeros_like(self._values[self.back.find(node)])
         value = self._values[gradient]
         return numpy.broadcast_to(value, self._values[self.back.find(node)].shape)
+
+    def flow(self, name: str | None = None, *, example: int = 0) -> Flow:
+        """How gradients pass through a repeated cell, step by step.
+
+        Parameters
+        ----------
+        name : str, optional
+            Of the repeat (the ``name=`` of ``graphc.unroll`` or of the layer); needed where there are several.
+        example : int, default 0
+            Whose sensitivity to the first input is measured.
+
+        Returns
+        -------
+        Flow
+            |dL/dh_t| of every state, the share of every gate, and |dh_t/dx_1|, as arrays over time.
+
+        Raises
+        ------
+        DerivativeError
+            If there is no such repeat.
+
+        Source
+        ------
+        Bengio, Simard, Frasconi, IEEE Trans. Neural Networks 5 (1994)
+        """
+        from graphc.gradients.flow import flow
+
+        return flow(self, name, example=example)
 
     def edge(self, node: Node, operand: int) -> numpy.ndarray:
         """What flows back from a gate into one operand: local times upstream."""

@@ -54,13 +54,13 @@ def _step_of(node: Node) -> tuple[Node, int, int] | None:
         return None
     (sequence,) = node.operands
     index = node.attributes["index"]
-    axis = next((k for k, item in enumerate(index) if item not in ((None, None, None),)), None)
+    axis = next((k for k, item in enumerate(index) if item != (None, None, None)), None)
     if axis is None or any(item != (None, None, None) for item in index[axis + 1 :] if item != "..."):
         return None
-    step = index[axis]
-    if isinstance(step, bool) or not isinstance(step, int) or not isinstance(sequence.shape[axis], int):
+    step, extent = index[axis], sequence.shape[axis]
+    if isinstance(step, bool) or not isinstance(step, int) or not isinstance(extent, int):
         return None
-    return sequence, axis, step % sequence.shape[axis]
+    return sequence, axis, step % extent
 
 
 class _Rolling:
@@ -291,7 +291,7 @@ class _Body:
         self.initial: dict[int, Node] = {}
         own = dict(self.copies[0])
         work = list(own)
-        table = {(n.formula, n.output, tuple(self.operands(n))): n for n in self.groups[0]}
+        table: dict[Any, Node] = {(n.formula, n.output, tuple(self.operands(n))): n for n in self.groups[0]}
         rest = [k for k in range(len(self.body)) if k not in own]
         while work or rest:
             if not work:  # what nothing behind it reads: an output

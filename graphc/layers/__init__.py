@@ -5,6 +5,7 @@ from graphc.layers.blocks import branches, dense_block, fire, inception, residua
 from graphc.layers.conv1d import conv1d
 from graphc.layers.conv2d import conv2d
 from graphc.layers.conv_lstm import conv_lstm
+from graphc.layers.crf import crf, viterbi
 from graphc.layers.dense import dense
 from graphc.layers.depthwise_conv2d import depthwise_conv2d
 from graphc.layers.dropout import dropout, spatial_dropout
@@ -27,6 +28,7 @@ __all__ = [
     "conv1d",
     "conv2d",
     "conv_lstm",
+    "crf",
     "dense",
     "dense_block",
     "depthwise_conv2d",
@@ -47,4 +49,5 @@ __all__ = [
     "squeeze_excitation",
     "step_mask",
     "transposed_conv2d",
+    "viterbi",
 ]

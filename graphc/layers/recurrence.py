@@ -50,8 +50,9 @@ class Options:
     ----------
     state : Node, tuple, "parameter" or None
         Before the first step. None: zeros. ``"parameter"``: learned, the same for all examples, ``name.initial_h``
-        (H,). A node h (N, H), or a pair (h, c) for cells with a memory; with several layers or directions a tuple
-        with one of these for each, in order: 0 forward, 0 backward, 1 forward and so on. Single ones may be None.
+        (H,). A node h (N, H), or a pair (h, c) for cells with a memory, followed by h of 1 to k - 1 steps before with
+        ``skip_time=k``; with several layers or directions a tuple with one of these for each, in order: 0 forward,
+        0 backward, 1 forward and so on. Single ones may be None.
     lengths : Node, shape (N,), whole numbers, optional
         Steps of each example, from 0 to T. Beyond them its state stays and its outputs are 0; a backward direction
         starts at the last step of the example.
@@ -72,8 +73,8 @@ class Options:
         Whether the output of the layer before, as it is without dropout and norm, is added to the output of every
         layer but the first.
     skip_time : int, default 0
-        With k, at least 2: each cell sees the sum of its last h and that of k steps ago, which is 0 in the first k - 1
-        steps. Gradients then pass T/k steps only.
+        With k, at least 2: each cell sees the sum of its last h and that of k steps ago, which is 0 before the initial
+        state unless it is given, and on whose way a gradient passes T/k steps instead of T.
     checkpoint : int, optional
         Keep the states of every so many steps only, for less memory and more time: see `graphc.unroll`.
     returns : {"sequence", "last", "both"}, default "sequence"

@@ -44,7 +44,10 @@ def _collapsed(kernel: Kernel) -> Kernel | None:
     axes = [item.plain() if isinstance(item, Affine) else None for item in s.write.index]
     if len(axes) < 2 or None in axes or len(set(axes)) != len(axes) or {a.name for a in s.axes} != set(axes):
         return None
-    if s.operator not in ("set", "sum"):
+    # the launch's arrays have one shape: an axis covers them if its extent is that of its dimension in any of them
+    if s.operator not in ("set", "sum") or any(
+        not (s.extent(axis).plain() or "").endswith(f".{d}") for d, axis in enumerate(axes) if axis is not None
+    ):
         return None
     if any(access.index not in (s.write.index, ()) or access.flat for _, access in s.reads):
         return None

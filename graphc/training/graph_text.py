@@ -17,7 +17,8 @@ from graphc.graph import Gate, Node, registry
 from graphc.graph.declare import input as declare_input
 from graphc.graph.declare import is_training, parameter, state, update
 from graphc.graph.node import Application, as_node, topological
-from graphc.graph.unroll import Unrolling, unrolling
+from graphc.graph.repeating import Unrolling
+from graphc.graph.unroll import unrolling
 
 __all__ = ["graph_from", "graph_to"]
 

@@ -34,6 +34,9 @@ PARAMETERS = {
     "gru": 65 * 64 + 3 * (128 * 64 + 128 * 128 + 2 * 128) + (65 * 128 + 65),
 }
 
+# workloads whose peers take long
+SLOW = ("resnet20", "lstm256")
+
 # multiply-adds of one example, forward, layer by layer
 LENET = (25 * 6 * 28 * 28, 150 * 16 * 10 * 10, 400 * 120, 120 * 84, 84 * 10)
 
@@ -219,7 +222,7 @@ def test_no_peer_is_imported_before_it_is_asked_for():
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "resnet20" else name for name in WORKLOADS]
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in WORKLOADS]
 )
 @pytest.mark.parametrize("peer", PEERS)
 @pytest.mark.filterwarnings("ignore")  # of the peers

@@ -32,8 +32,10 @@ def flattened(value: Any) -> list[Node]:
 
 def squares(nodes: list[Node]) -> Node:
     """A loss in which every element has a gradient of its own, and each node another weight."""
-    terms = [graphc.sum(node * node) * (k + 1.0) for k, node in enumerate(nodes)]
-    return sum(terms[1:], terms[0])
+    total = graphc.sum(nodes[0] * nodes[0])
+    for k, node in enumerate(nodes[1:], 2):
+        total = total + graphc.sum(node * node) * float(k)
+    return total
 
 
 def near(found: Any, expected: Any, what: str = "") -> None:
@@ -102,8 +104,8 @@ def peer(torch: Any, kind: str, parameters: Mapping[str, Any], features: int, un
             names |= {f"bias_ih{ending}": f"{prefix}.bias", f"bias_hh{ending}": f"{prefix}.bias_h"}
     with torch.no_grad():
         for name, value in module.named_parameters():
-            own = parameters.get(names[name])
-            value.copy_(torch.zeros_like(value) if own is None else torch.tensor(numpy.array(own)))
+            known = names[name] in parameters  # the second bias is there where it is not the same as a sum of both
+            value.copy_(torch.tensor(numpy.array(parameters[names[name]])) if known else torch.zeros_like(value))
     return module, {name: own for name, own in names.items() if own in parameters}
 
 
@@ -129,7 +131,7 @@ def judged_by_torch(
     ends = ends if isinstance(ends, tuple) else (ends,)
     flat = [end[k] for k in range(ends[0].shape[0]) for end in ends]
     results = [out, *flat]
-    loss = sum((k + 1.0) * (node * node).sum() for k, node in enumerate(results))
+    loss = torch.stack([(k + 1.0) * (node * node).sum() for k, node in enumerate(results)]).sum()
     loss.backward()
     for found, gradients in (judged.reference(**data), judged.compiled(**data)):
         for k, (own, result) in enumerate(zip(found, [loss, *results], strict=True)):
@@ -181,33 +183,30 @@ def test_every_length_from_1_to_50_has_the_values_and_gradients_of_pytorch(torch
 
 # ---- the reference, differences and written out copies ----------------------------------------------------
 
-X = (5, 3, 2)
+X, UNITS = (5, 3, 2), 3
 LENGTHS = [5, 0, 3]
 
 
-def options_of(**options: Any) -> Callable[..., Any]:
-    return lambda make: lambda xs, **more: make(xs, 3, name="a", returns="both", **options, **more)
-
-
-#: What PyTorch lacks: name -> (layer, has lengths).
-MADE: dict[str, tuple[Callable[..., Any], bool]] = {
-    "lstm peephole": (options_of(peephole=True)(L.lstm), False),
-    "lstm coupled": (options_of(coupled=True)(L.lstm), False),
-    "lstm coupled peephole": (options_of(coupled=True, peephole=True)(L.lstm), True),
-    "gru": (options_of()(L.gru), False),
-    "gru new": (options_of(reset_after=True)(L.gru), True),
-    "rnn sigmoid": (options_of(activation="sigmoid")(L.rnn), False),
-    "no bias": (options_of(bias=False)(L.gru), False),
-    "backward": (options_of(backward=True)(L.lstm), True),
-    "learned": (options_of(state="parameter", bidirectional=True)(L.lstm), True),
-    "norm": (options_of(layers=2, layer_norm=True)(L.rnn), False),
-    "skip": (options_of(layers=3, skip=True)(L.rnn), True),
-    "norm and skip both ways": (options_of(layers=2, skip=True, layer_norm=True, bidirectional=True)(L.gru), False),
-    "dropout": (options_of(layers=2, dropout=0.3)(L.rnn), False),
-    "same dropout": (options_of(layers=2, dropout=0.3, variational=True)(L.lstm), False),
-    "two steps ago": (options_of(skip_time=2)(L.rnn), False),
-    "three steps ago": (options_of(skip_time=3)(L.lstm), True),
-    "three steps ago both ways": (options_of(skip_time=3, bidirectional=True, layers=2)(L.gru), True),
+#: What PyTorch lacks: name -> (layer, options, has lengths).
+MADE: dict[str, tuple[Callable[..., Any], dict[str, Any], bool]] = {
+    "lstm peephole": (L.lstm, {"peephole": True}, False),
+    "lstm coupled": (L.lstm, {"coupled": True}, False),
+    "lstm coupled peephole": (L.lstm, {"coupled": True, "peephole": True}, True),
+    "gru": (L.gru, {}, False),
+    "gru new": (L.gru, {"reset_after": True}, True),
+    "gru old": (L.gru, {"update": "old"}, False),
+    "rnn sigmoid": (L.rnn, {"activation": "sigmoid"}, False),
+    "no bias": (L.gru, {"bias": False}, False),
+    "backward": (L.lstm, {"backward": True}, True),
+    "learned": (L.lstm, {"state": "parameter", "bidirectional": True}, True),
+    "norm": (L.rnn, {"layers": 2, "layer_norm": True}, False),
+    "skip": (L.rnn, {"layers": 3, "skip": True}, True),
+    "norm and skip both ways": (L.gru, {"layers": 2, "skip": True, "layer_norm": True, "bidirectional": True}, False),
+    "dropout": (L.rnn, {"layers": 2, "dropout": 0.3}, False),
+    "same dropout": (L.lstm, {"layers": 2, "dropout": 0.3, "variational": True}, False),
+    "two steps ago": (L.rnn, {"skip_time": 2}, False),
+    "three steps ago": (L.lstm, {"skip_time": 3}, True),
+    "three steps ago both ways": (L.gru, {"skip_time": 3, "bidirectional": True, "layers": 2}, True),
 }
 IMAGES = (3, 2, 2, 3, 4)
 CONVOLUTIONS: dict[str, dict[str, Any]] = {
@@ -220,14 +219,14 @@ CONVOLUTIONS: dict[str, dict[str, Any]] = {
 
 
 def made_case(case: str, steps: Any = X[0]) -> tuple[Judged, dict[str, Any]]:
-    make, has_lengths = MADE[case]
+    make, options, has_lengths = MADE[case]
     xs = graphc.input("xs", (steps, "N", X[2]))
     data: dict[str, Any] = {"xs": numpy.random.default_rng(3).normal(size=X)}
     more: dict[str, Any] = {}
     if has_lengths:
         more["lengths"] = graphc.input("lengths", ("N",), "int32")
         data["lengths"] = numpy.array(LENGTHS)
-    return Judged(make(xs, **more)), data
+    return Judged(make(xs, UNITS, name="a", returns="both", **options, **more)), data
 
 
 def along_a_direction(judged: Judged, gradients: Mapping[str, Any], data: dict[str, Any]) -> None:
@@ -286,11 +285,117 @@ def test_a_layer_is_its_cell_written_out(case):
         near(run.grad(name), gradients[name], name)
 
 
+def sigmoid(x: numpy.ndarray) -> numpy.ndarray:
+    return 1 / (1 + numpy.exp(-x))
+
+
+def step_by_hand(
+    make: Any, options: Mapping[str, Any], own: Mapping[str, Any], x: numpy.ndarray, states: list[numpy.ndarray]
+) -> list[numpy.ndarray]:
+    """One step of a cell in NumPy; the first state is what the cell sees."""
+    h = states[0]
+    projected, recurrent = x @ own["weight_x"].T + own.get("bias", 0.0), h @ own["weight_h"].T + own.get("bias_h", 0.0)
+    if make is L.rnn:
+        return [{"tanh": numpy.tanh, "sigmoid": sigmoid}[options.get("activation", "tanh")](projected + recurrent)]
+    if make is L.gru:
+        r, z = (sigmoid((projected + recurrent)[:, k * UNITS : (k + 1) * UNITS]) for k in range(2))
+        part = slice(2 * UNITS, None)
+        if options.get("reset_after"):
+            new = numpy.tanh(projected[:, part] + r * recurrent[:, part])
+        else:
+            new = numpy.tanh(projected[:, part] + (r * h) @ own["weight_h"][part].T)
+        weight = 1 - z if options.get("update") == "old" else z
+        return [(1 - weight) * h + weight * new]
+    c, total = states[1], projected + recurrent
+    letters = "fgo" if options.get("coupled") else "ifgo"
+    sums = {letter: total[:, k * UNITS : (k + 1) * UNITS] for k, letter in enumerate(letters)}
+    seen = own.get("peephole", numpy.zeros(3 * UNITS)).reshape(-1, UNITS)
+    forget = sigmoid(sums["f"] + seen[-2] * c)
+    entry = 1 - forget if options.get("coupled") else sigmoid(sums["i"] + seen[0] * c)
+    memory = forget * c + entry * numpy.tanh(sums["g"])
+    return [sigmoid(sums["o"] + seen[-1] * memory) * numpy.tanh(memory), memory]
+
+
+def direction_by_hand(
+    make: Any, options: Mapping[str, Any], own: Mapping[str, Any], x: numpy.ndarray, lengths: Any, *, backward: bool
+) -> tuple[numpy.ndarray, list[numpy.ndarray]]:
+    """One direction of one layer, example by example: each has its own steps only."""
+    back = options.get("skip_time", 0)
+    names = ["h", "c"] if make is L.lstm else ["h"]
+    outputs = numpy.zeros((*x.shape[:2], UNITS))
+    ends = [numpy.zeros((x.shape[1], UNITS)) for _ in range(len(names) + max(back - 1, 0))]
+    for n in range(x.shape[1]):
+        states = [own.get(f"initial_{name}", numpy.zeros(UNITS))[None] for name in names]
+        past = [states[0]]
+        steps = range(x.shape[0] if lengths is None else lengths[n])
+        for t in reversed(steps) if backward else steps:
+            seen = states[0] + past[-back] if 0 < back <= len(past) else states[0]
+            new = step_by_hand(make, options, own, x[t, n][None], [seen, *states[1:]])
+            past.append(new[0])
+            outputs[t, n] = new[0][0]
+            states = new
+        past = [numpy.zeros((1, UNITS))] * back + past
+        earlier = [past[-1 - k] for k in range(1, back)]
+        for end, value in zip(ends, [*states, *earlier], strict=True):
+            end[n] = value[0]
+    return outputs, ends
+
+
+@pytest.mark.parametrize("case", [case for case in MADE if "dropout" not in case])
+def test_a_layer_is_what_its_options_say_in_numpy(case):
+    make, options, _ = MADE[case]
+    judged, data = made_case(case, "T")
+    found, _ = judged.compiled(**data)
+    parameters = {name: numpy.array(value) for name, value in judged.step.parameters.items()}
+    x, states = data["xs"], []
+    ways = ("forward", "backward") if options.get("bidirectional") else ("",)
+    layers = options.get("layers", 1)
+    for number in range(layers):
+        prefix = "a" if layers == 1 else f"a.{number}"
+        read = x
+        if number and options.get("layer_norm"):
+            read = (x - x.mean(-1, keepdims=True)) / numpy.sqrt(x.var(-1, keepdims=True) + 1e-5)
+            read = read * parameters[f"{prefix}.norm.gain"] + parameters[f"{prefix}.norm.bias"]
+        outputs = []
+        for way in ways:
+            start = f"{prefix}.{way}." if way else f"{prefix}."
+            own = {name.removeprefix(start): value for name, value in parameters.items() if name.startswith(start)}
+            backward = way == "backward" or options.get("backward", False)
+            out, ends = direction_by_hand(make, options, own, read, data.get("lengths"), backward=backward)
+            outputs.append(out)
+            states += ends
+        joined = numpy.concatenate(outputs, -1)
+        x = joined + x if number and options.get("skip") else joined
+    for k, (own, expected) in enumerate(zip(found[1:], [x, *states], strict=True)):
+        near(own, expected, f"value {k}")
+
+
+@pytest.mark.parametrize("options", [{}, {"backward": True}, {"bidirectional": True, "layers": 2, "skip": True}])
+def test_images_of_one_place_are_rows(options):
+    xs = graphc.input("xs", ("T", "N", 2))
+    rows = Judged(L.lstm(xs, 3, name="a", returns="both", **options))
+    images = graphc.input("xs", ("T", "N", 2, 1, 1))
+    places = Judged(L.conv_lstm(images, 3, 1, name="a", returns="both", **options))
+    data = numpy.random.default_rng(3).normal(size=X)
+    values, gradients = rows.compiled(xs=data)
+    found, slopes = places.compiled(xs=data[..., None, None])
+    for own, expected in zip(found, values, strict=True):
+        near(own.reshape(expected.shape), expected)
+    for name, expected in gradients.items():
+        near(slopes[name].reshape(expected.shape), expected, name)
+
+
 def test_checkpoints_change_nothing():
     data = {"xs": numpy.random.default_rng(3).normal(size=X)}
     found = []
     for every in (None, 2):
         judged = Judged(L.lstm(graphc.input("xs", (X[0], "N", X[2])), 3, name="a", layers=2, checkpoint=every))
+        repeated = {
+            id(n.application)
+            for n in graphc.graph.topological([judged.loss])
+            if n.application is not None and n.application.formula.repeats
+        }
+        assert len(repeated) == (2 if every is None else 2 * 3)  # two layers, in parts of two steps
         found.append(judged.both(**data))
     near(found[0][0][0], found[1][0][0])
     for name in found[0][1]:
@@ -430,6 +535,7 @@ def test_gradients_end_at_the_border_of_a_chunk():
     carried = Judged(L.carried(L.gru, xs, 4, name="a"))
     given = Judged(L.gru(xs, 4, name="a", state=graphc.input("h", (2, 4))))
     data = numpy.random.default_rng(9).normal(size=(3, 2, 2))
+    before = numpy.zeros((2, 4))
     for _ in range(3):
         before = numpy.array(carried.step.states["a.h"])
         values, gradients = carried.both(xs=data)
@@ -459,6 +565,8 @@ def test_initial_weights_keep_signals_and_forget_gates_are_open(make, gates, one
     assert weight_x.shape == (40 * gates, 20)
     assert numpy.abs(weight_x).max() <= numpy.sqrt(6 / 60)
     assert weight_x.std() == pytest.approx(numpy.sqrt(2 / 60), rel=0.1)
+    assert numpy.unique(weight_x).size > 0.9 * weight_x.size
+    assert numpy.unique(weight_h).size > 0.9 * weight_h.size
     for gate in weight_h.reshape(gates, 40, 40):
         assert gate @ gate.T == pytest.approx(numpy.eye(40), abs=1e-5)
     expected = numpy.zeros((gates, 40))
@@ -487,6 +595,10 @@ def test_given_weights_and_initialisers_are_used():
     assert step.parameters["a.weight_x"].tolist() == weight.tolist()
     assert not step.parameters["a.weight_h"].any()
     assert "a.bias" not in step.parameters
+    images = L.conv_lstm(graphc.input("xs", IMAGES), 3, 3, name="a", initial=graphc.zeros(), initial_h=0.5)
+    step = graphc.compile([images])
+    assert not step.parameters["a.weight_x"].any()
+    assert (step.parameters["a.weight_h"] == 0.5).all()
 
 
 def test_zeros_as_the_initial_state_cost_no_more_than_a_given_one():
@@ -513,8 +625,9 @@ def state_of(units: int, name: str = "before") -> Node:
     return graphc.input(name, ("N", units))
 
 
+ODD: dict[str, Any] = {"peephole": 2}
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
-    "state": (lambda: L.rnn(sequences(), 3, name="a", state=state_of(4)), r"h of 'a' needs \(N, 3\).*\(N, 4\).*'before'"),
+    "state": (lambda: L.rnn(sequences(), 3, name="a", state=state_of(4)), r"h of 'a' needs \(N, 3\).*\(N, 4\)"),
     "memory": (
         lambda: L.lstm(sequences(), 3, name="a", state=(state_of(3), state_of(4, "memory"))),
         r"lstm 'a': the initial state c of 'a' needs \(N, 3\) floats, found \(N, 4\) float32: 'memory' declared at",
@@ -540,13 +653,13 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "no tokens": (lambda: L.rnn(sequences(), 3, name="a", vocabulary=5), "vocabulary=5 .*'xs' holds floats"),
     "vocabulary": (lambda: L.rnn(tokens(), 3, name="a", vocabulary=0), "vocabulary=0 must be a whole number"),
-    "units": (lambda: L.rnn(sequences(), 2.5, name="a"), "units=2.5 must be a whole number"),  # type: ignore[arg-type]
+    "units": (lambda: L.rnn(sequences(), False, name="a"), "units=False must be a whole number"),
     "option": (lambda: L.gru(sequences(), 3, name="a", layer=2), "'layer'; did you mean 'layers'.*there are: state"),
     "value": (lambda: L.gru(sequences(), 3, name="a", returns="all"), "returns='all' must be one of 'sequence'"),
     "flag": (lambda: L.gru(sequences(), 3, name="a", skip=1), "skip=1 must be True or False"),
     "count": (lambda: L.gru(sequences(), 3, name="a", layers=2.0), "layers=2.0 must be a whole number"),
     "no layers": (lambda: L.gru(sequences(), 3, name="a", layers=0), "layers=0 must be at least 1"),
-    "peephole": (lambda: L.lstm(sequences(), 3, name="a", peephole=2), "peephole=2 must be True or False"),
+    "peephole": (lambda: L.lstm(sequences(), 3, name="a", **ODD), "peephole=2 must be True or False"),
     "activation": (lambda: L.rnn(sequences(), 3, name="a", activation="step"), "activation='step' must be one of"),
     "update": (lambda: L.gru(sequences(), 3, name="a", update="both"), "update='both' must be 'new'"),
     "skip_time": (lambda: L.gru(sequences(), 3, name="a", skip_time=1), "skip_time=1 must be at least 2"),
@@ -559,7 +672,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "float lengths": (lambda: L.gru(sequences(), 3, name="a", lengths=graphc.input("l", ("N",))), r"'l' \(N,\) float"),
     "lengths of another batch": (
-        lambda: L.gru(sequences(), 3, name="a", lengths=graphc.input("l", ("M",), "int32")), r"\(N,\); found 'l' \(M,\)",
+        lambda: L.gru(sequences(), 3, name="a", lengths=graphc.input("l", ("M",), "int32")), r"\(N,\); found 'l'",
     ),
     "mask": (lambda: L.step_mask(tokens(), 3), r"shape \(N,\); found \(T, N\): 'words' declared at"),
     "carried batch": (lambda: L.carried(L.rnn, sequences(), 3, name="a"), r"needs numbers .*found \(N, 3\)"),

