@@ -97,7 +97,7 @@ def repeat_adjoint(
             known[size_name(name, d)] = sizes[size_name(tensor, d)]
     filled = {s.write.tensor for s in sweep.copies}
     own = _shared(own, {*filled, *(s.write.tensor for s in leading)}, known, axis)
-    groups = split([*own, *leading], axis, ahead=ahead)
+    groups = split([*own, *leading], axis, ahead=ahead, ordered=False)
     begun, groups, rest = first_writes(
         groups, rest, set(sweep.gradient.values()), sweep.ranks, filled, known, axis, backward=backward
     )
@@ -149,7 +149,10 @@ class _Sweep(Sweep):
 
     def slope(self, s: Statement, placeholder: str, reads: dict[str, Access]) -> Expression:
         body = s.body
-        own = isinstance(body, Call) and body.function in _THROUGH and s.operator == "set" and not s.write.flat
+        alone = sum(o.write.tensor == s.write.tensor for o in self.formula.statements if not _starts(o)) == 1
+        own = (
+            alone and isinstance(body, Call) and body.function in _THROUGH and s.operator == "set" and not s.write.flat
+        )
         if not own or not isinstance(body, Call):
             return derivative(body, placeholder)
         inner = derivative(body.operands[0], placeholder)
@@ -159,6 +162,16 @@ class _Sweep(Sweep):
         value = fresh("y", taken)
         reads[value] = s.write
         return call("mul", _THROUGH[body.function](Symbol(value)), inner)
+
+
+def _starts(s: Statement) -> bool:
+    """Whether a statement sets the row before the first step."""
+    return (
+        s.partial
+        and not s.accumulate
+        and isinstance(s.write.index[0], Affine)
+        and not ({a.name for a in s.axes} & set(s.write.index[0].names()))
+    )
 
 
 #: Derivatives of functions through their values.

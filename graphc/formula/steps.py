@@ -18,7 +18,7 @@ __all__ = ["assembled", "split"]
 
 
 def split(
-    statements: Sequence[Statement], axis: str, *, ahead: bool = True
+    statements: Sequence[Statement], axis: str, *, ahead: bool = True, ordered: bool = True
 ) -> list[tuple[bool, tuple[Statement, ...]]]:
     """Put statements in an order in which as few as possible run step by step.
 
@@ -28,6 +28,8 @@ def split(
         What runs together for each value of ``axis``, in order.
     ahead : bool, default True
         Whether anything is computed for all steps before the first one: that takes memory for all steps.
+    ordered : bool, default True
+        Whether statements that write one tensor stay in their order; sums need not.
 
     Returns
     -------
@@ -46,6 +48,12 @@ def split(
         for tensor in s.tensors():
             readers.setdefault(tensor, []).append(k)
     after = [sorted(set(readers.get(s.write.tensor, ()))) for s in statements]
+    if ordered:
+        writers: dict[str, int] = {}
+        for k, s in enumerate(statements):
+            if s.write.tensor in writers and s.accumulate:
+                after[writers[s.write.tensor]] = sorted({*after[writers[s.write.tensor]], k})
+            writers[s.write.tensor] = k
     component = _components(after)
     members: dict[int, list[int]] = {}
     for k, number in enumerate(component):
