@@ -55,7 +55,8 @@ following = graphc.input("following", (T, N), dtype="int32")
 h = graphc.layers.carried(graphc.layers.lstm, tokens, H, name="memory", vocabulary=V)
 scores = graphc.layers.dense(h, V, name="scores")
 loss = graphc.softmax_cross_entropy(graphc.reshape(scores, (T * N, V)), graphc.reshape(following, (T * N,)))
-trainer = graphc.Trainer(loss, optimizer=graphc.Adam(4e-3, clip_norm=5.0), seed=0)
+# a network as small as this one leaves little to share between threads
+trainer = graphc.Trainer(loss, optimizer=graphc.Adam(4e-3, clip_norm=5.0), threads=1, seed=0)
 
 # %% One step of the same network, with the same parameters: compiled once, it writes at every stage of the training
 letter = graphc.input("letter", ("N",), dtype="int32")
@@ -64,7 +65,7 @@ h, (h_new, c_new) = graphc.layers.lstm(
     graphc.reshape(letter, (1, -1)), H, name="memory", vocabulary=V, state=state, returns="both"
 )
 scores = graphc.layers.dense(h, V, name="scores")
-write = graphc.compile([scores, h_new, c_new], parameters=trainer.parameters, training=False)
+write = graphc.compile([scores, h_new, c_new], parameters=trainer.parameters, threads=1, training=False)
 
 
 def written(count, temperature):

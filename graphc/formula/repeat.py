@@ -97,6 +97,7 @@ def repeat_adjoint(
             known[size_name(name, d)] = sizes[size_name(tensor, d)]
     filled = {s.write.tensor for s in sweep.copies}
     own = _shared(own, {*filled, *(s.write.tensor for s in leading)}, known, axis)
+    own = [_counted(s, axis, known) for s in own]
     groups = split([*own, *leading], axis, ahead=ahead, ordered=False)
     begun, groups, rest = first_writes(
         groups, rest, set(sweep.gradient.values()), sweep.ranks, filled, known, axis, backward=backward
@@ -239,6 +240,22 @@ def _merged(
             return statements, names
         names = {old: same.get(new, new) for old, new in names.items()} | same
         statements = [_renamed(s, same) for s in statements if s.write.tensor not in same]
+
+
+def _counted(s: Statement, axis: str, sizes: Mapping[str, Extent]) -> Statement:
+    """The number of steps as an extent of a tensor of the statement: its kernel then does not know it."""
+    steps = value_of(s.extent(axis), sizes)
+    forms = []
+    for access in (s.write, *(a for _, a in s.reads)):
+        first = access.index[0] if access.index and not access.flat else None
+        if isinstance(first, Affine) and first.coefficient(axis) == 1:
+            spare = sizes[size_name(access.tensor, 0)] - steps
+            if isinstance(spare, int):
+                forms.append((spare, affine({size_name(access.tensor, 0): 1}, -spare)))
+    if not forms:
+        return s
+    extent = min(forms, key=lambda item: item[0])[1]
+    return replace(s, axes=tuple(Axis(a.name, extent) if a.name == axis else a for a in s.axes))
 
 
 def _copy(s: Statement) -> str | None:

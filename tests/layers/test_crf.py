@@ -155,7 +155,7 @@ def test_large_scores_overflow_nowhere(dtype):
     for tag, expected in ((0, 0.0), (1, 9000.0)):
         assert float(step(scores=scores, tags=numpy.full((3, 1), tag))[1]) == pytest.approx(expected, rel=1e-6, abs=1e-3)
     run = graphc.backward(graphc.sum(losses)).at(
-        scores=scores, tags=numpy.ones((3, 1)), parameters={n: numpy.zeros((2, 2) if n == NAMES[0] else 2) for n in NAMES}
+        scores=scores, tags=numpy.ones((3, 1), int), parameters={n: numpy.zeros((2, 2) if n == NAMES[0] else 2) for n in NAMES}
     )
     assert run.grad("scores")[:, 0].tolist() == [[1.0, -1.0]] * 3
 

@@ -282,10 +282,34 @@ def normalised(steps, **options):
     return graphc.unroll(cell, x, h, **options)
 
 
+def across_examples(steps, **options):
+    """Examples see each other: what a step makes of one needs all of them."""
+    turned = graphc.gate("y[i,j] = a[size(a,0) - 1 - i,j]", extents={"i": "size(a,0)"}, name="turned")
+    x, h, u = sequence(steps, "N", HIDDEN), state("h", "N", HIDDEN), weight("U", HIDDEN, HIDDEN)
+
+    def cell(x, h):
+        h = graphc.tanh(h - graphc.mean(h, 0) + turned(h) @ u + x)
+        return h, h
+
+    return graphc.unroll(cell, x, h, **options)
+
+
+def shared_state(steps, **options):
+    """One state for each example, and one that all of them add to."""
+    x, h, s = sequence(steps, "N", HIDDEN), state("h", "N", HIDDEN), state("s", HIDDEN)
+
+    def cell(x, state):
+        h, s = state
+        h = graphc.tanh(h * s + x)
+        return h, (h, graphc.tanh(s + graphc.sum(h * x, 0)))
+
+    return graphc.unroll(cell, x, (h, s), **options)
+
+
 RECURRENCES = (
     rnn, lstm, gru, gru_reset_after, plain_gates, two_ranks, stacked, two_layers, copied_input, exchanged, kept_state,
     constant_matrix, scalars, product_of_scalars, vector_without_batch, matrix_state, matrix_product, tokens, masked,
-    counted, no_inputs, several_products, normalised,
+    counted, no_inputs, several_products, normalised, across_examples, shared_state,
 )  # fmt: skip
 
 

@@ -119,6 +119,8 @@ class Program:
                 self._segment.update(dict.fromkeys(segment.launches, number))
         #: How often each launch runs.
         self._times = {k: plan.repeats[launch.repeat] for k, launch in enumerate(plan.launches) if launch.repeat >= 0}
+        #: Numbers of steps of sequences.
+        self._lengths = set(plan.repeats)
         if not plan.sizes:
             self.resize({})
 
@@ -501,15 +503,21 @@ class Program:
     def _check_indices(self) -> None:
         frame = self._ready()
         for buffer, extent, launch in self._gathered:
-            values = self.view(buffer)
+            moves = self.plan.buffers[buffer].step != 0  # of a sequence, all steps are looked at
+            values = self.view(self._bases[buffer] if moves else buffer)
             limit = extent_value(extent, frame.sizes)
             if values.size:
                 low, high = int(values.min()), int(values.max())
                 if low < 0 or high >= limit:
-                    name = self.plan.buffers[self._bases[buffer]].name
+                    base = self.plan.buffers[self._bases[buffer]]
+                    wrong = low if low < 0 else high
+                    place = [int(k) for k in numpy.argwhere(values == wrong)[0]]
+                    step = (
+                        f", step {place[0]} of a sequence" if base.shape[:1] and base.shape[0] in self._lengths else ""
+                    )
                     raise DataError(
-                        f"{name!r} is used as an index by {launch.label}: it must hold integers from 0 to "
-                        f"{limit - 1}, found {low if low < 0 else high}"
+                        f"{base.name!r} is used as an index by {launch.label}: it must hold integers from 0 to "
+                        f"{limit - 1}, found {wrong} at {place}{step}"
                         + (f"\n  declared at {launch.site}" if launch.site else ""),
                         site=launch.site,
                     )
@@ -569,15 +577,24 @@ class Program:
                 for position, buffer in enumerate(self.plan.launches[k].buffers)
                 if (step := extent_value(self.plan.buffers[buffer].step, frame.sizes))
             ]
-            for time in range(times):
-                for number in together:
-                    launch = self.plan.launches[number]
-                    self._call(number)()
-                    for written in self.plan.kernels[launch.kernel].written(launch.buffers):
-                        where = f" at step {time} of {times}" if repeat >= 0 else ""
-                        _require_finite(self.view(written, time), f"the result of {launch.label}{where}", launch)
+            moved = 0
+            try:
+                for time in range(times):
+                    for number in together:
+                        self._call(number)()
+                        self._require_results(number, time, times if repeat >= 0 else 0)
+                    for position, step in moves:
+                        frame.arguments[:, position] += step
+                    moved += 1
+            finally:
                 for position, step in moves:
-                    frame.arguments[:, position] += step if time + 1 < times else step * (1 - times)
+                    frame.arguments[:, position] -= moved * step
+
+    def _require_results(self, number: int, time: int, times: int) -> None:
+        launch = self.plan.launches[number]
+        where = f" at step {time} of {times}" if times else ""
+        for written in self.plan.kernels[launch.kernel].written(launch.buffers):
+            _require_finite(self.view(written, time), f"the result of {launch.label}{where}", launch)
 
     # ---- looking inside ------------------------------------------------------------------------
 
