@@ -86,7 +86,8 @@ def trained(train, validation, vocabulary, recurrent=True):
     score = graphc.reshape(graphc.layers.dense(h, 1, name="score"), (-1,)).named("scores")
     loss = graphc.sigmoid_cross_entropy(score, liked)
     right = graphc.mean(graphc.equal(graphc.greater(score, 0.0), liked))
-    trainer = graphc.Trainer(loss, optimizer=graphc.Adam(0.002), metrics={"accuracy": right}, seed=0)
+    # one thread: steps this small gain little from more, and other programs may want them
+    trainer = graphc.Trainer(loss, optimizer=graphc.Adam(0.002), metrics={"accuracy": right}, seed=0, threads=1)
     best, kept = numpy.inf, {}
     for _ in range(6 if real else 12):
         trainer.fit(train, batch_size=50)

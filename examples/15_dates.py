@@ -59,7 +59,7 @@ if spanish:
     order, kept_back, rounds, embedded, units = generator.permutation(len(pairs)), 1000, 10, 128, 128
     pairs = [pairs[k] for k in order]
 else:
-    pairs, kept_back, rounds, embedded, units = dates(9000), 1000, 12, 16, 64
+    pairs, kept_back, rounds, embedded, units = dates(6000), 1000, 5, 16, 32
 
 
 # %% Characters or words as whole numbers; 0 begins, ends and fills up, and stands for words that occur once
@@ -144,19 +144,20 @@ cell = decoder(keys, states, graphc.layers.step_mask(lengths, reads))
 scores = graphc.layers.dense(hs, len(target) + 1, name="scores")
 likely = graphc.gather(graphc.log_softmax(scores), graphc.reshape(right, (writes, -1, 1)))
 loss = -graphc.sum(counts * graphc.reshape(likely, (writes, -1))) / graphc.sum(counts)
-trainer = graphc.Trainer(loss, optimizer=graphc.Adam(0.003, clip_norm=1.0), seed=0)
-trainer.fit(train, batch_size=64, epochs=rounds, validation=test)
+# one thread: steps this small gain little from more, and other programs may want them
+trainer = graphc.Trainer(loss, optimizer=graphc.Adam(0.005, clip_norm=1.0), seed=0, threads=1)
+trainer.fit(train, batch_size=50, epochs=rounds, validation=test)
 print(trainer.history)
 
 # %% Use it step by step, with the same parameters: the encoder once, then the decoder on what it wrote last
-encode = graphc.compile([keys, states, *begin], parameters=trainer.parameters, training=False)
+encode = graphc.compile([keys, states, *begin], parameters=trainer.parameters, training=False, threads=1)
 kept = tuple(graphc.input(name, (reads, "N", k * units)) for name, k in (("keys", 1), ("states", 2)))
 mask = graphc.input("mask", (reads, "N"))
 last = graphc.input("last", ("N",), dtype="int32")
 memory = tuple(graphc.input(name, ("N", units)) for name in "hc")
 (h, weight), (_, c) = decoder(*kept, mask)(graphc.embedding(table, last), memory)
 score = graphc.layers.dense(h, len(target) + 1, name="scores")
-step = graphc.compile([score, weight, h, c], parameters=trainer.parameters, training=False)
+step = graphc.compile([score, weight, h, c], parameters=trainer.parameters, training=False, threads=1)
 
 
 def decoded(read, lengths):

@@ -58,6 +58,7 @@ _LAZY = {
     "draw": ("graphc.drawing", "draw"),
     "patches": ("graphc.planning", "patches"),
     "profile": ("graphc.kernels", "profile"),
+    "expanded": ("graphc.graph.expand", "expanded"),
     "unroll": ("graphc.graph.unroll", "unroll"),
     "unrolled": ("graphc.graph.unroll", "unrolled"),
     "to_networkx": ("graphc.graph.networks", "to_networkx"),
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from graphc.checking import check
     from graphc.datasets import Dataset
     from graphc.drawing import draw
+    from graphc.graph.expand import expanded
     from graphc.graph.networks import to_networkx
     from graphc.graph.unroll import unroll, unrolled
     from graphc.kernels import compile, profile
@@ -111,6 +113,7 @@ __all__ = [
     "count",
     "datasets",
     "draw",
+    "expanded",
     "gate",
     "gates",
     "he",

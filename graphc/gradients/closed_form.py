@@ -121,15 +121,17 @@ def _index_form(order: list[Node], back: Backward) -> IndexFormula:
         labels[node.id] = node.label
         if back.has_grad(node):
             labels.setdefault(back.grad(node).id, f"d{node.label}")
-    lines = []
+    lines: list[str] = []
+    done: set[int] = set()
     for node in order:
-        if id(node) in forward or node.application is None:
+        if id(node) in forward or node.application is None or id(node.application) in done:
             continue
+        done.add(id(node.application))
         formula = node.application.formula
         names = {t: labels.get(o.id, o.label) for t, o in zip(formula.inputs, node.operands, strict=True)}
         names |= {t: labels.get(o.id, o.label) for t, o in zip(formula.outputs, node.application.outputs, strict=True)}
         bound = ", ".join(f"{t} = {n}" for t, n in names.items() if t != n)
-        lines += [f"{statement}" for statement in formula.statements]
+        lines += str(formula).splitlines()
         if bound:
             lines[-1] += f"   ({bound})"
     return IndexFormula(tuple(lines))

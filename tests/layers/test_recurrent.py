@@ -370,6 +370,28 @@ def test_a_layer_is_what_its_options_say_in_numpy(case):
         near(own, expected, f"value {k}")
 
 
+@pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize(("batch", "units"), [(17, 9), (1, 16), (5, 33)])
+def test_float32_on_threads_is_the_reference_to_its_precision(kind, batch, units):
+    make, own, _ = KINDS[kind]
+    lengths = graphc.input("lengths", ("N",), "int32")
+    xs = graphc.input("xs", (7, "N", 4))
+    y = make(xs, units, name="a", layers=2, bidirectional=True, lengths=lengths, **own)
+    loss = graphc.mean(y * y)
+    step = graphc.compile([loss, y], gradients=True, threads=2, seed=4)
+    generator = numpy.random.default_rng(4)
+    data = {"xs": generator.normal(size=(7, batch, 4)), "lengths": generator.integers(0, 8, batch)}
+    run = graphc.backward(loss).at(parameters={k: numpy.array(v) for k, v in step.parameters.items()}, **data)
+    (value, found), gradients = step(**data)
+    assert found.dtype == "float32"
+    assert value == pytest.approx(float(run.value(loss)), rel=1e-5)
+    assert found == pytest.approx(run.value(y), rel=1e-4, abs=1e-5)
+    assert len(gradients) == len(step.parameters) > 0
+    for name, gradient in gradients.items():
+        scale = float(numpy.abs(run.grad(name)).max())
+        assert gradient == pytest.approx(run.grad(name), abs=1e-4 * scale), name
+
+
 @pytest.mark.parametrize("options", [{}, {"backward": True}, {"bidirectional": True, "layers": 2, "skip": True}])
 def test_images_of_one_place_are_rows(options):
     xs = graphc.input("xs", ("T", "N", 2))

@@ -1,6 +1,6 @@
 """A character model of Shakespeare's plays, where GRAPHC_DATA says where they are: how well, and just as in PyTorch.
 
-32 x 2 streams of text, each read in chunks of 64 characters; the state behind a chunk begins the next one, as numbers:
+64 streams of text are read in chunks of 64 characters; the state behind a chunk begins the next one, as numbers:
 truncated backpropagation through time. Validation reads the last tenth of the text in the same way.
 """
 
