@@ -86,8 +86,8 @@ train, test = (batch([names[k] for k in part]) for part in (order[kept:], order[
 print(f"before: {', '.join(invented(6))}")
 for times in epochs:
     trainer.fit(train, batch_size=32, epochs=times, validation=test)
-    loss, judged = trainer.history["loss"][-1], trainer.history["validation loss"][-1]
-    print(f"after {trainer.epoch} epochs, {loss:.2f} nats a letter, {judged:.2f} on the last tenth:")
+    learned, judged = trainer.history["loss"][-1], trainer.history["validation loss"][-1]
+    print(f"after {trainer.epoch} epochs, {learned:.2f} nats a letter, {judged:.2f} on the last tenth:")
     print(f"    {', '.join(invented(12))}")
 
 # %% Most are new, and all of them end

@@ -42,7 +42,9 @@ def reviews(folder):
 
 
 real = "GRAPHC_DATA" in os.environ
-sentences, verdicts = zip(*(reviews(Path(os.environ["GRAPHC_DATA"]) / "rt-polarity") if real else invented()), strict=True)
+sentences, verdicts = zip(
+    *(reviews(Path(os.environ["GRAPHC_DATA"]) / "rt-polarity") if real else invented()), strict=True
+)
 steps = min(max(map(len, sentences)), 40)
 print(f"{len(sentences)} sentences" + (" of film reviews" if real else ", made up; GRAPHC_DATA names no folder"))
 

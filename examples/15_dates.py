@@ -11,6 +11,7 @@ and GRAPHC_DATA, words take the place of characters, and short Spanish sentences
 import datetime
 import os
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -56,23 +57,23 @@ def sentences(archive, longest):
 
 if spanish:
     pairs = sentences(Path(os.environ["GRAPHC_DATA"]) / "anki-spa-eng" / "spa-eng.zip", 6)[:12000]
-    order, kept_back, rounds, embedded, units = generator.permutation(len(pairs)), 1000, 10, 128, 128
+    order, kept_back, rounds, embedded, units = generator.permutation(len(pairs)), 1000, 7, 128, 128
     pairs = [pairs[k] for k in order]
 else:
     pairs, kept_back, rounds, embedded, units = dates(6000), 1000, 5, 16, 32
 
 
-# %% Characters or words as whole numbers; 0 begins, ends and fills up, and stands for words that occur once
+# %% Characters or words as whole numbers; 0 begins, ends and fills up, 1 stands for what occurs once or never
 def numbered(sequences):
-    """Numbers of all items but those that occur once."""
+    """Numbers of all items that occur more than once."""
     items = sorted(item for sequence in sequences for item in sequence)
     repeated = sorted({item for item, following in zip(items, items[1:], strict=False) if item == following})
-    return {item: number for number, item in enumerate(repeated, 1)}
+    return {item: number for number, item in enumerate(repeated, 2)}
 
 
 def filled(sequences, numbers, steps):
     """Whole numbers (T, N), with 0 behind the end."""
-    rows = [[numbers.get(item, 0) for item in sequence] + [0] * (steps - len(sequence)) for sequence in sequences]
+    rows = [[numbers.get(item, 1) for item in sequence] + [0] * (steps - len(sequence)) for sequence in sequences]
     return numpy.array(rows, dtype="int32").T
 
 
@@ -100,7 +101,7 @@ print(f"{len(pairs)} pairs, such as {' '.join(given[0])!r} and {' '.join(wanted[
 # %% The encoder: states of all steps, and where the decoder begins
 tokens = graphc.input("read", (reads, "N"), dtype="int32")
 lengths = graphc.input("lengths", ("N",), dtype="int32")
-h = graphc.layers.embedding(tokens, len(source) + 1, embedded, name="read.table", initial=graphc.normal(0.3))
+h = graphc.layers.embedding(tokens, len(source) + 2, embedded, name="read.table", initial=graphc.normal(0.3))
 states = graphc.layers.lstm(h, units, name="encoder", lengths=lengths, bidirectional=True)
 states = graphc.layers.dropout(states, 0.3, name="drop.states") if spanish else states
 keys = graphc.layers.dense(states, units, name="keys", bias=False)
@@ -138,10 +139,10 @@ def decoder(keys, states, mask):
 before = graphc.input("before", (writes, "N"), dtype="int32")
 right = graphc.input("right", (writes, "N"), dtype="int32")
 counts = graphc.input("counts", (writes, "N"))
-table = graphc.parameter("write.table", (len(target) + 1, embedded), initial=graphc.normal(0.3))
+table = graphc.parameter("write.table", (len(target) + 2, embedded), initial=graphc.normal(0.3))
 cell = decoder(keys, states, graphc.layers.step_mask(lengths, reads))
 (hs, _), _ = graphc.unroll(cell, graphc.embedding(table, before), begin, name="decoder")
-scores = graphc.layers.dense(hs, len(target) + 1, name="scores")
+scores = graphc.layers.dense(hs, len(target) + 2, name="scores")
 likely = graphc.gather(graphc.log_softmax(scores), graphc.reshape(right, (writes, -1, 1)))
 loss = -graphc.sum(counts * graphc.reshape(likely, (writes, -1))) / graphc.sum(counts)
 # one thread: steps this small gain little from more, and other programs may want them
@@ -150,14 +151,15 @@ trainer.fit(train, batch_size=50, epochs=rounds, validation=test)
 print(trainer.history)
 
 # %% Use it step by step, with the same parameters: the encoder once, then the decoder on what it wrote last
-encode = graphc.compile([keys, states, *begin], parameters=trainer.parameters, training=False, threads=1)
+shared = {**trainer.parameters, **trainer.states}
+encode = graphc.compile([keys, states, *begin], parameters=shared, training=False, threads=1)
 kept = tuple(graphc.input(name, (reads, "N", k * units)) for name, k in (("keys", 1), ("states", 2)))
 mask = graphc.input("mask", (reads, "N"))
 last = graphc.input("last", ("N",), dtype="int32")
 memory = tuple(graphc.input(name, ("N", units)) for name in "hc")
 (h, weight), (_, c) = decoder(*kept, mask)(graphc.embedding(table, last), memory)
-score = graphc.layers.dense(h, len(target) + 1, name="scores")
-step = graphc.compile([score, weight, h, c], parameters=trainer.parameters, training=False, threads=1)
+score = graphc.layers.dense(h, len(target) + 2, name="scores")
+step = graphc.compile([score, weight, h, c], parameters=shared, training=False, threads=1)
 
 
 def decoded(read, lengths):
@@ -175,7 +177,7 @@ def decoded(read, lengths):
 
 def text(numbers, table, joint):
     """Items up to the end."""
-    names = ["", *table]
+    names = ["", "?", *table]
     ends = numpy.flatnonzero(numbers == 0)
     return joint.join(names[number] for number in numbers[: ends[0] if len(ends) else None])
 
@@ -190,23 +192,25 @@ print(f"{exact.mean():.1%} of {len(exact)} {'sentences' if spanish else 'dates'}
 if not spanish:
     assert exact.mean() >= 0.95
 
-# %% Where it looked: a row for each character that it wrote
+# %% Where it looked: a row for each item that it wrote
 shown = next(n for n in range(kept_back) if "," in given[n])
-marks, items = text(found[:, shown], list(target), joint), given[shown]
-picture = looked[: len(marks.split()) if spanish else len(marks), shown, : len(items)]
+marks, items = text(found[:, shown], list(target), " ").split(), given[shown]
+picture = looked[: len(marks), shown, : len(items)]
 try:
     import matplotlib
 
     matplotlib.use("svg")
     from matplotlib import pyplot
 except ImportError:
-    print("", "".join(items), sep="  ")
+    width = max(map(len, marks))
+    print(" " * width, joint.join(items))
     for mark, row in zip(marks, picture, strict=True):
-        print(mark, "".join(" .:-=+*#%@"[int(9.99 * share)] for share in row))
+        print(f"{mark:{width}}", "".join(" .:-=+*#%@"[int(9.99 * share)] for share in row))
 else:
     figure, axes = pyplot.subplots()
     axes.imshow(picture, cmap="gray_r", vmin=0, vmax=1)
     axes.set_xticks(range(len(items)), items)
-    axes.set_yticks(range(len(picture)), marks.split() if spanish else list(marks))
-    figure.savefig("attention.svg")
-    print("wrote attention.svg")
+    axes.set_yticks(range(len(marks)), marks)
+    path = Path(tempfile.mkdtemp()) / "attention.svg"
+    figure.savefig(path)
+    print(f"wrote {path}")

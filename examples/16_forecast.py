@@ -98,7 +98,9 @@ else:
     axes.plot(days, truth[:, 0], color="0.6", label="measured")
     axes.plot(days, forecasts["LSTM"][:, 0], color="C0", label="LSTM, a day ahead")
     for k in range(0, len(days), 4 * ahead):
-        axes.plot(days[k] + numpy.arange(ahead), forecasts["LSTM"][k], color="C3", label="LSTM, a week" if not k else "")
+        axes.plot(
+            days[k] + numpy.arange(ahead), forecasts["LSTM"][k], color="C3", label="LSTM, a week" if not k else ""
+        )
     axes.set(xlabel="day", ylabel="degrees Celsius")
     axes.legend()
     path = Path(tempfile.mkdtemp()) / "forecast.svg"

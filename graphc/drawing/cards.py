@@ -143,7 +143,8 @@ def _grouped(nodes: Sequence[Any]) -> tuple[list[_Layer], dict[int, int]]:
                 before.parameters += [p for p in mine if p not in before.parameters]
                 home[node.id] = home[fed[0].id]
                 continue
-            layer = open_layer(min(names) if len(names) == 1 else node.name or node.label, node)
+            given = node.name if node.name is not None and not dotted else None  # beside parameters without a layer
+            layer = open_layer(given or (min(names) if len(names) == 1 else node.label), node)
             layer.parameters += list(dict.fromkeys(mine))
             continue
         unary = len(fed) == 1 and node.shape == fed[0].shape

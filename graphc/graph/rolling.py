@@ -16,11 +16,12 @@ What does not fit stays as it is written.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from graphc.graph import registry
 from graphc.graph.node import Application, Node, topological
+from graphc.graph.rebuild import rebuilt
 from graphc.graph.unroll import copied, unrolling
 
 __all__ = ["rolled"]
@@ -80,7 +81,7 @@ class _Rolling:
             own = {node: found for node, found in reads.items() if whole.get(found[:2]) == count}
             body = _Body(order, self.same, own, count, set(self.result.values()))
             if body.found():
-                self.result = self.rebuilt(order, body.replaced(), body.inner)
+                self.result = rebuilt(roots, body.replaced(), same=self.same, left=body.inner)
                 changed = True
                 break
         if not changed:
@@ -106,26 +107,6 @@ class _Rolling:
             if self.same[node] is node:
                 order.append(node)
         return order
-
-    def rebuilt(self, order: list[Node], made: Mapping[Node, Node], inner: Collection[Node]) -> dict[Node, Node]:
-        """The roots on top of what replaces the nodes of a loop."""
-        found: dict[Node, Node] = {**{node: node for node in inner}, **made}
-        applications: dict[int, Application] = {}
-        for node in order:
-            if node in found or node.application is None:
-                found.setdefault(node, node)
-                continue
-            operands = [found.get(self.same[o], self.same[o]) for o in node.operands]
-            if all(a is b for a, b in zip(operands, node.operands, strict=True)):
-                found[node] = node
-                continue
-            key = id(node.application)
-            if key not in applications:
-                first = copied(node, operands)
-                assert first.application is not None
-                applications[key] = first.application
-            found[node] = applications[key].outputs[node.output]
-        return {root: found[same] for root, same in self.result.items()}
 
 
 #: Where an operand of a node is: in the same copy, in the one before, a step of a sequence, or outside.

@@ -11,6 +11,7 @@ import numpy
 from graphc.errors import DataError, PlanError, did_you_mean
 from graphc.formula.size import extent_value
 from graphc.gradients import Backward, backward
+from graphc.graph.lookups import lifted
 from graphc.graph.node import Node, topological
 from graphc.graph.reference import bind_sizes, numeric_array
 from graphc.graph.rolling import rolled
@@ -353,9 +354,14 @@ def _plan(
 
 
 def _rolled(outputs: list[Node], gradients: bool | Iterable[Node | str]) -> list[Node]:
-    """Outputs whose loops are repeats, if every node that is asked for by name or by itself is still there."""
-    found = rolled(outputs)
-    chosen = [found[node] for node in outputs]
+    """Outputs whose loops are repeats and whose lookups are behind products.
+
+    As they are, where a node that is asked for by name or by itself would not be there any more.
+    """
+    loops = rolled(outputs)
+    chosen = [loops[node] for node in outputs]
+    lookups = lifted(chosen)
+    chosen = [lookups[node] for node in chosen]
     nodes = topological(outputs)
     states = [n for n in nodes if n.kind == "state" and n.update is not None]
     if chosen == outputs or states:

@@ -83,9 +83,9 @@ def sample(
     inputs = {node.label: node for node in topological(step.outputs) if node.kind == "input"}
     token, vocabulary = _interface(step, inputs, state)
     rows = _rows(first, vocabulary)
-    examples = _examples(rows, inputs, state)
+    examples = _examples(rows, token, inputs, state)
     rows = numpy.broadcast_to(rows, (len(rows), examples))
-    states = {name: _start(inputs[name], value, examples, step.dtype) for name, value in state.items()}
+    states = {name: _start(inputs[name], token, value, examples, step.dtype) for name, value in state.items()}
     drawn = numpy.empty((count, examples), dtype="int32")
     for number in range(len(rows) + count - 1 if count else 0):
         read = rows[number] if number < len(rows) else drawn[number - len(rows)]
@@ -178,14 +178,16 @@ def _rows(first: Any, vocabulary: int) -> Array:
     return rows.astype("int32")
 
 
-def _examples(rows: Array, inputs: Mapping[str, Node], state: Mapping[str, Any]) -> int:
-    """How many sequences are drawn: what first and the states say together."""
+def _examples(rows: Array, token: Node, inputs: Mapping[str, Node], state: Mapping[str, Any]) -> int:
+    """How many sequences are drawn: what first, the declaration and the states say together."""
+    extent = token.shape[-1]
     found = {"first": rows.shape[1]}
+    if isinstance(extent, int):
+        found[token.label] = extent
     for name, value in state.items():
         declared = inputs[name].shape
-        if numpy.ndim(value) == len(declared) and declared:
-            axis = next((k for k, extent in enumerate(declared) if not isinstance(extent, int)), 0)
-            found[name] = numpy.shape(value)[axis]
+        if numpy.ndim(value) == len(declared) and extent in declared:
+            found[name] = numpy.shape(value)[declared.index(extent)]
     count = max(found.values())
     if any(size not in (1, count) or (size != count and name != "first") for name, size in found.items()):
         sizes = ", ".join(f"{name} has {size}" for name, size in found.items())
@@ -193,15 +195,24 @@ def _examples(rows: Array, inputs: Mapping[str, Node], state: Mapping[str, Any])
     return count
 
 
-def _start(node: Node, value: Any, examples: int, dtype: str) -> Array:
+def _start(node: Node, token: Node, value: Any, examples: int, dtype: str) -> Array:
     """A state before the first step, of the shape that its input declares."""
-    expected = tuple(extent if isinstance(extent, int) else examples for extent in node.shape)
+    sizes = [examples if extent == token.shape[-1] else extent for extent in node.shape]
+    known = [size for size in sizes if isinstance(size, int)]
     array = numpy.asarray(value)
-    if array.ndim == 0:
-        return numpy.full(expected, value, dtype=dtype if node.is_float else "int32")
-    if array.shape != expected:
+    if array.ndim == 0 and len(known) < len(sizes):
         raise DataError(
-            f"sample: the state {node.label!r} starts with shape {array.shape}, expected {expected}\n"
+            f"sample: the state {node.label!r} starts with a number, but its shape {shape_text(node.shape)} is not "
+            f"known: give an array, or declare it with numbers\n  declared at {node.site}",
+            node=node,
+            site=node.site,
+        )
+    if array.ndim == 0:
+        return numpy.full(known, value, dtype=dtype if node.is_float else "int32")
+    fits = [not isinstance(size, int) or size == extent for size, extent in zip(sizes, array.shape, strict=False)]
+    if array.ndim != len(sizes) or not all(fits):
+        raise DataError(
+            f"sample: the state {node.label!r} starts with shape {array.shape}, expected {shape_text(tuple(sizes))}\n"
             f"  declared as {shape_text(node.shape)} at {node.site}\n  Try: a number, such as {{{node.label!r}: 0}}",
             node=node,
             site=node.site,

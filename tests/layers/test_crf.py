@@ -153,9 +153,13 @@ def test_large_scores_overflow_nowhere(dtype):
     losses = declared((3, 1, 2), dtype=dtype)
     step = graphc.compile([losses, graphc.sum(losses)], dtype=dtype, threads=1)
     for tag, expected in ((0, 0.0), (1, 9000.0)):
-        assert float(step(scores=scores, tags=numpy.full((3, 1), tag))[1]) == pytest.approx(expected, rel=1e-6, abs=1e-3)
+        assert float(step(scores=scores, tags=numpy.full((3, 1), tag))[1]) == pytest.approx(
+            expected, rel=1e-6, abs=1e-3
+        )
     run = graphc.backward(graphc.sum(losses)).at(
-        scores=scores, tags=numpy.ones((3, 1), int), parameters={n: numpy.zeros((2, 2) if n == NAMES[0] else 2) for n in NAMES}
+        scores=scores,
+        tags=numpy.ones((3, 1), int),
+        parameters={n: numpy.zeros((2, 2) if n == NAMES[0] else 2) for n in NAMES},
     )
     assert run.grad("scores")[:, 0].tolist() == [[1.0, -1.0]] * 3
 
@@ -206,10 +210,16 @@ def test_what_does_not_fit_is_refused_with_the_shapes_that_were_found():
     for made, message in (
         (lambda: L.crf(flat, tags, name="c"), r"crf 'c' needs scores \(T, N, K\), steps first, found \(N, 3\)"),
         (lambda: L.crf(open_end, tags, name="c"), r"found \(4, N, K\)"),
-        (lambda: L.crf(scores, floats, name="c"), r"tags are one whole number .* \(4, N\); found 'floats' \(4, N\) float"),
+        (
+            lambda: L.crf(scores, floats, name="c"),
+            r"tags are one whole number .* \(4, N\); found 'floats' \(4, N\) float",
+        ),
         (lambda: L.crf(scores, lengths, name="c"), r"found 'lengths' \(4,\) int32, declared at .*test_crf"),
         (lambda: L.crf(scores, tags, name="c", lengths=lengths), r"lengths are one whole number .*\(N,\); found"),
-        (lambda: L.crf(scores, tags, name="c", reduction="max"), "reduction='max' must be one of 'mean', 'sum', 'none'"),
+        (
+            lambda: L.crf(scores, tags, name="c", reduction="max"),
+            "reduction='max' must be one of 'mean', 'sum', 'none'",
+        ),
     ):
         with pytest.raises(ShapeError, match=message):
             made()

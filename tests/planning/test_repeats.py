@@ -8,7 +8,6 @@ import numpy
 import pytest
 
 import graphc
-from graphc.errors import PlanError
 from graphc.graph.reference import evaluate
 from graphc.planning import plan
 from tests.planning import recurrences
@@ -84,16 +83,7 @@ def test_number_of_steps_known_at_run_time(build, backward):
 
 
 @pytest.mark.parametrize("every", [1, 2])
-@pytest.mark.parametrize(
-    "build",
-    [
-        pytest.param(build, marks=pytest.mark.xfail(strict=True, raises=PlanError, reason="lookups inside of a step"))
-        if build is recurrences.tokens
-        else build
-        for build in RECURRENCES
-    ],
-    ids=name_of,
-)
+@pytest.mark.parametrize("build", RECURRENCES, ids=name_of)
 def test_checkpoints(build, every):
     """Steps that are computed again on the way back: several repeats in one plan, and nothing ahead of them."""
     checkpointed = functools.partial(build, checkpoint=every)
@@ -131,9 +121,7 @@ def test_one_plan_serves_every_number_of_steps_and_examples():
 
 
 #: Recurrences with a kernel that has the number of steps in its text.
-COUNTING = (
-    recurrences.rnn, recurrences.stacked, recurrences.copied_input, recurrences.constant_matrix, recurrences.scalars,
-)  # fmt: skip
+COUNTING = (recurrences.copied_input, recurrences.constant_matrix, recurrences.scalars)
 
 
 @pytest.mark.parametrize(

@@ -191,12 +191,12 @@ def test_first_is_a_token_or_rows_of_tokens(first):
 
 
 def test_a_state_that_the_step_does_not_have():
-    with pytest.raises(DataError, match=r"no such input \(did you mean 'h'\?\)|no such input.*'h'|it has token, h, c"):
+    with pytest.raises(DataError, match=r"state has 'hh', but the step has no such input.*it has token, h, c"):
         sample(counter(), 0, 3, state={"hh": 0, "c": 0})
 
 
 def test_a_state_that_is_missing():
-    with pytest.raises(DataError, match=r"one input for the token.*beside 'h': 'token' \(N\), 'c' \(N, 3\)|'c'"):
+    with pytest.raises(DataError, match=r"one input for the token.*beside 'h': 'token' \(N,\), 'c' \(N, 3\)"):
         sample(counter(), 0, 3, state={"h": 0})
 
 
@@ -214,8 +214,32 @@ def test_a_state_of_another_shape(state, message):
         sample(counter(), [0, 1], 3, state=state)
 
 
+def test_a_number_for_a_state_needs_a_known_shape():
+    token, h = graphc.input("token", ("N",), dtype="int32"), graphc.input("h", ("K", "N"))
+    weight = graphc.parameter("weight", (V, V), initial=SCORES)
+    step = graphc.compile([graphc.embedding(weight, token), h + 1.0], training=False, threads=1)
+    with pytest.raises(
+        DataError, match=r"'h' starts with a number, but its shape \(K, N\) is not known: give an array"
+    ):
+        sample(step, 0, 3, state={"h": 0})
+    assert sample(step, 0, 3, state={"h": numpy.zeros((3, 2))}).shape == (3, 2)
+
+
+def test_a_number_of_sequences_that_is_declared():
+    token = graphc.input("token", (3,), dtype="int32")
+    weight = graphc.parameter("weight", (V, V), initial=SCORES)
+    step = graphc.compile([graphc.embedding(weight, token)], training=False, threads=1)
+    assert sample(step, 0, 4, state={}).shape == (4, 3)
+    with pytest.raises(DataError, match="number of sequences differs: first has 2, token has 3"):
+        sample(step, [0, 1], 4, state={})
+
+
 def test_new_states_in_another_order_have_another_shape():
-    token, a, b = (graphc.input("token", ("N",), dtype="int32"), *(graphc.input(s, ("N", k)) for s, k in ("a2", "b3")))
+    token, a, b = (
+        graphc.input("token", ("N",), dtype="int32"),
+        graphc.input("a", ("N", 2)),
+        graphc.input("b", ("N", 3)),
+    )
     weight = graphc.parameter("weight", (V, V), initial=SCORES)
     step = graphc.compile([graphc.embedding(weight, token), b * 1.0, a * 1.0], training=False, threads=1)
     with pytest.raises(DataError, match=r"behind step 0 the state 'a' has shape \(1, 3\), before it \(1, 2\).*order"):
@@ -235,7 +259,7 @@ def test_outputs_that_are_no_scores_or_no_states():
 def test_a_network_of_many_steps_is_not_a_step():
     tokens = graphc.input("tokens", (7, "N"), dtype="int32")
     scores = graphc.embedding(graphc.parameter("weight", (V, V), initial=SCORES), tokens)
-    with pytest.raises(DataError, match=r"the token is \(N,\) or \(1, N\).*'tokens' \(7, N\).*\n.*\n  Try: the same"):
+    with pytest.raises(DataError, match=r"the token is \(N,\) or \(1, N\).*'tokens' \(7, N\)(.|\n)*Try: the same"):
         sample(graphc.compile([scores], training=False, threads=1), 0, 3, state={})
 
 
