@@ -112,4 +112,5 @@ if real:
 else:
     bag = trained(train, validation, vocabulary, recurrent=False).evaluate(test)["accuracy"]
     print(f"without the order of the words, as a sum of their rows: {bag:.1%}")
-    assert accuracy >= 0.98 > 0.85 > bag
+    assert accuracy >= 0.98
+    assert bag <= 0.7

@@ -212,7 +212,8 @@ class Step:
                 self.program.array(number)[...] = node.value
                 continue
             kind = "optimizer" if id(node) in own else node.kind
-            shared = parameters.get(node.label) if parameters is not None and kind != "optimizer" else None
+            given = parameters is not None and kind != "optimizer" and node.label in parameters
+            shared = parameters[node.label] if parameters is not None and given else None
             if shared is not None:
                 self._share(number, node, shared)
             elif parameters is not None and kind == "parameter":

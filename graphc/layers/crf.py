@@ -22,34 +22,30 @@ __all__ = ["crf", "viterbi"]
 _REDUCTIONS = ("mean", "sum", "none")
 
 
-def _ends(shapes: tuple[Shape, ...], operands: int) -> tuple[str, str]:
-    """Lines that check the lengths, and the number of steps of example n."""
-    if len(shapes) < operands:
-        return "", f"size({'z' if operands == 2 else 'scores'},0)"
+def _length(known: bool, sequence: str) -> tuple[str, str, dict[str, str]]:
+    """Lines that check the lengths, the number of steps of example n, and extents for these lines."""
+    if not known:
+        return "", f"size({sequence},0)", {}
     # the length goes through a table of the lengths that there are, so that the check of indices refuses others
-    return "steps[s] = s\nlength[n] = steps[lengths[n]]\n", "length[n]"
-
-
-def _extents(shapes: tuple[Shape, ...], operands: int) -> dict[str, str]:
-    return {"s": f"size({'z' if operands == 2 else 'scores'},0) + 1"} if len(shapes) == operands else {}
+    return "steps[s] = s\nlength[n] = steps[lengths[n]]\n", "length[n]", {"s": f"size({sequence},0) + 1"}
 
 
 def _path(shapes: tuple[Shape, ...], _: Mapping[str, Any]) -> Definition:
-    lines, length = _ends(shapes, 7)
-    step = "transition[previous[t,n],tags[t,n]] if t > 0 else start[tags[t,n]]"
+    lines, length, extents = _length(len(shapes) == 7, "scores")
     return Definition(
-        f"{lines}here[t,n] = scores[t,n,tags[t,n]]\nmove[t,n] = {step}\n"
+        f"{lines}here[t,n] = scores[t,n,tags[t,n]]\n"
+        "move[t,n] = transition[previous[t,n],tags[t,n]] if t > 0 else start[tags[t,n]]\n"
         f"leave[t,n] = end[tags[t,n]] if t == {length} - 1 else 0\n"
         f"y[n] = sum(here[t,n] + move[t,n] + leave[t,n] if t < {length} else 0, t)",
         integers=frozenset({"tags", "previous", "lengths"}),
-        extents=_extents(shapes, 7) | {"t": "size(scores,0)"},
+        extents=extents | {"t": "size(scores,0)"},
     )
 
 
 def _behind(shapes: tuple[Shape, ...], _: Mapping[str, Any]) -> Definition:
-    lines, length = _ends(shapes, 2)
+    lines, length, extents = _length(len(shapes) == 2, "z")
     text = f"{lines}y[n] = sum(z[t,n] if t == {length} - 1 else 0, t)"
-    return Definition(text, integers=frozenset({"lengths"}), extents=_extents(shapes, 2))
+    return Definition(text, integers=frozenset({"lengths"}), extents=extents)
 
 
 def _stable(k: str, edge: str) -> str:
@@ -77,14 +73,18 @@ _LEAVE = Gate(
     symbol="LSE", stable=_stable("", "end[j]"), source="Lafferty et al., ICML (2001), section 3",
 )  # fmt: skip
 _PATH = Gate(
-    "score of a path", _path, ("scores", "tags", "previous", "transition", "start", "end", "lengths"), symbol="path", optional=1,
-    source="Lafferty et al., ICML (2001), section 3",
+    "score of a path", _path, ("scores", "tags", "previous", "transition", "start", "end", "lengths"),
+    symbol="path", optional=1, source="Lafferty et al., ICML (2001), section 3",
 )  # fmt: skip
 _BEHIND = Gate("at the last step", _behind, ("z", "lengths"), symbol="last", optional=1, source="Definition")
 
 
 def _check(name: str, scores: Node, tags: Node, lengths: Node | None, reduction: str) -> int:
     numbers("crf", name, scores, (3,), "scores (T, N, K), steps first", (2,))
+    if not scores.is_float:
+        raise refusal(
+            "crf", name, f"scores are floats, found {scores.label!r} {scores.dtype}, declared at {scores.site}"
+        )
     if tags.is_float or tags.shape != scores.shape[:2]:
         reason = f"tags are one whole number for each step of {scores.label!r}, {shape_text(scores.shape[:2])}"
         found = f"{tags.label!r} {shape_text(tags.shape)} {tags.dtype}, declared at {tags.site}"
@@ -103,7 +103,7 @@ def _check(name: str, scores: Node, tags: Node, lengths: Node | None, reduction:
 def crf(scores: Node, tags: Node, *, name: str, lengths: Node | None = None, reduction: str = "mean") -> Node:
     """Negative log-probability of the true tags under a linear-chain conditional random field, in nats.
 
-    ``p(tags) = exp(start[tags[0]] + sum of scores[t,tags[t]] + sum of transition[tags[t-1],tags[t]] + end[tags[T-1]]) / Z``
+    ``p = exp(start[tags[0]] + sum of scores[t,tags[t]] + sum of transition[tags[t-1],tags[t]] + end[tags[T-1]]) / Z``
 
     Parameters
     ----------
@@ -133,8 +133,9 @@ def crf(scores: Node, tags: Node, *, name: str, lengths: Node | None = None, red
 
     Notes
     -----
-    Parameters: ``K*(K + 2)``. Z is a sum over K**T sequences, added up from step to step; its gradient by the scores
-    is the probability of each tag at each step. Nothing overflows. Cost: T*N*K*(K + 1) exp, once again on the way back.
+    Parameters: ``K*(K + 2)``. Z is a sum over K**T sequences, added up from step to step; the gradient of its
+    logarithm by a score is the probability of that tag at that step. Nothing overflows.
+    Cost: T*N*K*(K + 1) exp, once again on the way back.
 
     Source
     ------
@@ -157,8 +158,8 @@ def crf(scores: Node, tags: Node, *, name: str, lengths: Node | None = None, red
     end = parameter(f"{name}.end", (count,), initial=zeros())
 
     def step(here: Node, before: Node) -> tuple[Node, Node]:
-        # over all ways to a tag that is followed by another one, and over all that end here
         ways = registry.call("add", before, here)
+        # every example ends at a step of its own: both what it would be to end here and to go on are kept
         return _LEAVE(ways, end), _NEXT(ways, transition)
 
     ended, _ = unroll(step, scores, _BEGIN(start, scores), name=name)

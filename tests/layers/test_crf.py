@@ -187,7 +187,8 @@ def test_the_best_sequence_is_the_best_of_all(tags, lengths):
         if lengths is not None:
             data["lengths"] = numpy.array(lengths)
         _, best, _ = counted(data, parameters)
-        found = L.viterbi(data["scores"], *(parameters[name] for name in NAMES), data.get("lengths"))
+        transition, start, end = (parameters[name] for name in NAMES)
+        found = L.viterbi(data["scores"], transition, start, end, data.get("lengths"))
         assert found.dtype == "int32"
         for n, path in enumerate(best):
             assert found[: len(path), n].tolist() == list(path)
@@ -206,9 +207,11 @@ def test_what_does_not_fit_is_refused_with_the_shapes_that_were_found():
     tags = graphc.input("tags", (4, "N"), dtype="int32")
     floats = graphc.input("floats", (4, "N"))
     lengths = graphc.input("lengths", (4,), dtype="int32")
+    whole = graphc.input("whole", (4, "N", 3), dtype="int32")
     flat, open_end = graphc.input("flat", ("N", 3)), graphc.input("open", (4, "N", "K"))
     for made, message in (
         (lambda: L.crf(flat, tags, name="c"), r"crf 'c' needs scores \(T, N, K\), steps first, found \(N, 3\)"),
+        (lambda: L.crf(whole, tags, name="c"), r"scores are floats, found 'whole' int32, declared at .*test_crf"),
         (lambda: L.crf(open_end, tags, name="c"), r"found \(4, N, K\)"),
         (
             lambda: L.crf(scores, floats, name="c"),

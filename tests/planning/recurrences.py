@@ -306,10 +306,22 @@ def shared_state(steps, **options):
     return graphc.unroll(cell, x, (h, s), **options)
 
 
+def first_example(steps, **options):
+    """All examples see the first one, and something is added to that alone."""
+    led = graphc.gate("y[i,j] = a[i,j] + 0.5*a[0,j]\ny[0,j] += b[j]", name="led")
+    x, h, b = sequence(steps, "N", HIDDEN), state("h", "N", HIDDEN), weight("b", HIDDEN)
+
+    def cell(x, h):
+        h = graphc.tanh(led(h, b) + x)
+        return h, h
+
+    return graphc.unroll(cell, x, h, **options)
+
+
 RECURRENCES = (
     rnn, lstm, gru, gru_reset_after, plain_gates, two_ranks, stacked, two_layers, copied_input, exchanged, kept_state,
     constant_matrix, scalars, product_of_scalars, vector_without_batch, matrix_state, matrix_product, tokens, masked,
-    counted, no_inputs, several_products, normalised, across_examples, shared_state,
+    counted, no_inputs, several_products, normalised, across_examples, shared_state, first_example,
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Sentiment of film reviews in tenfold cross-validation, without pretrained rows; the network is that of the example."""
+"""Film reviews in tenfold cross-validation, without pretrained rows; the network is that of the example."""
 
 from __future__ import annotations
 
