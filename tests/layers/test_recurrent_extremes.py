@@ -17,8 +17,9 @@ def compiled_against_reference(loss, values, wrt, tolerance=1e-9):
     numpy.testing.assert_allclose(found, run.value(loss), rtol=tolerance)
     for name in wrt:
         assert numpy.isfinite(gradients[name]).all()
-        scale = numpy.abs(run.grad(name)).max()
-        numpy.testing.assert_allclose(gradients[name], run.grad(name), rtol=0, atol=tolerance * max(scale, 1e-300))
+        # a saturated gate's slope y*(1 - y) is known to a unit in the last place of 1 only
+        scale = max(numpy.abs(run.grad(name)).max(), 1e-6)
+        numpy.testing.assert_allclose(gradients[name], run.grad(name), rtol=0, atol=tolerance * scale)
     return gradients
 
 
@@ -84,9 +85,9 @@ def test_an_exploding_gradient_is_clipped():
     numpy.testing.assert_allclose(numpy.sqrt(sum((c**2).sum() for c in change)), 1.0, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("layer", "rows"), [("rnn", 1), ("lstm", 4), ("gru", 3)])
+@pytest.mark.parametrize("layer", ["rnn", "lstm", "gru"])
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_a_sequence_of_nothing_but_padding(layer, rows, bidirectional):
+def test_a_sequence_of_nothing_but_padding(layer, bidirectional):
     x, lengths = graphc.input("x", (4, "N", 2)), graphc.input("lengths", ("N",), "int32")
     hs = getattr(graphc.layers, layer)(x, 3, name="r", lengths=lengths, bidirectional=bidirectional)
     loss = graphc.sum(hs * hs)
