@@ -41,6 +41,8 @@ The gradient of the filter is a *correlation* of the image with the result's gra
 runs on vectors of maps; else on vectors of positions, in a frame too: the zeros between its rows meet image elements
 that do not count, so that an infinite one gives NaN where it should give nothing.
 
+Filters of 3x3 with steps of 1 take tiles, see `graphc.planning.winograd`.
+
 What does not pay (see `_share`) stays with patches and matrix products.
 """
 
@@ -54,6 +56,7 @@ from graphc.formula.expression import Symbol
 from graphc.formula.size import Extent
 from graphc.formula.statement import Access, Affine, Axis, Interval, Statement, affine, size_name
 from graphc.planning.contraction import _axis_extents, _product, _radix
+from graphc.planning.winograd import Prepared, prepared, rounded, takes_tiles, work_of_tiles
 
 __all__ = ["Convolution", "recognise_convolution"]
 
@@ -89,13 +92,14 @@ class Convolution:
     tensors: Mapping[str, tuple[Extent, ...]]  # new tensors: name -> extents
     reads: tuple[str, str]
     #: Whether both steps are 1, K, positions where these are few, else 0, rows where vectors are parts of them, else 0.
-    #: Of maps: columns, K, elements of the filter. Of phases: columns of the smallest phase, K, elements of the filter,
-    #: steps. Of a correlation: elements of a filter in all channels where these are few, else 0, K. Of a correlation of
-    #: maps: neighbours that one address serves, K.
+    #: By tiles: columns, K. Of maps: columns, K, elements of the filter. Of phases: columns of the smallest phase, K,
+    #: elements of the filter, steps. Of a correlation: elements of a filter in all channels where these are few, else
+    #: 0, K. Of a correlation of maps: neighbours that one address serves, K.
     literals: tuple[int, ...]
     arguments: tuple[Extent, ...]
     work: Extent
     after: Statement | None = None  # reads what the launch writes, a new tensor
+    prepared: Prepared | None = None  # a launch behind the statements that makes an operand
 
 
 @dataclass(frozen=True)
@@ -394,6 +398,8 @@ def _packed(p: _Problem, prefix: str, *, turned: bool) -> tuple[Statement, tuple
 
 def _forward(p: _Problem, prefix: str, *, turned: bool) -> Convolution:
     """The convolution kernel; ``turned`` reads the filter from its end."""
+    if takes_tiles(p):
+        return _by_tiles(p, prefix, turned=turned)
     frame = _framed(p, prefix)
     packed, extents = _packed(p, prefix, turned=turned)
     # vectors of maps compute nothing between rows; vectors of positions need no maps to fill them
@@ -414,6 +420,23 @@ def _forward(p: _Problem, prefix: str, *, turned: bool) -> Convolution:
         (p.columns, p.k, p.r * p.s) if of_maps else literals,
         _arguments(p, frame),
         _work(p),
+    )
+
+
+def _by_tiles(p: _Problem, prefix: str, *, turned: bool) -> Convolution:
+    """The convolution kernel on tiles; ``turned`` reads the filter from its end."""
+    frame = _framed(rounded(p), prefix)
+    packed, extents = _packed(p, prefix, turned=turned)
+    filters = prepared(p, packed.write.tensor, prefix)
+    return Convolution(
+        "convolution_by_tiles",
+        (*frame.statements, packed),
+        {**frame.tensors, packed.write.tensor: extents, filters.written: filters.extents},
+        (frame.tensor, filters.written),
+        (p.columns, p.k),
+        _arguments(p, frame),
+        work_of_tiles(p),
+        prepared=filters,
     )
 
 

@@ -279,6 +279,12 @@ class _Builder:
         inner = names.extended(found.tensors)
         for part in found.statements:
             self.one(part, inner, tensors, label, site, dtype)
+        if (made := found.prepared) is not None:
+            kernel = Kernel(made.kind, None, (("A", dtype), ("Y", dtype)))
+            read = (tensors[made.read],)
+            self.launch(
+                kernel, made.written, read, made.arguments, inner, tensors, statement, label, site, dtype, made.work
+            )
         kernel = Kernel(found.kind, None, (("A", dtype), ("B", dtype), ("Y", dtype)), found.literals)
         read = (tensors[found.reads[0]], tensors[found.reads[1]])
         arguments, work = found.arguments, found.work

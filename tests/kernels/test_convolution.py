@@ -37,6 +37,7 @@ def _always(monkeypatch):
     monkeypatch.setattr(planning, "_LEAST_PHASES", 0.0)
     for name in ("_FEW", "_FEW_MAPS", "_FEW_POSITIONS"):
         monkeypatch.setattr(planning, name, 0)  # so that many shapes share a kernel
+    monkeypatch.setattr(planning, "takes_tiles", lambda _: False)
 
 
 @pytest.fixture(params=["positions", "maps"])
@@ -80,6 +81,7 @@ class Machine(Interpreter):
         arrays[-1][...] = held[-1]
 
     correlation = correlation_of_maps = convolution_of_maps = convolution_of_phases = convolution
+    convolution_by_tiles = convolution_filters_by_tiles = convolution
 
 
 def text_of(kernel, dtype):

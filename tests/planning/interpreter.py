@@ -194,6 +194,32 @@ class Interpreter:
 
     convolution_of_maps = convolution
 
+    def convolution_filters_by_tiles(self, kernel, arrays, arguments, examples):
+        w, u = arrays
+        assert examples is None
+        channels, maps = arguments
+        turn = numpy.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+        w = w.reshape(channels + 1, 3, 3, maps)[:channels]
+        u[...] = 0
+        u[..., :maps] = numpy.einsum("ea,cabk,fb->efck", turn, w, turn)
+
+    def convolution_by_tiles(self, kernel, arrays, arguments, examples):
+        x, u, y = arrays
+        if examples is not None:
+            x, y, arguments = x[slice(*examples)], y[slice(*examples)], [examples[1] - examples[0], *arguments[1:]]
+        n, channels, k, rows, columns, height, pitch, *window = arguments
+        assert kernel.literals == (columns, k)
+        assert window == [3, 3, 1, 1, 1, 1, 1]
+        turn = numpy.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])
+        back = numpy.array([[1, 1, 1, 0], [0, 1, -1, -1]])
+        x = x.reshape(n, channels, height * pitch)
+        one = numpy.arange(4)[:, None] * pitch + numpy.arange(4)
+        for i, j in itertools.product(range(0, rows, 2), range(0, columns, 2)):
+            seen = numpy.einsum("ea,ncab,fb->ncef", turn, x[..., i * pitch + j + one], turn)
+            tile = numpy.einsum("ae,ncef,efck,bf->nkab", back, seen, u[..., :k], back)
+            some = y.reshape(n, k, rows, columns)[..., i : i + 2, j : j + 2]
+            some[...] = tile[..., : some.shape[2], : some.shape[3]]
+
     def convolution_of_phases(self, kernel, arrays, arguments, examples):
         x, w, y = arrays
         if examples is not None:

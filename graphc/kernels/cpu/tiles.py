@@ -1,0 +1,340 @@
+# ruff: noqa: ARG001 - Numba fixes the signatures of intrinsics and their code generators
+"""Winograd's convolution F(2x2, 3x3) on vectors of tiles: its three transforms and the products between them.
+
+A tile is 2x2 elements of the result, which 4x4 elements of the image meet. Each lane of a vector is a tile of its own,
+so that a transform is additions of whole vectors. A vector consists of *pieces*: runs of neighbouring tiles of one
+row of tiles, wherever these are. Reading separates even from odd columns, and writing joins them again, within 128
+bits each: for pieces ``a`` and ``b``, lanes are ``a0 a1 b0 b1 | a2 a3 b2 b3 | ...`` in float32.
+
+Only generated modules import this file; its text is part of every kernel's hash (`graphc.kernels.cpu.cache`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from graphc.kernels.cpu.vector import (
+    _bytes,
+    _lanes_below,
+    _load,
+    _Loop,
+    _multiply_add,
+    _routine,
+    _shuffled,
+    _splat,
+    _store_vector,
+    _whole,
+)
+
+__all__ = ["Tiles", "tiles"]
+
+
+def _prefetch(builder: Any, address: Any) -> None:
+    """Ask for a line of memory that is read soon; it need not exist."""
+    small = ir.IntType(32)
+    place = builder.bitcast(address, ir.IntType(8).as_pointer())
+    kind = ir.FunctionType(ir.VoidType(), [place.type, small, small, small])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    builder.call(function, [place, small(0), small(3), small(1)])  # to read, into the first cache, of data
+
+
+class Tiles:
+    """Operations on ``vectors`` vectors of tiles; addresses are whole numbers (bytes), strides elements.
+
+    ``see(x, channels, channel, pitch, places, ahead, v, row_v, step_v)`` transforms the tiles of one vector in each of
+    ``channels`` images, whose rows are ``pitch`` apart, and writes ``v[c*row_v + e*step_v + lane]`` for the 16
+    elements ``e``. ``places`` is the address of ``pieces`` int64: where the pieces begin in an image. What is seen next
+    lies ``ahead``: where memory is slow, waiting for it took a tenth of the time.
+
+    ``multiply(u, row_u, step_u, channels, v, step_v, maps, m, step_m, add)`` writes to ``m[k*vectors*lanes + e*step_m +
+    lane]`` the sums over ``c`` of ``u[c*row_u + e*step_u + k] * v[c*vectors*lanes + e*step_v + lane]`` for all lanes of
+    all vectors, or adds them where ``add`` is not 0, for ``maps`` rounded up to whole blocks of ``block`` maps.
+
+    ``write(m, step_m, maps, y, area, columns, places, limits, partly)`` transforms the sums of one vector and writes
+    them to ``maps`` images of ``area`` elements in rows of ``columns``, the pieces at ``places``. Where ``partly`` is
+    not 0, of each piece only as many columns and rows as ``limits`` says, pairs of int64.
+
+    ``filters(w, maps, u, step_u)`` transforms the filters ``w[(3*r + s)*maps + k]`` and writes ``u[e*step_u + k]`` for
+    ``maps`` rounded up to whole vectors.
+    """
+
+    def __init__(self, dtype: str, lanes: int, pieces: int, vectors: int, block: int) -> None:
+        self.element = ir.FloatType() if dtype == "float32" else ir.DoubleType()
+        self.vector = ir.VectorType(self.element, lanes)
+        self.piece = ir.VectorType(self.element, 2 * lanes // pieces)
+        self.lanes, self.pieces, self.vectors, self.block = lanes, pieces, vectors, block
+        self.name = f"{dtype}_{lanes}_{pieces}_{vectors}_{block}"
+        self.see, self.multiply = self._see(), self._multiply()
+        self.write, self.filters = self._write(), self._filters()
+
+    def _pointer(self, builder: Any, address: Any) -> Any:
+        return builder.inttoptr(address, self.element.as_pointer())
+
+    def _starts(self, builder: Any, base: Any, places: Any) -> list[Any]:
+        places = builder.inttoptr(places, ir.IntType(64).as_pointer())
+        return [
+            builder.gep(base, [builder.load(builder.gep(places, [_whole(number)]))]) for number in range(self.pieces)
+        ]
+
+    # ---- from the image --------------------------------------------------------------------------------
+
+    def _columns(self, builder: Any, starts: list[Any], offset: Any) -> list[Any]:
+        """Even and odd columns of the pieces."""
+        parts = [_load(builder, self.piece, start, offset) for start in starts]
+        while len(parts) > 2:
+            order = list(range(2 * parts[0].type.count))
+            parts = [_shuffled(builder, a, b, order) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+        side = 16 // _bytes(self.vector)
+        separated = []
+        for odd in range(2):
+            order = []
+            for start in range(0, self.lanes, side):
+                order += [*range(start + odd, start + side, 2)]
+                order += [*range(self.lanes + start + odd, self.lanes + start + side, 2)]
+            separated.append(_shuffled(builder, *parts, order))
+        return separated
+
+    @staticmethod
+    def _differences(builder: Any, d: list[Any]) -> list[Any]:
+        """The transform of an image in one direction."""
+        return [
+            builder.fsub(d[0], d[2]),
+            builder.fadd(d[1], d[2]),
+            builder.fsub(d[2], d[1]),
+            builder.fsub(d[1], d[3]),
+        ]
+
+    def _see(self) -> Any:
+        def build(builder: Any, arguments: list[Any]) -> None:
+            x, channels, channel, pitch, places, ahead, v, row_v, step_v = arguments
+            starts = self._starts(builder, self._pointer(builder, x), places)
+            loop = _Loop(builder, channels, 1, [self._pointer(builder, v), *starts])
+            to, *starts = loop.values
+            for r in (2, 3):  # the next tiles below share the other rows with these
+                further = builder.add(ahead, builder.mul(pitch, _whole(r)))
+                for start in starts:
+                    _prefetch(builder, builder.gep(start, [further]))
+            rows = []
+            for r in range(4):
+                offset = builder.mul(pitch, _whole(r))
+                d = self._columns(builder, starts, offset)
+                d += self._columns(builder, starts, builder.add(offset, _whole(2)))
+                rows.append(self._differences(builder, d))
+            place = to
+            turned = [self._differences(builder, [row[s] for row in rows]) for s in range(4)]
+            for r in range(4):
+                for s in range(4):
+                    _store_vector(builder, turned[s][r], place, _whole(0))
+                    place = builder.gep(place, [step_v])
+            loop.close([builder.gep(to, [row_v]), *(builder.gep(start, [channel]) for start in starts)])
+
+        @intrinsic
+        def see(
+            typingctx: Any,
+            x: Any,
+            channels: Any,
+            channel: Any,
+            pitch: Any,
+            places: Any,
+            ahead: Any,
+            v: Any,
+            row_v: Any,
+            step_v: Any,
+        ) -> Any:
+            def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                _routine(builder, f"see_{self.name}", list(arguments), build)
+                return context.get_dummy_value()
+
+            return types.none(*[types.int64] * 9), codegen
+
+        return see
+
+    # ---- products --------------------------------------------------------------------------------------
+
+    def _multiply(self) -> Any:
+        def build(builder: Any, arguments: list[Any]) -> None:
+            u, row_u, step_u, channels, v, step_v, maps, m, step_m, add = arguments
+            more = _splat(builder, builder.icmp_signed("!=", add, _whole(0)), self.lanes)
+            wide = self.vectors * self.lanes
+            u, v, m = (self._pointer(builder, address) for address in (u, v, m))
+            elements = _Loop(builder, _whole(16), 1, [u, v, m])
+            u, v, m = elements.values
+            blocks = _Loop(builder, maps, self.block, [u, m])
+            own, to = blocks.values
+            places = [(k, t, _whole(k * wide + t * self.lanes)) for k in range(self.block) for t in range(self.vectors)]
+            held = [_load(builder, self.vector, to, place, more) for _, _, place in places]
+            loop = _Loop(builder, channels, 1, [own, v, *held])
+            at_u, at_v, *held = loop.values
+            seen = [_load(builder, self.vector, at_v, _whole(t * self.lanes)) for t in range(self.vectors)]
+            for k in range(self.block):
+                weight = _splat(builder, builder.load(builder.gep(at_u, [_whole(k)])), self.lanes)
+                for t in range(self.vectors):
+                    number = k * self.vectors + t
+                    held[number] = _multiply_add(builder, weight, seen[t], held[number])
+            held = loop.close([builder.gep(at_u, [row_u]), builder.gep(at_v, [_whole(wide)]), *held])[2:]
+            for value, (_, _, place) in zip(held, places, strict=True):
+                _store_vector(builder, value, to, place)
+            blocks.close([builder.gep(own, [_whole(self.block)]), builder.gep(to, [_whole(self.block * wide)])])
+            elements.close([builder.gep(u, [step_u]), builder.gep(v, [step_v]), builder.gep(m, [step_m])])
+
+        @intrinsic
+        def multiply(
+            typingctx: Any,
+            u: Any,
+            row_u: Any,
+            step_u: Any,
+            channels: Any,
+            v: Any,
+            step_v: Any,
+            maps: Any,
+            m: Any,
+            step_m: Any,
+            add: Any,
+        ) -> Any:
+            def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                _routine(builder, f"multiply_{self.name}", list(arguments), build)
+                return context.get_dummy_value()
+
+            return types.none(*[types.int64] * 10), codegen
+
+        return multiply
+
+    # ---- to the result ---------------------------------------------------------------------------------
+
+    @staticmethod
+    def _sums(builder: Any, m: list[Any]) -> list[Any]:
+        """The transform of the products in one direction."""
+        return [
+            builder.fadd(builder.fadd(m[0], m[1]), m[2]),
+            builder.fsub(builder.fsub(m[1], m[2]), m[3]),
+        ]
+
+    def _joined(self, builder: Any, even: Any, odd: Any) -> list[Any]:
+        """The pieces from their even and odd columns."""
+        side = 16 // _bytes(self.vector)
+        parts = []
+        for half in range(2):
+            order = []
+            for start in range(half * side // 2, self.lanes, side):
+                order += [place for lane in range(start, start + side // 2) for place in (lane, self.lanes + lane)]
+            parts.append(_shuffled(builder, even, odd, order))
+        while len(parts) < self.pieces:
+            count = parts[0].type.count // 2
+            halves = [*range(count)], [*range(count, 2 * count)]
+            parts = [_shuffled(builder, part, part, half) for part in parts for half in halves]
+        return parts
+
+    def _write(self) -> Any:
+        def turn(builder: Any, m: Any, step_m: Any, starts: list[Any], columns: Any, masks: list[list[Any]]) -> None:
+            rows = []
+            place = m
+            for _ in range(4):
+                values = []
+                for _ in range(4):
+                    values.append(_load(builder, self.vector, place, _whole(0)))
+                    place = builder.gep(place, [step_m])
+                rows.append(values)
+            summed = [self._sums(builder, [row[s] for row in rows]) for s in range(4)]
+            for r in range(2):
+                parts = self._joined(builder, *self._sums(builder, [column[r] for column in summed]))
+                for part, start, mask in zip(parts, starts, masks[r], strict=True):
+                    _store_vector(builder, part, start, builder.mul(columns, _whole(r)), mask)
+
+        def build(builder: Any, arguments: list[Any]) -> None:
+            m, step_m, maps, y, area, columns, places, limits, partly = arguments
+            m = self._pointer(builder, m)
+            starts = self._starts(builder, self._pointer(builder, y), places)
+            limits = builder.inttoptr(limits, ir.IntType(64).as_pointer())
+            partly = builder.icmp_signed("!=", partly, _whole(0))
+            wide = _whole(self.vectors * self.lanes)
+
+            def loop(masks: list[list[Any]]) -> None:
+                turns = _Loop(builder, maps, 1, [m, *starts])
+                at, *places = turns.values
+                turn(builder, at, step_m, places, columns, masks)
+                turns.close([builder.gep(at, [wide]), *(builder.gep(place, [area]) for place in places)])
+
+            with builder.if_else(partly) as (some, whole):
+                with some:
+                    masks: list[list[Any]] = [[], []]
+                    for number in range(self.pieces):
+                        count = [builder.load(builder.gep(limits, [_whole(2 * number + d)])) for d in range(2)]
+                        for r in range(2):
+                            inside = builder.icmp_signed(">", count[1], _whole(r))
+                            count[0] = builder.select(inside, count[0], _whole(0))
+                            masks[r].append(_lanes_below(builder, count[0], self.piece.count))
+                    loop(masks)
+                with whole:
+                    loop([[None] * self.pieces] * 2)
+
+        @intrinsic
+        def write(
+            typingctx: Any,
+            m: Any,
+            step_m: Any,
+            maps: Any,
+            y: Any,
+            area: Any,
+            columns: Any,
+            places: Any,
+            limits: Any,
+            partly: Any,
+        ) -> Any:
+            def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                _routine(builder, f"write_{self.name}", list(arguments), build)
+                return context.get_dummy_value()
+
+            return types.none(*[types.int64] * 9), codegen
+
+        return write
+
+    # ---- of the filters --------------------------------------------------------------------------------
+
+    def _halves(self, builder: Any, g: list[Any]) -> list[Any]:
+        """The transform of a filter in one direction."""
+        half = ir.Constant(self.vector, [0.5] * self.lanes)
+        ends = builder.fadd(g[0], g[2])
+        return [
+            g[0],
+            builder.fmul(half, builder.fadd(ends, g[1])),
+            builder.fmul(half, builder.fsub(ends, g[1])),
+            g[2],
+        ]
+
+    def _filters(self) -> Any:
+        def build(builder: Any, arguments: list[Any]) -> None:
+            w, maps, u, step_u = arguments
+            w, u = self._pointer(builder, w), self._pointer(builder, u)
+            loop = _Loop(builder, maps, self.lanes, [w, u])
+            at, place = loop.values
+            mask = _lanes_below(builder, builder.sub(maps, loop.counter), self.lanes)
+            rows = []
+            for r in range(3):
+                offsets = [builder.mul(maps, _whole(3 * r + s)) for s in range(3)]
+                rows.append(self._halves(builder, [_load(builder, self.vector, at, o, mask) for o in offsets]))
+            turned = [self._halves(builder, [row[s] for row in rows]) for s in range(4)]
+            to = place
+            for r in range(4):
+                for s in range(4):
+                    _store_vector(builder, turned[s][r], to, _whole(0))
+                    to = builder.gep(to, [step_u])
+            loop.close([builder.gep(at, [_whole(self.lanes)]), builder.gep(place, [_whole(self.lanes)])])
+
+        @intrinsic
+        def filters(typingctx: Any, w: Any, maps: Any, u: Any, step_u: Any) -> Any:
+            def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                _routine(builder, f"filters_{self.name}", list(arguments), build)
+                return context.get_dummy_value()
+
+            return types.none(*[types.int64] * 4), codegen
+
+        return filters
+
+
+def tiles(dtype: str, lanes: int, pieces: int, vectors: int, block: int) -> Tiles:
+    """Return the operations on vectors of tiles; ``lanes`` and ``pieces`` are powers of two, at least 2 pieces."""
+    return Tiles(dtype, lanes, pieces, vectors, block)

@@ -1,0 +1,147 @@
+"""Convolution by Winograd's F(2x2, 3x3): 16 products for four elements of the result instead of 36.
+
+`graphc.planning.winograd` documents tensors and arguments, `graphc.kernels.cpu.tiles` the operations.
+"""
+
+from __future__ import annotations
+
+from graphc.kernels.cpu.convolution import _BYTES, SIZES, registers
+from graphc.planning.winograd import ELEMENTS, ROUND
+
+__all__ = ["emit_convolution_by_tiles", "emit_filters_by_tiles", "pieces_of"]
+
+#: Channels whose transforms a block of tiles keeps; maps whose sums it keeps: few, which stay in the first cache, but
+#: where channels must be transformed again for each of these blocks of maps.
+CHANNELS, FEW_MAPS, MAPS = 128, 16, 64
+
+_KERNEL = '''"""y[n,k,i,j] = sum(x[n,c,i+r,j+s] * w[k,c,r,s]), 3 x 3, tiles of 2 x 2; {dtype}"""
+
+from graphc.kernels.cpu.memory import load, pointer_int64, store
+from graphc.kernels.cpu.tiles import tiles
+from graphc.kernels.cpu.vector import stack
+
+operations = tiles("{dtype}", {lanes}, {pieces}, {vectors}, {block})
+see, multiply, write = operations.see, operations.multiply, operations.write
+scratch = stack({scratch})
+
+
+def kernel(arguments, thread, threads):
+    x, u, y = arguments[0], arguments[1], arguments[2]
+{sizes}\
+    channel = height * pitch
+    area = rows * columns
+    row_u = (maps + {round} - 1) // {round} * {round}
+    tall = (rows + 1) // 2  # rows of tiles
+    even = (columns + 1) // 2 * 2
+    across = (columns + {span} - 1) // {span}  # pieces of a row of tiles
+    partly = rows % 2 + columns % 2
+{parts}
+    seen = scratch()
+    summed = seen + {seen}
+    places = summed + {summed}
+    targets = places + 8 * {together}
+    limits = targets + 8 * {together}
+    # elements lie apart by an odd number of vectors: they do not meet in one set of the first cache
+    step_v = min(channels, {channels}) * {wide} + {lanes}
+    most = {few} if channels <= {channels} else {maps}
+    step_m = most * {wide} + {lanes}
+    for first in range(begin * across, end * across, {together}):
+        for e in range({together}):
+            piece = min(first + e, end * across - 1)
+            j = min(piece % across * {span}, even - {span})  # the last piece overlaps the one before
+            row = piece // across
+            n, i = row // tall, row % tall * 2
+            store(pointer_int64(places), e, n * channels * channel + i * pitch + j)
+            store(pointer_int64(targets), e, n * maps * area + i * columns + j)
+            store(pointer_int64(limits), 2 * e, columns - j)
+            store(pointer_int64(limits), 2 * e + 1, rows - i)
+        piece = min(first + {together}, end * across - 1)
+        row = piece // across
+        ahead = row // tall * channels * channel + row % tall * 2 * pitch + piece % across * {span}
+        ahead -= load(pointer_int64(places), 0)
+        for k in range(0, maps, most):
+            count = min(most, maps - k)
+            for c in range(0, channels, {channels}):
+                some = min({channels}, channels - c)
+                if k == 0 or channels > {channels}:
+                    for t in range({vectors}):
+                        see(x + {bytes} * c * channel, some, channel, pitch, places + 8 * {pieces} * t,
+                            ahead, seen + {bytes} * {lanes} * t, {wide}, step_v)
+                multiply(u + {bytes} * (c * row_u + k), row_u, channels * row_u, some, seen, step_v,
+                         count, summed, step_m, c)
+            for t in range({vectors}):
+                write(summed + {bytes} * {lanes} * t, step_m, count, y + {bytes} * k * area, area, columns,
+                      targets + 8 * {pieces} * t, limits + 16 * {pieces} * t, partly)
+'''
+
+_SHARED = """\
+    begin, end = images * tall * thread // threads, images * tall * (thread + 1) // threads"""
+_SHARDED = """\
+    begin, end = images * thread // threads * tall, images * (thread + 1) // threads * tall"""
+
+
+def pieces_of(columns: int, lanes: int) -> int:
+    """How many runs of neighbouring tiles a vector consists of: of 2 or more, what computes least twice."""
+    even = columns + columns % 2
+    best = (float("inf"), 0)
+    pieces = 2
+    while pieces <= lanes:
+        span = 2 * lanes // pieces
+        if span <= even:
+            # each halving of the pieces takes more instructions to read and to write
+            cost = -(-even // span) * span * (1 + 0.08 * (pieces.bit_length() - 2))
+            best = min(best, (cost, pieces))
+        pieces *= 2
+    return best[1]
+
+
+def block_of(maps: int) -> tuple[int, int]:
+    """Register tile of the products: vectors of tiles, and maps, of which as few as possible are computed in vain."""
+    most = 8 if registers() >= 32 else 6
+    return 2, min(range(most // 2 + 1, most + 1), key=lambda size: (-(-maps // size) * size, -size))
+
+
+def emit_convolution_by_tiles(dtype: str, lanes: int, columns: int, maps: int, *, shard: bool) -> str:
+    """Return the source text of the convolution kernel on tiles.
+
+    Parameters
+    ----------
+    columns, maps : int
+        Of the result.
+    shard : bool
+        Whether parts of the kernel are images.
+    """
+    size, pieces = _BYTES[dtype], pieces_of(columns, lanes)
+    vectors, block = block_of(maps)
+    wide = vectors * lanes
+    together = vectors * pieces
+    few, most = FEW_MAPS // block * block, MAPS // block * block
+    seen = ELEMENTS * size * (CHANNELS * wide + lanes)
+    summed = ELEMENTS * size * (most * wide + lanes)
+    return _KERNEL.format(
+        dtype=dtype, lanes=lanes, pieces=pieces, vectors=vectors, block=block, sizes=SIZES, round=ROUND,
+        span=2 * lanes // pieces, parts=_SHARDED if shard else _SHARED, seen=seen, summed=summed,
+        together=together, channels=CHANNELS, few=few, maps=most, wide=wide, bytes=size,
+        scratch=seen + summed + 32 * together,
+    )  # fmt: skip
+
+
+_FILTERS = '''"""u[r,s,c,k] = sum(G[r,a] * w[c,a,b,k] * G[s,b]), the filters of tiles of 2 x 2; {dtype}"""
+
+from graphc.kernels.cpu.tiles import tiles
+
+filters = tiles("{dtype}", {lanes}, 2, 1, 1).filters
+
+
+def kernel(arguments, thread, threads):
+    w, u = arguments[0], arguments[1]
+    channels, maps = arguments[2], arguments[3]
+    row_u = (maps + {round} - 1) // {round} * {round}
+    for c in range(channels * thread // threads, channels * (thread + 1) // threads):
+        filters(w + {bytes} * 9 * c * maps, maps, u + {bytes} * c * row_u, channels * row_u)
+'''
+
+
+def emit_filters_by_tiles(dtype: str, lanes: int) -> str:
+    """Return the source text of the kernel that transforms filters."""
+    return _FILTERS.format(dtype=dtype, lanes=lanes, round=ROUND, bytes=_BYTES[dtype])

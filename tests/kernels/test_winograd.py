@@ -1,0 +1,294 @@
+"""Convolution by tiles (Winograd's F(2x2, 3x3)) against float64 sums, at several vector widths."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy
+import pytest
+
+import graphc
+from graphc.graph.reference import evaluate
+from graphc.kernels.cpu import cache, winograd
+from graphc.kernels.cpu.convolution import vector_lanes
+from graphc.kernels.cpu.direct import emit_direct
+from graphc.kernels.cpu.winograd import emit_convolution_by_tiles, emit_filters_by_tiles, pieces_of
+from graphc.planning import convolution as planning
+from graphc.planning import plan
+from graphc.planning import winograd as rule
+from tests.kernels.test_convolution import Machine, call, nodes
+from tests.planning.interpreter import Interpreter
+
+DTYPES = ("float32", "float64")
+TOLERANCE = {"float32": 4e-5, "float64": 2e-13}
+WIDTHS = [("float32", 128), ("float32", 256), ("float32", 512), ("float64", 128), ("float64", 512)]
+
+
+@pytest.fixture
+def _always(monkeypatch):
+    """Take tiles wherever a kernel can, not only where that pays."""
+    monkeypatch.setattr(planning, "_share", lambda *_: 1.0)
+    for name in ("_LEAST_CHANNELS", "_LEAST_MAPS", "_LEAST_SHARE", "_LEAST_TILES"):
+        monkeypatch.setattr(rule, name, 0)
+
+
+def kinds_of(planned):
+    return [planned.kernels[launch.kernel].kind for launch in planned.launches]
+
+
+def check(dtype, n, c, k, image, *, threads=1, shards=(False,), count=2, kernels=True, **options):
+    """The result and both gradients; ``count`` of the launches are on tiles."""
+    wanted, values = nodes(n, c, k, image, (3, 3), options)
+    expected = evaluate(list(wanted.values()), values)
+    for shard in shards:
+        planned, leaves = plan(list(wanted.values()), {}, dtype="float64", shard=shard)
+        assert kinds_of(planned).count("convolution_by_tiles") == count
+        inputs = {node.label: v for node, v in values.items()}
+        if kernels:
+            machine = Machine(planned, leaves, inputs, {"N": n}, dtype=dtype, threads=threads)
+        else:
+            machine = Interpreter(planned, leaves, inputs, {"N": n}, threads)
+        machine.run()
+        for name, number, value in zip(wanted, planned.outputs, expected, strict=True):
+            scale = max(1.0, numpy.abs(value).max())
+            numpy.testing.assert_allclose(
+                machine.array(number),
+                value,
+                atol=TOLERANCE[dtype] * scale,
+                rtol=0,
+                err_msg=f"{name}: {n}, {c}, {k}, {image}, {options}, shard {shard}",
+            )
+
+
+@pytest.mark.usefixtures("_always")
+def test_planning_without_kernels():
+    for image, padding in (((6, 8), 1), ((5, 7), 1), ((5, 4), 2), ((7, 6), 0), ((3, 3), 0)):
+        check("float64", 3, 3, 5, image, padding=padding, shards=(False, True), kernels=False)
+    check("float64", 2, 3, 18, (4, 4), padding=(2, 1), kernels=False)
+
+
+@pytest.mark.usefixtures("_always")
+@pytest.mark.parametrize(("dtype", "bits"), WIDTHS)
+def test_vector_widths(monkeypatch, dtype, bits):
+    monkeypatch.setenv("GRAPHC_VECTOR_BITS", str(bits))
+    lanes = vector_lanes(dtype)
+    for width in (2 * lanes, lanes + 1):
+        check(dtype, 2, 3, 9, (5, width), padding=1, threads=2, shards=(False, True))
+
+
+@pytest.mark.usefixtures("_always")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_paddings_and_odd_sizes(dtype):
+    for padding, image in ((0, (8, 9)), (1, (9, 8)), (2, (6, 7)), ((2, 0), (7, 10)), ((1, 2), (3, 7))):
+        check(dtype, 3, 4, 6, image, padding=padding, threads=2, shards=(True,))
+    check(dtype, 1, 3, 4, (3, 3), padding=0)
+
+
+@pytest.mark.usefixtures("_always")
+def test_widths_down_to_one():
+    for width in (1, 2, 3, 7, 8, 17, 28, 32):
+        check("float32", 1, 2, 5, (4, width), padding=1)
+    for height in (1, 2, 3):
+        check("float32", 5, 2, 5, (height, 8), padding=1, threads=3, shards=(False, True))
+
+
+@pytest.mark.usefixtures("_always")
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_channels_and_maps(monkeypatch, threads):
+    for c, k in ((1, 1), (7, 16), (18, 13)):
+        check("float32", 3, c, k, (6, 8), padding=1, threads=threads, shards=(False, True))
+    # more channels and maps than are computed together
+    monkeypatch.setattr(winograd, "CHANNELS", 8)
+    monkeypatch.setattr(winograd, "MAPS", 16)
+    for c, k in ((20, 33), (35, 8)):
+        check("float32", 2, c, k, (6, 8), padding=1, threads=threads, shards=(False, True))
+
+
+def test_what_pays():
+    """Steps, other filters, groups, few channels and small images stay with direct kernels."""
+
+    def found(n, c, k, image, window, **options):
+        wanted, _ = nodes(n, c, k, image, window, options)
+        return kinds_of(plan([wanted["y"], wanted["dx"]], {})[0]).count("convolution_by_tiles")
+
+    assert found(8, 16, 16, (32, 32), (3, 3), padding=1) == 2
+    assert found(8, 64, 64, (8, 8), (3, 3), padding=1) == 2
+    assert found(8, 32, 64, (15, 15), (3, 3), padding=1) == 2
+    for c, k, image, window, options in (
+        (3, 32, (32, 32), (3, 3), {"padding": 1}),
+        (16, 6, (32, 32), (3, 3), {"padding": 1}),
+        (16, 16, (32, 32), (5, 5), {"padding": 2}),
+        (16, 16, (32, 32), (3, 1), {}),
+        (16, 16, (32, 32), (3, 3), {"padding": 1, "stride": 2}),
+        (16, 16, (32, 32), (3, 3), {"padding": 2, "dilation": 2}),
+        (16, 16, (32, 32), (3, 3), {"padding": 1, "groups": 2}),
+        (16, 16, (1, 32), (3, 3), {"padding": 1}),
+        (16, 16, (32,), (3,), {"padding": 1}),
+    ):
+        assert found(8, c, k, image, window, **options) == 0, (c, k, image, window, options)
+
+
+@pytest.mark.parametrize(
+    ("columns", "lanes", "pieces"), [(32, 16, 2), (16, 16, 2), (8, 16, 4), (15, 16, 2), (24, 16, 4), (1, 16, 16)]
+)
+def test_pieces(columns, lanes, pieces):
+    assert pieces_of(columns, lanes) == pieces
+
+
+def operands(dtype, n, c, k, rows, columns):
+    """A framed image, packed filters, and the arguments of the kernel."""
+    generator = numpy.random.default_rng(5)
+    height, pitch = rows + rows % 2 + 2, columns + columns % 2 + 2
+    x = generator.standard_normal((n, c, height, pitch)).astype(dtype)
+    w = generator.standard_normal((c + 1, 3, 3, k)).astype(dtype)
+    u = numpy.full((4, 4, c, -(-k // rule.ROUND) * rule.ROUND), numpy.nan, dtype)
+    call(emit_filters_by_tiles(dtype, vector_lanes(dtype)), (w, u), [c, k])
+    return x, w, u, [n, c, k, rows, columns, height, pitch, 3, 3, 1, 1, 1, 1, 1]
+
+
+def test_results_do_not_depend_on_the_number_of_threads():
+    for columns in (18, 13):
+        x, _, u, arguments = operands("float32", 3, 5, 17, 7, columns)
+        text = emit_convolution_by_tiles("float32", vector_lanes("float32"), columns, 17, shard=False)
+        results = []
+        for threads in (1, 2, 3, 50):
+            y = numpy.full((3, 17, 7, columns), numpy.nan, "float32")
+            call(text, (x, u, y), arguments, threads)
+            results.append(y.tobytes())
+            writers = numpy.zeros(y.shape)
+            for thread in range(threads):
+                part = numpy.full_like(y, numpy.nan)
+                call(text, (x, u, part), arguments, threads, thread)
+                writers += numpy.isfinite(part)
+            assert (writers == 1).all()  # no two threads write one element
+        assert len(set(results)) == 1
+
+
+def test_a_shard_computes_its_images_only():
+    x, _, u, arguments = operands("float32", 5, 3, 9, 4, 8)
+    lanes = vector_lanes("float32")
+    whole = numpy.empty((5, 9, 4, 8), "float32")
+    call(emit_convolution_by_tiles("float32", lanes, 8, 9, shard=False), (x, u, whole), arguments)
+    for part in range(3):
+        y = numpy.full_like(whole, numpy.nan)
+        call(emit_convolution_by_tiles("float32", lanes, 8, 9, shard=True), (x, u, y), arguments, 3, part)
+        own = slice(5 * part // 3, 5 * (part + 1) // 3)
+        assert (y[own] == whole[own]).all()
+        assert numpy.isfinite(y).sum() == y[own].size
+    nothing = numpy.full_like(whole, numpy.nan)
+    call(emit_convolution_by_tiles("float32", lanes, 8, 9, shard=True), (x, u, nothing), arguments, 50)
+    assert (nothing == whole).all()
+
+
+def test_what_lies_beside_the_result_stays_there():
+    """NaN of the frame reaches only elements that are not written, and a mark beside the result is kept."""
+    for rows, columns in ((3, 5), (1, 1), (4, 7), (5, 8)):
+        x, w, u, arguments = operands("float32", 2, 3, 5, rows, columns)
+        x[:, :, rows + 2 :], x[..., columns + 2 :] = numpy.nan, numpy.nan
+        y = numpy.full(2 * 5 * rows * columns + 200, 7, "float32")
+        text = emit_convolution_by_tiles("float32", vector_lanes("float32"), columns, 5, shard=False)
+        call(text, (x, u, y[100:]), arguments)
+        assert (y[:100] == 7).all()
+        assert (y[-100:] == 7).all()
+        seen = numpy.lib.stride_tricks.sliding_window_view(x.astype("float64"), (3, 3), axis=(2, 3))
+        expected = numpy.einsum("ncijrs,crsk->nkij", seen[:, :, :rows, :columns], w[:3].astype("float64"))
+        numpy.testing.assert_allclose(y[100:-100].reshape(expected.shape), expected, atol=1e-4)
+
+
+def errors(c):
+    """Largest errors of tiles and of the direct kernel, in float32, where results are of size 1."""
+    n, k, size = 2, 16, 16
+    generator = numpy.random.default_rng(c)
+    frame = numpy.zeros((n, c, size + 3, size + 1), "float32")
+    frame[:, :, 1 : size + 1, 1 : size + 1] = generator.standard_normal((n, c, size, size))
+    w = (generator.standard_normal((c + 1, 3, 3, k)) / (3 * c**0.5)).astype("float32")
+    u = numpy.empty((4, 4, c, k), "float32")
+    arguments = [n, c, k, size, size, size + 3, size + 1, 3, 3, 1, 1, 1, 1, 1]
+    exact = numpy.zeros((n, k, size, size))
+    flat = frame.astype("float64").reshape(n, c, -1)
+    place = numpy.arange(size)[:, None] * (size + 1) + numpy.arange(size)
+    for r, s in itertools.product(range(3), repeat=2):
+        exact += numpy.einsum("ncij,ck->nkij", flat[..., place + r * (size + 1) + s], w[:c, r, s].astype("float64"))
+    call(emit_filters_by_tiles("float32", vector_lanes("float32")), (w, u), [c, k])
+    found = []
+    for kind, literals, weights in (("convolution_by_tiles", (size, k), u), ("convolution", (1, k, 0, 0), w)):
+        y = numpy.empty(exact.shape, "float32")
+        call(emit_direct(kind, "float32", literals, shard=False), (frame, weights, y), arguments)
+        found.append(numpy.abs(y - exact).max())
+    return found
+
+
+@pytest.mark.parametrize("c", [16, 32, 64, 128, 256])
+def test_errors_beside_direct_sums(c):
+    tiles, direct = errors(c)
+    assert tiles < 3 * direct
+    assert tiles < 4e-6
+
+
+@pytest.mark.parametrize("bits", [128, 512])
+def test_no_double_in_float32_kernels(monkeypatch, bits):
+    monkeypatch.setenv("GRAPHC_VECTOR_BITS", str(bits))
+    for kind, literals in (("convolution_by_tiles", (9, 16)), ("convolution_filters_by_tiles", ())):
+        text = cache.llvm_text(emit_direct(kind, "float32", literals, shard=False))
+        assert f"<{bits // 32} x float>" in text
+        assert "double" not in text
+        assert ".f64" not in text
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_compiled_steps(dtype, threads):
+    for n, c, k, image in ((3, 16, 16, (18, 32)), (5, 20, 24, (9, 11))):
+        wanted, values = nodes(n, c, k, image, (3, 3), {"padding": 1})
+        step = graphc.compile(list(wanted.values()), dtype=dtype, threads=threads)
+        assert kinds_of(step.plan).count("convolution_by_tiles") == 2
+        step.parameters["w"][...] = next(value for node, value in values.items() if node.label == "w")
+        found = step(**{node.label: value for node, value in values.items() if node.kind == "input"})
+        for a, b in zip(found, evaluate(list(wanted.values()), values), strict=True):
+            numpy.testing.assert_allclose(a, b, atol=TOLERANCE[dtype] * max(1.0, numpy.abs(b).max()), rtol=0)
+
+
+#: Tensors that end where a page begins that nobody may touch: reading beyond them ends the process.
+_GUARDED = """
+import ctypes, itertools, mmap
+import numpy
+from graphc.kernels.cpu.winograd import emit_convolution_by_tiles, emit_filters_by_tiles
+from tests.kernels.test_convolution import call
+
+library, page = ctypes.CDLL(None, use_errno=True), mmap.PAGESIZE
+kept = []
+
+def guarded(size):
+    whole = -(-4 * size // page) * page
+    memory = mmap.mmap(-1, whole + page)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    kept.append(memory)
+    assert library.mprotect(ctypes.c_void_p(start + whole), ctypes.c_size_t(page), 0) == 0
+    return numpy.frombuffer(memory, "float32", size, whole - 4 * size)
+
+for lanes, (rows, columns), maps in itertools.product((4, 16), ((1, 1), (3, 5), (4, 17), (6, 8)), (1, 5, 17)):
+    # the smallest frame that planning makes: rows of columns + 1, zeros on the right are those left of the next row
+    even, pitch = columns + columns % 2, columns + columns % 2 + 1
+    height = ((rows + rows % 2 + 1) * pitch + even + 1) // pitch + 1
+    size = height * pitch
+    x, w, u = guarded(2 * 3 * size), guarded(4 * 9 * maps), guarded(16 * 3 * (-(-maps // 16) * 16))
+    y = guarded(2 * maps * rows * columns)
+    call(emit_filters_by_tiles("float32", lanes), (w, u), [3, maps])
+    text = emit_convolution_by_tiles("float32", lanes, columns, maps, shard=False)
+    call(text, (x, u, y), [2, 3, maps, rows, columns, height, pitch, 3, 3, 1, 1, 1, 1, 1])
+print("whole")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="guards a page with mprotect")
+def test_memory_beyond_the_tensors_is_never_touched():
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run(
+        [sys.executable, "-c", _GUARDED], cwd=root, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "whole\n", (done.returncode, done.stderr[-2000:])
