@@ -46,8 +46,9 @@ ELEMENTS = 16
 ROUND = 16
 #: Fewest channels and maps: products must outweigh the transforms.
 _LEAST_CHANNELS, _LEAST_MAPS = 8, 8
-#: The least part of the tiles' elements that count, and the fewest tiles of an image.
-_LEAST_SHARE, _LEAST_TILES = 0.7, 4
+#: The least part of the tiles' elements that count, the fewest tiles of an image, and of all images where their number
+#: is known: filters are transformed for all of them.
+_LEAST_SHARE, _LEAST_TILES, _LEAST_ALL = 0.7, 4, 64
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ def takes_tiles(p: _Problem) -> bool:
         return False
     count = _tiles(p)
     share = p.rows * p.columns / (4 * count)
+    if isinstance(p.n, int) and p.n * count < _LEAST_ALL:
+        return False
     return p.c >= _LEAST_CHANNELS and p.k >= _LEAST_MAPS and share >= _LEAST_SHARE and count >= _LEAST_TILES
 
 

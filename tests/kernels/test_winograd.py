@@ -32,7 +32,7 @@ WIDTHS = [("float32", 128), ("float32", 256), ("float32", 512), ("float64", 128)
 def _always(monkeypatch):
     """Take tiles wherever a kernel can, not only where that pays."""
     monkeypatch.setattr(planning, "_share", lambda *_: 1.0)
-    for name in ("_LEAST_CHANNELS", "_LEAST_MAPS", "_LEAST_SHARE", "_LEAST_TILES"):
+    for name in ("_LEAST_CHANNELS", "_LEAST_MAPS", "_LEAST_SHARE", "_LEAST_TILES", "_LEAST_ALL"):
         monkeypatch.setattr(rule, name, 0)
 
 
