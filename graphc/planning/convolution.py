@@ -56,7 +56,15 @@ from graphc.formula.expression import Symbol
 from graphc.formula.size import Extent
 from graphc.formula.statement import Access, Affine, Axis, Interval, Statement, affine, size_name
 from graphc.planning.contraction import _axis_extents, _product, _radix
-from graphc.planning.winograd import Prepared, prepared, rounded, takes_tiles, work_of_tiles
+from graphc.planning.winograd import (
+    Prepared,
+    finished,
+    prepared,
+    rounded,
+    sums_take_tiles,
+    takes_tiles,
+    work_of_tiles,
+)
 
 __all__ = ["Convolution", "recognise_convolution"]
 
@@ -92,7 +100,7 @@ class Convolution:
     tensors: Mapping[str, tuple[Extent, ...]]  # new tensors: name -> extents
     reads: tuple[str, str]
     #: Whether both steps are 1, K, positions where these are few, else 0, rows where vectors are parts of them, else 0.
-    #: By tiles: columns, K. Of maps: columns, K, elements of the filter. Of phases: columns of the smallest phase, K,
+    #: By tiles: columns, K, of a correlation also C. Of maps: columns, K, elements of the filter. Of phases: columns of the smallest phase, K,
     #: elements of the filter, steps. Of a correlation: elements of a filter in all channels where these are few, else
     #: 0, K. Of a correlation of maps: neighbours that one address serves, K.
     literals: tuple[int, ...]
@@ -100,6 +108,7 @@ class Convolution:
     work: Extent
     after: Statement | None = None  # reads what the launch writes, a new tensor
     prepared: Prepared | None = None  # a launch behind the statements that makes an operand
+    finished: Prepared | None = None  # a launch that reads what the launch writes, and writes what ``after`` reads
 
 
 @dataclass(frozen=True)
@@ -501,7 +510,7 @@ def _correlation_of_maps(p: _Problem, prefix: str) -> Convolution:
     domain = tuple(Axis(axis, affine(size_name(target, d))) for d, axis in enumerate(axes))
     write = Access(p.filter, (*p.places, *(affine(axis) for axis in p.axes("rs"))))
     read = Access(target, tuple(affine(axis) for axis in axes))
-    return Convolution(
+    found = Convolution(
         "correlation_of_maps",
         frame.statements,
         {**frame.tensors, target: tuple(extents[axis] for axis in axes)},
@@ -510,6 +519,17 @@ def _correlation_of_maps(p: _Problem, prefix: str) -> Convolution:
         _arguments(p, frame),
         _work(p),
         Statement(write, "set", domain, (("v", read),), Symbol("v")),
+    )
+    if not sums_take_tiles(p):
+        return found
+    last = finished(p, target, prefix)
+    return replace(
+        found,
+        kind="correlation_by_tiles",
+        tensors={**found.tensors, last.read: last.extents},
+        literals=(p.columns, p.k, p.c),
+        work=work_of_tiles(p),
+        finished=last,
     )
 
 

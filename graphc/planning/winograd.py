@@ -10,15 +10,29 @@ For tiles ``d`` of 4x4 elements of the framed image, every other row and column,
         1/2 -1/2 1/2           0 -1  1  0            0  1 -1 -1
         0   0   1              0  1  0 -1
 
+The gradient of a filter is F(3x3, 2x2): the same ``v`` for tiles of the image, and tiles ``t`` of 2x2 elements of the
+result's gradient::
+
+    d[e,c,k] = sum over images and tiles of v[e,c] * (H t[k] H^T)[e]      dg[c,k] = S d[c,k] S^T
+
+         1   0             1  1  1  0
+    H = 1/2 1/2        S = 0  1 -1  0
+        1/2 -1/2           0  1  1 -1
+         0   1
+
 Steps and dilation are 1, there is one group. The kernels, arguments int64::
 
     convolution_filters_by_tiles
                   addresses of the packed filter (`graphc.planning.convolution`), u, then C, K
     convolution_by_tiles
                   addresses of image, u, result, then as for convolution
+    correlation_by_tiles
+                  addresses of image, result as it is, d (written), then as for convolution
+    correlation_filters_by_tiles
+                  addresses of d, the filter's gradient as (C, R, S, K) (written), then C, K
 
-``u`` is ``(4, 4, C, K rounded up to whole blocks of 16)``, zeros behind the last map. Results of an odd number of rows
-or columns have tiles that reach one further; the frame does so too.
+``u`` and ``d`` are ``(4, 4, C, K rounded up to whole blocks of 16)``, of ``u`` zeros behind the last map. Results of an odd number of rows
+or columns have tiles that reach one further; the frame does so too. Gradients of filters need even numbers.
 
 The transforms round where a direct sum does not: in float32 the largest error of a result over 16 to 256 channels is
 1.2 to 3 times that of the direct kernels (`tests.kernels.test_winograd`). An infinite element of the image makes NaN
@@ -38,7 +52,10 @@ from graphc.formula.size import Extent
 if TYPE_CHECKING:
     from graphc.planning.convolution import _Problem
 
-__all__ = ["ELEMENTS", "Prepared", "prepared", "rounded", "takes_tiles", "work_of_tiles"]
+__all__ = [
+    "ELEMENTS", "ROUND", "Prepared", "finished", "prepared", "rounded", "sums_take_tiles", "takes_tiles",
+    "work_of_tiles",
+]  # fmt: skip
 
 #: Elements of a transformed tile.
 ELEMENTS = 16
@@ -50,15 +67,18 @@ _LEAST_CHANNELS, _LEAST_MAPS = 8, 8
 #: is known: filters are transformed for all of them.
 _LEAST_SHARE, _LEAST_TILES, _LEAST_ALL = 0.7, 4, 64
 
+#: FLOP of transforming one filter: 3 + 4 times 4 additions and halvings.
+_WORK = 28
+
 
 @dataclass(frozen=True)
 class Prepared:
-    """A launch that makes an operand: kind, tensors, arguments and FLOP."""
+    """A launch that transforms filters: kind, tensors, arguments and FLOP."""
 
     kind: str
     read: str
     written: str
-    extents: tuple[Extent, ...]
+    extents: tuple[Extent, ...]  # of the transformed filters
     arguments: tuple[Extent, ...]
     work: Extent
 
@@ -74,6 +94,11 @@ def takes_tiles(p: _Problem) -> bool:
     return p.c >= _LEAST_CHANNELS and p.k >= _LEAST_MAPS and share >= _LEAST_SHARE and count >= _LEAST_TILES
 
 
+def sums_take_tiles(p: _Problem) -> bool:
+    """Whether the gradient of the filter can take tiles, and does better with them."""
+    return takes_tiles(p) and p.rows % 2 == p.columns % 2 == 0
+
+
 def rounded(p: _Problem) -> _Problem:
     """The convolution with a result of whole tiles."""
     return replace(p, rows=p.rows + p.rows % 2, columns=p.columns + p.columns % 2)
@@ -82,9 +107,14 @@ def rounded(p: _Problem) -> _Problem:
 def prepared(p: _Problem, packed: str, prefix: str) -> Prepared:
     """The transformed filters."""
     extents = 4, 4, p.c, -(-p.k // ROUND) * ROUND
-    # one third of each transform's additions in each direction, for 3 and 4 columns
-    work = p.c * p.k * 28
-    return Prepared("convolution_filters_by_tiles", packed, f"{prefix}.tiles.{p.filter}", extents, (p.c, p.k), work)
+    target = f"{prefix}.tiles.{p.filter}"
+    return Prepared("convolution_filters_by_tiles", packed, target, extents, (p.c, p.k), _WORK * p.c * p.k)
+
+
+def finished(p: _Problem, summed: str, prefix: str) -> Prepared:
+    """The gradient of the filter as ``(C, R, S, K)``, from ``d``."""
+    target, extents = f"{prefix}.tiles.{p.filter}", (4, 4, p.c, -(-p.k // ROUND) * ROUND)
+    return Prepared("correlation_filters_by_tiles", target, summed, extents, (p.c, p.k), _WORK * p.c * p.k)
 
 
 def work_of_tiles(p: _Problem) -> Extent:

@@ -38,6 +38,7 @@ def _always(monkeypatch):
     for name in ("_FEW", "_FEW_MAPS", "_FEW_POSITIONS"):
         monkeypatch.setattr(planning, name, 0)  # so that many shapes share a kernel
     monkeypatch.setattr(planning, "takes_tiles", lambda _: False)
+    monkeypatch.setattr(planning, "sums_take_tiles", lambda _: False)
 
 
 @pytest.fixture(params=["positions", "maps"])
@@ -81,7 +82,8 @@ class Machine(Interpreter):
         arrays[-1][...] = held[-1]
 
     correlation = correlation_of_maps = convolution_of_maps = convolution_of_phases = convolution
-    convolution_by_tiles = convolution_filters_by_tiles = convolution
+    convolution_by_tiles = correlation_by_tiles = convolution
+    convolution_filters_by_tiles = correlation_filters_by_tiles = convolution
 
 
 def text_of(kernel, dtype):

@@ -32,6 +32,7 @@ WIDTHS = [("float32", 128), ("float32", 256), ("float32", 512), ("float64", 128)
 def _always(monkeypatch):
     """Take tiles wherever a kernel can, not only where that pays."""
     monkeypatch.setattr(planning, "_share", lambda *_: 1.0)
+    monkeypatch.setattr(planning, "_LEAST_MAPS", 0.0)
     for name in ("_LEAST_CHANNELS", "_LEAST_MAPS", "_LEAST_SHARE", "_LEAST_TILES", "_LEAST_ALL"):
         monkeypatch.setattr(rule, name, 0)
 
@@ -47,6 +48,8 @@ def check(dtype, n, c, k, image, *, threads=1, shards=(False,), count=2, kernels
     for shard in shards:
         planned, leaves = plan(list(wanted.values()), {}, dtype="float64", shard=shard)
         assert kinds_of(planned).count("convolution_by_tiles") == count
+        even = all(extent % 2 == 0 for extent in wanted["y"].shape[2:])
+        assert kinds_of(planned).count("correlation_by_tiles") == even
         inputs = {node.label: v for node, v in values.items()}
         if kernels:
             machine = Machine(planned, leaves, inputs, {"N": n}, dtype=dtype, threads=threads)

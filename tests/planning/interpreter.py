@@ -220,6 +220,34 @@ class Interpreter:
             some = y.reshape(n, k, rows, columns)[..., i : i + 2, j : j + 2]
             some[...] = tile[..., : some.shape[2], : some.shape[3]]
 
+    def correlation_by_tiles(self, kernel, arrays, arguments, examples):
+        x, t, d = arrays
+        if examples is not None:
+            x, t, arguments = x[slice(*examples)], t[slice(*examples)], [examples[1] - examples[0], *arguments[1:]]
+        n, channels, k, rows, columns, height, pitch, *window = arguments
+        assert kernel.literals == (columns, k, channels)
+        assert window == [3, 3, 1, 1, 1, 1, 1]
+        assert rows % 2 == columns % 2 == 0
+        turn = numpy.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])
+        mix = numpy.array([[1, 0], [0.5, 0.5], [0.5, -0.5], [0, 1]])
+        x, t = x.reshape(n, channels, height * pitch), t.reshape(n, k, rows, columns)
+        one, found = numpy.arange(4)[:, None] * pitch + numpy.arange(4), numpy.zeros((4, 4, channels, k))
+        for i, j in itertools.product(range(0, rows, 2), range(0, columns, 2)):
+            seen = numpy.einsum("ea,ncab,fb->ncef", turn, x[..., i * pitch + j + one], turn)
+            mixed = numpy.einsum("ea,nkab,fb->nkef", mix, t[..., i : i + 2, j : j + 2], mix)
+            found += numpy.einsum("ncef,nkef->efck", seen, mixed)
+        if examples is None:
+            d[...] = 0
+        d[..., :k] += found
+
+    def correlation_filters_by_tiles(self, kernel, arrays, arguments, examples):
+        d, w = arrays
+        assert examples is None
+        channels, maps = arguments
+        three = numpy.array([[1, 1, 1, 0], [0, 1, -1, 0], [0, 1, 1, -1]])
+        found = numpy.einsum("ae,efck,bf->cabk", three, d[..., :maps], three)
+        w[...] = found.reshape(w.shape)
+
     def convolution_of_phases(self, kernel, arrays, arguments, examples):
         x, w, y = arrays
         if examples is not None:

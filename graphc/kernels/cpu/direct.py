@@ -16,7 +16,12 @@ from graphc.kernels.cpu.maps import (
     emit_correlation_of_maps,
     forward_tile,
 )
-from graphc.kernels.cpu.winograd import emit_convolution_by_tiles, emit_filters_by_tiles
+from graphc.kernels.cpu.winograd import (
+    emit_convolution_by_tiles,
+    emit_correlation_by_tiles,
+    emit_filters_by_tiles,
+    emit_gradient_by_tiles,
+)
 
 __all__ = ["emit_direct"]
 
@@ -34,9 +39,13 @@ def emit_direct(kind: str, dtype: str, literals: tuple[int, ...], *, shard: bool
     lanes = vector_lanes(dtype)
     if kind == "convolution_filters_by_tiles":
         return emit_filters_by_tiles(dtype, lanes)
+    if kind == "correlation_filters_by_tiles":
+        return emit_gradient_by_tiles(dtype, lanes)
     maps = literals[1]
     if kind == "convolution_by_tiles":
         return emit_convolution_by_tiles(dtype, lanes, literals[0], maps, shard=shard)
+    if kind == "correlation_by_tiles":
+        return emit_correlation_by_tiles(dtype, lanes, literals[0], maps, literals[2], shard=shard)
     if kind == "convolution_of_maps":
         columns, _, taps = literals
         return emit_convolution_of_maps(dtype, lanes, forward_tile(maps, columns, lanes), taps, shard=shard)

@@ -32,6 +32,9 @@ from graphc.kernels.cpu.vector import (
 
 __all__ = ["Tiles", "tiles"]
 
+#: Of a transformed tile.
+ELEMENTS = 16
+
 
 def _prefetch(builder: Any, address: Any) -> None:
     """Ask for a line of memory that is read soon; it need not exist."""
@@ -58,18 +61,32 @@ class Tiles:
     them to ``maps`` images of ``area`` elements in rows of ``columns``, the pieces at ``places``. Where ``partly`` is
     not 0, of each piece only as many columns and rows as ``limits`` says, pairs of int64.
 
+    ``spread(t, wide, columns, piece, present, w, step_w)`` transforms 2x2 elements of the result's gradient to 4x4, for
+    the tiles of one piece in two rows of ``columns``, with all maps of an element, ``wide``, as neighbours. It writes
+    ``w[lane*wide + e*step_w + k]``, where lanes are those of ``see``; zeros where ``present`` is 0.
+
+    ``sums(v, step_v, w, wide, step_w, tiles, channels, d, row_d, step_d)`` adds to ``d[c*row_d + e*step_d + k]`` the
+    products ``v[c*vectors*lanes + e*step_v + lane] * w[lane*wide + e*step_w + k]`` over ``lane < tiles``, for ``k <
+    wide``, whole blocks of ``columns`` vectors. It reads ``v`` for ``channels`` rounded up to whole blocks of ``rows``.
+
+    ``gradient(d, step_d, maps, y)`` transforms the sums of one channel and writes ``y[(3*r + s)*maps + k]``.
+
     ``filters(w, maps, u, step_u)`` transforms the filters ``w[(3*r + s)*maps + k]`` and writes ``u[e*step_u + k]`` for
     ``maps`` rounded up to whole vectors.
     """
 
-    def __init__(self, dtype: str, lanes: int, pieces: int, vectors: int, block: int) -> None:
+    def __init__(
+        self, dtype: str, lanes: int, pieces: int, vectors: int, block: int, sums: tuple[int, int] = (1, 1)
+    ) -> None:
         self.element = ir.FloatType() if dtype == "float32" else ir.DoubleType()
         self.vector = ir.VectorType(self.element, lanes)
         self.piece = ir.VectorType(self.element, 2 * lanes // pieces)
         self.lanes, self.pieces, self.vectors, self.block = lanes, pieces, vectors, block
+        self.rows, self.columns = sums
         self.name = f"{dtype}_{lanes}_{pieces}_{vectors}_{block}"
         self.see, self.multiply = self._see(), self._multiply()
         self.write, self.filters = self._write(), self._filters()
+        self.spread, self.sums, self.gradient = self._spread(), self._tile_sums(), self._gradient()
 
     def _pointer(self, builder: Any, address: Any) -> Any:
         return builder.inttoptr(address, self.element.as_pointer())
@@ -161,7 +178,7 @@ class Tiles:
             more = _splat(builder, builder.icmp_signed("!=", add, _whole(0)), self.lanes)
             wide = self.vectors * self.lanes
             u, v, m = (self._pointer(builder, address) for address in (u, v, m))
-            elements = _Loop(builder, _whole(16), 1, [u, v, m])
+            elements = _Loop(builder, _whole(ELEMENTS), 1, [u, v, m])
             u, v, m = elements.values
             blocks = _Loop(builder, maps, self.block, [u, m])
             own, to = blocks.values
@@ -335,6 +352,148 @@ class Tiles:
         return filters
 
 
-def tiles(dtype: str, lanes: int, pieces: int, vectors: int, block: int) -> Tiles:
+    # ---- the gradient of the filter --------------------------------------------------------------------
+
+    def _spread(self) -> Any:
+        def build(builder: Any, arguments: list[Any]) -> None:
+            t, wide, columns, piece, present, w, step_w = arguments
+            t, w = self._pointer(builder, t), self._pointer(builder, w)
+            mask = _splat(builder, builder.icmp_signed("!=", present, _whole(0)), self.lanes)
+            half = 8 // _bytes(self.vector)  # neighbouring tiles of a piece in 128 bits
+            own, pairs = self.lanes // self.pieces, _whole(self.pieces // 2)
+            first = builder.mul(builder.urem(piece, pairs), _whole(own))
+            beside = builder.mul(builder.udiv(piece, pairs), _whole(half))
+            tile = _Loop(builder, _whole(own), 1, [t])
+            (source,) = tile.values
+            place = builder.add(first, tile.counter)
+            lane = builder.mul(builder.udiv(place, _whole(half)), _whole(2 * half))
+            lane = builder.add(builder.add(lane, builder.urem(place, _whole(half))), beside)
+            below = builder.mul(columns, wide)
+            maps = _Loop(builder, wide, self.lanes, [source, builder.gep(w, [builder.mul(lane, wide)])])
+            at, to = maps.values
+            rows = []
+            for start in (_whole(0), below):
+                pair = [_load(builder, self.vector, at, place, mask) for place in (start, builder.add(start, wide))]
+                rows.append(self._mixed(builder, *pair))
+            turned = [self._mixed(builder, rows[0][s], rows[1][s]) for s in range(4)]
+            place = to
+            for r in range(4):
+                for s in range(4):
+                    _store_vector(builder, turned[s][r], place, _whole(0))
+                    place = builder.gep(place, [step_w])
+            maps.close([builder.gep(at, [_whole(self.lanes)]), builder.gep(to, [_whole(self.lanes)])])
+            tile.close([builder.gep(source, [builder.shl(wide, _whole(1))])])
+
+        @intrinsic
+        def spread(
+            typingctx: Any, t: Any, wide: Any, columns: Any, piece: Any, present: Any, w: Any, step_w: Any
+        ) -> Any:
+            def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                _routine(builder, f"spread_{self.name}", list(arguments), build)
+                return context.get_dummy_value()
+
+            return types.none(*[types.int64] * 7), codegen
+
+        return spread
+
+    def _mixed(self, builder: Any, a: Any, b: Any) -> list[Any]:
+        """The transform of two elements of a gradient in one direction."""
+        half = ir.Constant(self.vector, [0.5] * self.lanes)
+        mixed = [builder.fmul(half, operation(a, b)) for operation in (builder.fadd, builder.fsub)]
+        return [a, *mixed, b]
+
+    def _tile_sums(self) -> Any:
+        def build(builder: Any, arguments: list[Any]) -> None:
+            v, step_v, w, wide, step_w, count, channels, d, row_d, step_d = arguments
+            v, w, d = (self._pointer(builder, address) for address in (v, w, d))
+            run = _whole(self.vectors * self.lanes)
+            block_v = builder.mul(run, _whole(self.rows))
+            elements = _Loop(builder, _whole(ELEMENTS), 1, [v, w, d])
+            v, w, d = elements.values
+            maps = _Loop(builder, wide, self.columns * self.lanes, [w, d])
+            own_w, own_d = maps.values
+            blocks = _Loop(builder, channels, self.rows, [v, own_d])
+            own_v, to = blocks.values
+            zeros = [ir.Constant(self.vector, None)] * (self.rows * self.columns)
+            loop = _Loop(builder, count, 1, [own_v, own_w, *zeros])
+            at_v, at_w, *held = loop.values
+            right = [_load(builder, self.vector, at_w, _whole(c * self.lanes)) for c in range(self.columns)]
+            for row in range(self.rows):
+                seen = builder.load(builder.gep(at_v, [_whole(row * self.vectors * self.lanes)]))
+                left = _splat(builder, seen, self.lanes)
+                for c in range(self.columns):
+                    number = row * self.columns + c
+                    held[number] = _multiply_add(builder, left, right[c], held[number])
+            held = loop.close([builder.gep(at_v, [_whole(1)]), builder.gep(at_w, [wide]), *held])[2:]
+            remaining = builder.sub(channels, blocks.counter)
+            for row in range(self.rows):
+                with builder.if_then(builder.icmp_signed(">", remaining, _whole(row))):
+                    start = builder.mul(row_d, _whole(row))
+                    for c in range(self.columns):
+                        place = builder.add(start, _whole(c * self.lanes))
+                        value = builder.fadd(held[row * self.columns + c], _load(builder, self.vector, to, place))
+                        _store_vector(builder, value, to, place)
+            blocks.close([builder.gep(own_v, [block_v]), builder.gep(to, [builder.mul(row_d, _whole(self.rows))])])
+            whole = _whole(self.columns * self.lanes)
+            maps.close([builder.gep(own_w, [whole]), builder.gep(own_d, [whole])])
+            elements.close([builder.gep(v, [step_v]), builder.gep(w, [step_w]), builder.gep(d, [step_d])])
+
+        @intrinsic
+        def sums(
+            typingctx: Any,
+            v: Any,
+            step_v: Any,
+            w: Any,
+            wide: Any,
+            step_w: Any,
+            tiles: Any,
+            channels: Any,
+            d: Any,
+            row_d: Any,
+            step_d: Any,
+        ) -> Any:
+            def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                _routine(builder, f"sums_{self.name}_{self.rows}_{self.columns}", list(arguments), build)
+                return context.get_dummy_value()
+
+            return types.none(*[types.int64] * 10), codegen
+
+        return sums
+
+    @staticmethod
+    def _three(builder: Any, d: list[Any]) -> list[Any]:
+        """The transform of the sums of products in one direction."""
+        both = builder.fadd(d[1], d[2])
+        return [builder.fadd(d[0], both), builder.fsub(d[1], d[2]), builder.fsub(both, d[3])]
+
+    def _gradient(self) -> Any:
+        def build(builder: Any, arguments: list[Any]) -> None:
+            d, step_d, maps, y = arguments
+            d, y = self._pointer(builder, d), self._pointer(builder, y)
+            loop = _Loop(builder, maps, self.lanes, [d, y])
+            at, to = loop.values
+            mask = _lanes_below(builder, builder.sub(maps, loop.counter), self.lanes)
+            rows = []
+            for r in range(4):
+                offsets = [builder.mul(step_d, _whole(4 * r + s)) for s in range(4)]
+                rows.append(self._three(builder, [_load(builder, self.vector, at, offset) for offset in offsets]))
+            turned = [self._three(builder, [row[s] for row in rows]) for s in range(3)]
+            for r in range(3):
+                for s in range(3):
+                    _store_vector(builder, turned[s][r], to, builder.mul(maps, _whole(3 * r + s)), mask)
+            loop.close([builder.gep(at, [_whole(self.lanes)]), builder.gep(to, [_whole(self.lanes)])])
+
+        @intrinsic
+        def gradient(typingctx: Any, d: Any, step_d: Any, maps: Any, y: Any) -> Any:
+            def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                _routine(builder, f"gradient_{self.name}", list(arguments), build)
+                return context.get_dummy_value()
+
+            return types.none(*[types.int64] * 4), codegen
+
+        return gradient
+
+
+def tiles(dtype: str, lanes: int, pieces: int, vectors: int, block: int, sums: tuple[int, int] = (1, 1)) -> Tiles:
     """Return the operations on vectors of tiles; ``lanes`` and ``pieces`` are powers of two, at least 2 pieces."""
-    return Tiles(dtype, lanes, pieces, vectors, block)
+    return Tiles(dtype, lanes, pieces, vectors, block, sums)

@@ -13,6 +13,8 @@ __all__ = ["emit_convolution_by_tiles", "emit_filters_by_tiles", "pieces_of"]
 #: Channels whose transforms a block of tiles keeps; maps whose sums it keeps: few, which stay in the first cache, but
 #: where channels must be transformed again for each of these blocks of maps.
 CHANNELS, FEW_MAPS, MAPS = 128, 16, 64
+#: Of the gradient of filters: channels and maps, and vectors of tiles.
+SUM_CHANNELS, SUM_MAPS, SUM_VECTORS = 64, 32, 4
 
 _KERNEL = '''"""y[n,k,i,j] = sum(x[n,c,i+r,j+s] * w[k,c,r,s]), 3 x 3, tiles of 2 x 2; {dtype}"""
 
@@ -145,3 +147,150 @@ def kernel(arguments, thread, threads):
 def emit_filters_by_tiles(dtype: str, lanes: int) -> str:
     """Return the source text of the kernel that transforms filters."""
     return _FILTERS.format(dtype=dtype, lanes=lanes, round=ROUND, bytes=_BYTES[dtype])
+
+
+_CORRELATION = '''"""d[e,c,k] = sum(x[n,c,i+r,j+s] * t[n,k,i,j]), 3 x 3, tiles of 2 x 2; {dtype}"""
+
+import numpy as np
+
+from graphc.kernels.cpu.memory import load, pointer_int64, pointer_{dtype} as pointer, store
+from graphc.kernels.cpu.tiles import tiles
+from graphc.kernels.cpu.vector import packing, stack
+
+operations = tiles("{dtype}", {lanes}, {pieces}, {vectors}, 1, ({rows}, {columns}))
+see, spread, sums = operations.see, operations.spread, operations.sums
+pack = packing("{dtype}", {lanes}).pack
+scratch = stack({scratch})
+zero = np.{dtype}(0.0)
+
+
+def kernel(arguments, thread, threads):
+    x, t, d = arguments[0], arguments[1], arguments[2]
+{sizes}\
+    channel = height * pitch
+    area = rows * columns
+    row_d = (maps + {round} - 1) // {round} * {round}
+    tall = rows // 2  # rows of tiles
+    across = columns // {span}  # pieces of a row of tiles
+{parts}
+    seen = scratch()
+    copied = seen + {seen}
+    places = copied + {copied}
+    spreads = places + {places}
+    step_v = min(channels, {channels}) * {run} + {lanes}
+    step_w = {run} * {maps} + {lanes}
+    some = max(1, {together} // across)
+    most = min({together}, across)
+    for first in range(begin, end, some):
+        count = min(some, end - first)
+        for start in range(0, across, most):
+            length = min(most, across - start)  # pieces of each row
+            pieces = count * length
+            vectors = (pieces + {pieces} - 1) // {pieces}
+            for e in range(vectors * {pieces}):
+                piece = min(e, pieces - 1)
+                row = first + piece // length
+                n, i = row // tall, row % tall * 2
+                store(pointer_int64(places), e, n * channels * channel + i * pitch + (start + piece % length) * {span})
+            row = min(first + some, end - 1)
+            ahead = row // tall * channels * channel + row % tall * 2 * pitch + start * {span}
+            ahead -= load(pointer_int64(places), 0)
+            held = length * {span}
+            for k in range(0, maps, {maps}):
+                own = min({maps}, maps - k)
+                wide = (own + {lanes} - 1) // {lanes} * {lanes}
+                for number in range(count):
+                    row = first + number
+                    source = t + {bytes} * ((row // tall * maps + k) * area + row % tall * 2 * columns + start * {span})
+                    target = copied + {bytes} * number * 2 * held * wide
+                    if length == across:
+                        pack(source, area, 1, own, 2 * columns, target, wide)
+                    else:
+                        pack(source, area, 1, own, held, target, wide)
+                        pack(source + {bytes} * columns, area, 1, own, held, target + {bytes} * held * wide, wide)
+                for e in range(vectors * {pieces}):
+                    piece = min(e, pieces - 1)
+                    source = copied + {bytes} * (piece // length * 2 * held + piece % length * {span}) * wide
+                    spread(source, wide, held, e % {pieces}, e < pieces,
+                           spreads + {bytes} * (e // {pieces} * {lanes} * wide), step_w)
+                for c in range(begin_channel, end_channel, {channels}):
+                    own = min({channels}, end_channel - c)
+                    if k == 0 or end_channel - begin_channel > {channels}:
+                        for v in range(vectors):
+                            see(x + {bytes} * c * channel, own, channel, pitch, places + 8 * {pieces} * v,
+                                ahead, seen + {bytes} * {lanes} * v, {run}, step_v)
+                    sums(seen, step_v, spreads, wide, step_w, vectors * {lanes}, own,
+                         d + {bytes} * (c * row_d + k), row_d, channels * row_d)
+'''
+
+_CORRELATION_SHARED = """\
+    begin, end = 0, images * tall
+    begin_channel, end_channel = channels * thread // threads, channels * (thread + 1) // threads
+    for e in range({elements}):
+        for number in range((e * channels + begin_channel) * row_d, (e * channels + end_channel) * row_d):
+            store(pointer(d), number, zero)"""
+_CORRELATION_SHARDED = """\
+    begin, end = images * thread // threads * tall, images * (thread + 1) // threads * tall
+    begin_channel, end_channel = 0, channels  # each thread adds to sums of its own"""
+
+
+def sums_of(channels: int, maps: int, lanes: int) -> tuple[int, int]:
+    """Register tile of a gradient's sums: channels and vectors of maps, whose number it divides."""
+    vectors = -(-maps // lanes)
+    columns = max(count for count in (1, 2, 3) if vectors % count == 0)
+    most = min((registers() - 2 - columns) // columns, 16 // columns if columns < 3 else 8)
+    return min(range(most // 2 + 1, most + 1), key=lambda size: (-(-channels // size) * size, -size)), columns
+
+
+def emit_correlation_by_tiles(
+    dtype: str, lanes: int, columns: int, maps: int, channels: int, *, shard: bool, tile=None, vectors=SUM_VECTORS
+) -> str:
+    """Return the source text of the kernel that sums the products of tiles of images and of gradients.
+
+    Parameters
+    ----------
+    columns, maps : int
+        Of the result.
+    channels : int
+        Of the image.
+    shard : bool
+        Whether parts of the kernel are images, whose sums are added to the result.
+    """
+    size = _BYTES[dtype]
+    # pieces that fill rows of tiles: none is computed twice
+    pieces = next(2 * lanes // span for span in (lanes >> h for h in range(lanes.bit_length())) if columns % span == 0)
+    rows, across = tile or sums_of(channels, maps, lanes)
+    run = vectors * lanes
+    most = max(SUM_MAPS // (across * lanes), 1) * across * lanes
+    seen = ELEMENTS * size * (SUM_CHANNELS * run + lanes) + size * rows * run
+    copied = size * (4 * run + 2 * lanes) * most
+    spreads = ELEMENTS * size * (run * most + lanes)
+    together = vectors * pieces
+    places = 8 * together
+    parts = _CORRELATION_SHARDED if shard else _CORRELATION_SHARED.format(elements=ELEMENTS)
+    return _CORRELATION.format(
+        dtype=dtype, lanes=lanes, pieces=pieces, vectors=vectors, rows=rows, columns=across, sizes=SIZES, round=ROUND,
+        span=2 * lanes // pieces, parts=parts, seen=seen, copied=copied, places=places, together=together,
+        channels=SUM_CHANNELS, maps=most, run=run, bytes=size, scratch=seen + copied + places + spreads,
+    )  # fmt: skip
+
+
+_GRADIENT = '''"""y[c,a,b,k] = sum(A[a,r] * d[r,s,c,k] * A[b,s]), the gradient of filters from tiles; {dtype}"""
+
+from graphc.kernels.cpu.tiles import tiles
+
+gradient = tiles("{dtype}", {lanes}, 2, 1, 1).gradient
+
+
+def kernel(arguments, thread, threads):
+    d, y = arguments[0], arguments[1]
+    channels, maps = arguments[2], arguments[3]
+    row_d = (maps + {round} - 1) // {round} * {round}
+    for c in range(channels * thread // threads, channels * (thread + 1) // threads):
+        gradient(d + {bytes} * c * row_d, channels * row_d, maps, y + {bytes} * 9 * c * maps)
+'''
+
+
+def emit_gradient_by_tiles(dtype: str, lanes: int) -> str:
+    """Return the source text of the kernel that makes gradients of filters from sums over tiles."""
+    return _GRADIENT.format(dtype=dtype, lanes=lanes, round=ROUND, bytes=_BYTES[dtype])
