@@ -100,9 +100,9 @@ class Convolution:
     tensors: Mapping[str, tuple[Extent, ...]]  # new tensors: name -> extents
     reads: tuple[str, str]
     #: Whether both steps are 1, K, positions where these are few, else 0, rows where vectors are parts of them, else 0.
-    #: By tiles: columns, K, of a correlation also C. Of maps: columns, K, elements of the filter. Of phases: columns of the smallest phase, K,
-    #: elements of the filter, steps. Of a correlation: elements of a filter in all channels where these are few, else
-    #: 0, K. Of a correlation of maps: neighbours that one address serves, K.
+    #: By tiles: columns, K, of a correlation also C. Of maps: columns, K, elements of the filter. Of phases: columns of
+    #: the smallest phase, K, elements of the filter, steps. Of a correlation: elements of a filter in all channels
+    #: where these are few, else 0, K. Of a correlation of maps: neighbours that one address serves, K.
     literals: tuple[int, ...]
     arguments: tuple[Extent, ...]
     work: Extent

@@ -31,8 +31,9 @@ Steps and dilation are 1, there is one group. The kernels, arguments int64::
     correlation_filters_by_tiles
                   addresses of d, the filter's gradient as (C, R, S, K) (written), then C, K
 
-``u`` and ``d`` are ``(4, 4, C, K rounded up to whole blocks of 16)``, of ``u`` zeros behind the last map. Results of an odd number of rows
-or columns have tiles that reach one further; the frame does so too. Gradients of filters need even numbers.
+``u`` and ``d`` are ``(4, 4, C, K rounded up to whole blocks of 16)``; behind the last map ``u`` holds zeros, and ``d``
+nothing that counts. Results of an odd number of rows or columns have tiles that reach one further; the frame does so
+too. Gradients of filters need even numbers.
 
 The transforms round where a direct sum does not: in float32 the largest error of a result over 16 to 256 channels is
 1.2 to 3 times that of the direct kernels (`tests.kernels.test_winograd`). An infinite element of the image makes NaN

@@ -243,7 +243,7 @@ class Interpreter:
     def correlation_filters_by_tiles(self, kernel, arrays, arguments, examples):
         d, w = arrays
         assert examples is None
-        channels, maps = arguments
+        _, maps = arguments
         three = numpy.array([[1, 1, 1, 0], [0, 1, -1, 0], [0, 1, 1, -1]])
         found = numpy.einsum("ae,efck,bf->cabk", three, d[..., :maps], three)
         w[...] = found.reshape(w.shape)

@@ -112,7 +112,7 @@ class Tiles:
             for start in range(0, self.lanes, side):
                 order += [*range(start + odd, start + side, 2)]
                 order += [*range(self.lanes + start + odd, self.lanes + start + side, 2)]
-            separated.append(_shuffled(builder, *parts, order))
+            separated.append(_shuffled(builder, parts[0], parts[1], order))
         return separated
 
     @staticmethod
@@ -350,7 +350,6 @@ class Tiles:
             return types.none(*[types.int64] * 4), codegen
 
         return filters
-
 
     # ---- the gradient of the filter --------------------------------------------------------------------
 
