@@ -242,9 +242,7 @@ def sums_of(channels: int, maps: int, lanes: int) -> tuple[int, int]:
     return min(range(most // 2 + 1, most + 1), key=lambda size: (-(-channels // size) * size, -size)), columns
 
 
-def emit_correlation_by_tiles(
-    dtype: str, lanes: int, columns: int, maps: int, channels: int, *, shard: bool, tile=None, vectors=SUM_VECTORS
-) -> str:
+def emit_correlation_by_tiles(dtype: str, lanes: int, columns: int, maps: int, channels: int, *, shard: bool) -> str:
     """Return the source text of the kernel that sums the products of tiles of images and of gradients.
 
     Parameters
@@ -259,7 +257,8 @@ def emit_correlation_by_tiles(
     size = _BYTES[dtype]
     # pieces that fill rows of tiles: none is computed twice
     pieces = next(2 * lanes // span for span in (lanes >> h for h in range(lanes.bit_length())) if columns % span == 0)
-    rows, across = tile or sums_of(channels, maps, lanes)
+    rows, across = sums_of(channels, maps, lanes)
+    vectors = SUM_VECTORS
     run = vectors * lanes
     most = max(SUM_MAPS // (across * lanes), 1) * across * lanes
     seen = ELEMENTS * size * (SUM_CHANNELS * run + lanes) + size * rows * run
