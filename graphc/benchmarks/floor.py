@@ -19,7 +19,8 @@ class Floor:
     ----------
     flops : int
         Of convolutions and dense layers: forward, and the gradients by weights and by operand. The first layer
-        needs no gradient by its operand, the data. A multiply-add counts 2; all other gates count 0.
+        needs no gradient by its operand, the data. A multiply-add counts 2; all other gates count 0. Convolutions count
+        as direct sums: minimal filtering needs fewer multiplications, so that a step may take less than its floor.
     bytes : int
         Data read; parameters and velocities read and written, in float32. Activations may stay in cache.
     """
