@@ -56,9 +56,9 @@ def _header(peak: float, threads: int, peers: Sequence[str], load: str) -> list[
 - {many} for every contestant, float32
 - FMA peak: {peak / 1e9:.0f} GFLOP/s a core, measured on one core with {math.prod(independent_sums())} independent sums
   in vector registers; for {many} taken as {peak * threads / 1e9:.0f} GFLOP/s
-- floor: FLOP of convolutions and dense layers, forward and both gradients, at the FMA peak; convolutions as direct sums,
-  so that minimal filtering (3x3) may take less than the floor; bytes are data read, parameters and velocities read and
-  written
+- floor: FLOP of convolutions and dense layers, forward and both gradients, at the FMA peak; convolutions as direct
+  sums, so that minimal filtering (3x3) may take less than the floor; bytes are data read, parameters and velocities
+  read and written
 - losses of {CHECKED} steps from the same weights on the same data are compared before anything is timed: relative
   difference at most {TOLERANCE:g}
 - medians of steps timed in turn in one process, with quartiles; every step ends with the loss as a Python number

@@ -61,8 +61,8 @@ from graphc.planning.winograd import (
     finished,
     prepared,
     rounded,
-    sums_take_tiles,
-    takes_tiles,
+    tile_of,
+    tile_of_sums,
     work_of_tiles,
 )
 
@@ -100,8 +100,8 @@ class Convolution:
     tensors: Mapping[str, tuple[Extent, ...]]  # new tensors: name -> extents
     reads: tuple[str, str]
     #: Whether both steps are 1, K, positions where these are few, else 0, rows where vectors are parts of them, else 0.
-    #: By tiles: columns, K, of a correlation also C. Of maps: columns, K, elements of the filter. Of phases: columns of
-    #: the smallest phase, K, elements of the filter, steps. Of a correlation: elements of a filter in all channels
+    #: By tiles: columns, K, of a correlation C, size. Of maps: columns, K, elements of the filter. Of phases: columns
+    #: of the smallest phase, K, elements of the filter, steps. Of a correlation: elements of a filter in all channels
     #: where these are few, else 0, K. Of a correlation of maps: neighbours that one address serves, K.
     literals: tuple[int, ...]
     arguments: tuple[Extent, ...]
@@ -407,8 +407,9 @@ def _packed(p: _Problem, prefix: str, *, turned: bool) -> tuple[Statement, tuple
 
 def _forward(p: _Problem, prefix: str, *, turned: bool) -> Convolution:
     """The convolution kernel; ``turned`` reads the filter from its end."""
-    if takes_tiles(p):
-        return _by_tiles(p, prefix, turned=turned)
+    size = tile_of(p)
+    if size:
+        return _by_tiles(p, prefix, size, turned=turned)
     frame = _framed(p, prefix)
     packed, extents = _packed(p, prefix, turned=turned)
     # vectors of maps compute nothing between rows; vectors of positions need no maps to fill them
@@ -432,19 +433,19 @@ def _forward(p: _Problem, prefix: str, *, turned: bool) -> Convolution:
     )
 
 
-def _by_tiles(p: _Problem, prefix: str, *, turned: bool) -> Convolution:
+def _by_tiles(p: _Problem, prefix: str, size: int, *, turned: bool) -> Convolution:
     """The convolution kernel on tiles; ``turned`` reads the filter from its end."""
-    frame = _framed(rounded(p), prefix)
+    frame = _framed(rounded(p, size), prefix)
     packed, extents = _packed(p, prefix, turned=turned)
-    filters = prepared(p, packed.write.tensor, prefix)
+    filters = prepared(p, packed.write.tensor, prefix, size)
     return Convolution(
         "convolution_by_tiles",
         (*frame.statements, packed),
         {**frame.tensors, packed.write.tensor: extents, filters.written: filters.extents},
         (frame.tensor, filters.written),
-        (p.columns, p.k),
+        (p.columns, p.k, size),
         _arguments(p, frame),
-        work_of_tiles(p),
+        work_of_tiles(p, size),
         prepared=filters,
     )
 
@@ -520,15 +521,16 @@ def _correlation_of_maps(p: _Problem, prefix: str) -> Convolution:
         _work(p),
         Statement(write, "set", domain, (("v", read),), Symbol("v")),
     )
-    if not sums_take_tiles(p):
+    size = tile_of_sums(p)
+    if not size:
         return found
-    last = finished(p, target, prefix)
+    last = finished(p, target, prefix, size)
     return replace(
         found,
         kind="correlation_by_tiles",
         tensors={**found.tensors, last.read: last.extents},
-        literals=(p.columns, p.k, p.c),
-        work=work_of_tiles(p),
+        literals=(p.columns, p.k, p.c, size),
+        work=work_of_tiles(p, size),
         finished=last,
     )
 

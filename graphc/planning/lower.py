@@ -283,7 +283,7 @@ class _Builder:
 
         def transform(made: Prepared | None) -> None:
             if made is not None:
-                kernel = Kernel(made.kind, None, (("A", dtype), ("Y", dtype)))
+                kernel = Kernel(made.kind, None, (("A", dtype), ("Y", dtype)), made.literals)
                 read, own = (tensors[made.read],), (tensors, statement, label, site, dtype, made.work)
                 self.launch(kernel, made.written, read, made.arguments, inner, *own)
 

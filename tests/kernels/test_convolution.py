@@ -37,8 +37,8 @@ def _always(monkeypatch):
     monkeypatch.setattr(planning, "_LEAST_PHASES", 0.0)
     for name in ("_FEW", "_FEW_MAPS", "_FEW_POSITIONS"):
         monkeypatch.setattr(planning, name, 0)  # so that many shapes share a kernel
-    monkeypatch.setattr(planning, "takes_tiles", lambda _: False)
-    monkeypatch.setattr(planning, "sums_take_tiles", lambda _: False)
+    for name in ("tile_of", "tile_of_sums"):
+        monkeypatch.setattr(planning, name, lambda _: 0)
 
 
 @pytest.fixture(params=["positions", "maps"])

@@ -38,14 +38,14 @@ def emit_direct(kind: str, dtype: str, literals: tuple[int, ...], *, shard: bool
     """
     lanes = vector_lanes(dtype)
     if kind == "convolution_filters_by_tiles":
-        return emit_filters_by_tiles(dtype, lanes)
+        return emit_filters_by_tiles(dtype, lanes, literals[0])
     if kind == "correlation_filters_by_tiles":
-        return emit_gradient_by_tiles(dtype, lanes)
+        return emit_gradient_by_tiles(dtype, lanes, literals[0])
     maps = literals[1]
     if kind == "convolution_by_tiles":
-        return emit_convolution_by_tiles(dtype, lanes, literals[0], maps, shard=shard)
+        return emit_convolution_by_tiles(dtype, lanes, literals[0], maps, literals[2], shard=shard)
     if kind == "correlation_by_tiles":
-        return emit_correlation_by_tiles(dtype, lanes, literals[0], maps, literals[2], shard=shard)
+        return emit_correlation_by_tiles(dtype, lanes, literals[0], maps, *literals[2:], shard=shard)
     if kind == "convolution_of_maps":
         columns, _, taps = literals
         return emit_convolution_of_maps(dtype, lanes, forward_tile(maps, columns, lanes), taps, shard=shard)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from graphc.kernels.cpu.convolution import _BYTES, SIZES, registers
-from graphc.planning.winograd import ELEMENTS, ROUND
+from graphc.planning.winograd import ROUND
 
 __all__ = ["emit_convolution_by_tiles", "emit_filters_by_tiles", "pieces_of"]
 
@@ -16,13 +16,13 @@ CHANNELS, FEW_MAPS, MAPS = 128, 16, 64
 #: Of the gradient of filters: channels and maps, and vectors of tiles.
 SUM_CHANNELS, SUM_MAPS, SUM_VECTORS = 64, 32, 4
 
-_KERNEL = '''"""y[n,k,i,j] = sum(x[n,c,i+r,j+s] * w[k,c,r,s]), 3 x 3, tiles of 2 x 2; {dtype}"""
+_KERNEL = '''"""y[n,k,i,j] = sum(x[n,c,i+r,j+s] * w[k,c,r,s]), 3 x 3, tiles of {size} x {size}; {dtype}"""
 
 from graphc.kernels.cpu.memory import load, pointer_int64, store
 from graphc.kernels.cpu.tiles import tiles
 from graphc.kernels.cpu.vector import stack
 
-operations = tiles("{dtype}", {lanes}, {pieces}, {vectors}, {block})
+operations = tiles("{dtype}", {lanes}, {pieces}, {size}, {vectors}, {block})
 see, multiply, write = operations.see, operations.multiply, operations.write
 scratch = stack({scratch})
 
@@ -33,10 +33,10 @@ def kernel(arguments, thread, threads):
     channel = height * pitch
     area = rows * columns
     row_u = (maps + {round} - 1) // {round} * {round}
-    tall = (rows + 1) // 2  # rows of tiles
-    even = (columns + 1) // 2 * 2
+    tall = (rows + {size} - 1) // {size}  # rows of tiles
+    whole = (columns + {size} - 1) // {size} * {size}
     across = (columns + {span} - 1) // {span}  # pieces of a row of tiles
-    partly = rows % 2 + columns % 2
+    partly = rows % {size} + columns % {size}
 {parts}
     seen = scratch()
     summed = seen + {seen}
@@ -50,16 +50,16 @@ def kernel(arguments, thread, threads):
     for first in range(begin * across, end * across, {together}):
         for e in range({together}):
             piece = min(first + e, end * across - 1)
-            j = min(piece % across * {span}, even - {span})  # the last piece overlaps the one before
+            j = min(piece % across * {span}, whole - {span})  # the last piece overlaps the one before
             row = piece // across
-            n, i = row // tall, row % tall * 2
+            n, i = row // tall, row % tall * {size}
             store(pointer_int64(places), e, n * channels * channel + i * pitch + j)
             store(pointer_int64(targets), e, n * maps * area + i * columns + j)
             store(pointer_int64(limits), 2 * e, columns - j)
             store(pointer_int64(limits), 2 * e + 1, rows - i)
         piece = min(first + {together}, end * across - 1)
         row = piece // across
-        ahead = row // tall * channels * channel + row % tall * 2 * pitch + piece % across * {span}
+        ahead = row // tall * channels * channel + row % tall * {size} * pitch + piece % across * {span}
         ahead -= load(pointer_int64(places), 0)
         for k in range(0, maps, most):
             count = min(most, maps - k)
@@ -82,16 +82,17 @@ _SHARDED = """\
     begin, end = images * thread // threads * tall, images * (thread + 1) // threads * tall"""
 
 
-def pieces_of(columns: int, lanes: int) -> int:
+def pieces_of(columns: int, lanes: int, size: int) -> int:
     """How many runs of neighbouring tiles a vector consists of: of 2 or more, what computes least twice."""
-    even = columns + columns % 2
+    whole = -(-columns // size) * size
     best = (float("inf"), 0)
-    pieces = 2
+    pieces = size
     while pieces <= lanes:
-        span = 2 * lanes // pieces
-        if span <= even:
+        span = size * lanes // pieces
+        if span <= whole:
             # each halving of the pieces takes more instructions to read and to write (measured)
-            cost = -(-even // span) * span * (1 + 0.05 * (pieces.bit_length() - 2) ** 2)
+            halvings = (pieces // size).bit_length() - 1
+            cost = -(-whole // span) * span * (1 + 0.05 * halvings**2)
             best = min(best, (cost, pieces))
         pieces *= 2
     return best[1]
@@ -103,7 +104,7 @@ def block_of(maps: int) -> tuple[int, int]:
     return 2, min(range(most // 2 + 1, most + 1), key=lambda size: (-(-maps // size) * size, -size))
 
 
-def emit_convolution_by_tiles(dtype: str, lanes: int, columns: int, maps: int, *, shard: bool) -> str:
+def emit_convolution_by_tiles(dtype: str, lanes: int, columns: int, maps: int, tile: int, *, shard: bool) -> str:
     """Return the source text of the convolution kernel on tiles.
 
     Parameters
@@ -113,26 +114,29 @@ def emit_convolution_by_tiles(dtype: str, lanes: int, columns: int, maps: int, *
     shard : bool
         Whether parts of the kernel are images.
     """
-    size, pieces = _BYTES[dtype], pieces_of(columns, lanes)
+    lanes = max(lanes, tile)  # shuffles work on as many lanes
+    size, pieces = _BYTES[dtype], pieces_of(columns, lanes, tile)
     vectors, block = block_of(maps)
     wide = vectors * lanes
     together = vectors * pieces
-    few, most = FEW_MAPS // block * block, MAPS // block * block
-    seen = ELEMENTS * size * (CHANNELS * wide + lanes)
-    summed = ELEMENTS * size * (most * wide + lanes)
+    channels, maps = 2 * CHANNELS // tile, 2 * MAPS // tile
+    few, most = FEW_MAPS // block * block, maps // block * block
+    elements = (tile + 2) ** 2
+    seen = elements * size * (channels * wide + lanes)
+    summed = elements * size * (most * wide + lanes)
     return _KERNEL.format(
         dtype=dtype, lanes=lanes, pieces=pieces, vectors=vectors, block=block, sizes=SIZES, round=ROUND,
-        span=2 * lanes // pieces, parts=_SHARDED if shard else _SHARED, seen=seen, summed=summed,
-        together=together, channels=CHANNELS, few=few, maps=most, wide=wide, bytes=size,
+        size=tile, span=tile * lanes // pieces, parts=_SHARDED if shard else _SHARED, seen=seen, summed=summed,
+        together=together, channels=channels, few=few, maps=most, wide=wide, bytes=size,
         scratch=seen + summed + 32 * together,
     )  # fmt: skip
 
 
-_FILTERS = '''"""u[r,s,c,k] = sum(G[r,a] * w[c,a,b,k] * G[s,b]), the filters of tiles of 2 x 2; {dtype}"""
+_FILTERS = '''"""u[r,s,c,k] = sum(G[r,a] * w[c,a,b,k] * G[s,b]), the filters of tiles of {size} x {size}; {dtype}"""
 
 from graphc.kernels.cpu.tiles import tiles
 
-filters = tiles("{dtype}", {lanes}, 2, 1, 1).filters
+filters = tiles("{dtype}", {lanes}, {size}, {size}).filters
 
 
 def kernel(arguments, thread, threads):
@@ -144,12 +148,12 @@ def kernel(arguments, thread, threads):
 '''
 
 
-def emit_filters_by_tiles(dtype: str, lanes: int) -> str:
+def emit_filters_by_tiles(dtype: str, lanes: int, tile: int) -> str:
     """Return the source text of the kernel that transforms filters."""
-    return _FILTERS.format(dtype=dtype, lanes=lanes, round=ROUND, bytes=_BYTES[dtype])
+    return _FILTERS.format(dtype=dtype, lanes=max(lanes, tile), size=tile, round=ROUND, bytes=_BYTES[dtype])
 
 
-_CORRELATION = '''"""d[e,c,k] = sum(x[n,c,i+r,j+s] * t[n,k,i,j]), 3 x 3, tiles of 2 x 2; {dtype}"""
+_CORRELATION = '''"""d[e,c,k] = sum(x[n,c,i+r,j+s] * t[n,k,i,j]), 3 x 3, tiles of {size} x {size}; {dtype}"""
 
 import numpy as np
 
@@ -157,7 +161,7 @@ from graphc.kernels.cpu.memory import load, pointer_int64, pointer_{dtype} as po
 from graphc.kernels.cpu.tiles import tiles
 from graphc.kernels.cpu.vector import packing, stack
 
-operations = tiles("{dtype}", {lanes}, {pieces}, {vectors}, 1, ({rows}, {columns}))
+operations = tiles("{dtype}", {lanes}, {pieces}, {size}, {vectors}, 1, ({rows}, {columns}))
 see, spread, sums = operations.see, operations.spread, operations.sums
 pack = packing("{dtype}", {lanes}).pack
 scratch = stack({scratch})
@@ -170,7 +174,7 @@ def kernel(arguments, thread, threads):
     channel = height * pitch
     area = rows * columns
     row_d = (maps + {round} - 1) // {round} * {round}
-    tall = rows // 2  # rows of tiles
+    tall = rows // {size}  # rows of tiles
     across = columns // {span}  # pieces of a row of tiles
 {parts}
     seen = scratch()
@@ -190,10 +194,10 @@ def kernel(arguments, thread, threads):
             for e in range(vectors * {pieces}):
                 piece = min(e, pieces - 1)
                 row = first + piece // length
-                n, i = row // tall, row % tall * 2
+                n, i = row // tall, row % tall * {size}
                 store(pointer_int64(places), e, n * channels * channel + i * pitch + (start + piece % length) * {span})
             row = min(first + some, end - 1)
-            ahead = row // tall * channels * channel + row % tall * 2 * pitch + start * {span}
+            ahead = row // tall * channels * channel + row % tall * {size} * pitch + start * {span}
             ahead -= load(pointer_int64(places), 0)
             held = length * {span}
             for k in range(0, maps, {maps}):
@@ -201,16 +205,18 @@ def kernel(arguments, thread, threads):
                 wide = (own + {lanes} - 1) // {lanes} * {lanes}
                 for number in range(count):
                     row = first + number
-                    source = t + {bytes} * ((row // tall * maps + k) * area + row % tall * 2 * columns + start * {span})
-                    target = copied + {bytes} * number * 2 * held * wide
+                    place = (row // tall * maps + k) * area + row % tall * {size} * columns
+                    source = t + {bytes} * (place + start * {span})
+                    target = copied + {bytes} * number * {size} * held * wide
                     if length == across:
-                        pack(source, area, 1, own, 2 * columns, target, wide)
+                        pack(source, area, 1, own, {size} * columns, target, wide)
                     else:
-                        pack(source, area, 1, own, held, target, wide)
-                        pack(source + {bytes} * columns, area, 1, own, held, target + {bytes} * held * wide, wide)
+                        for r in range({size}):
+                            pack(source + {bytes} * r * columns, area, 1, own, held,
+                                 target + {bytes} * r * held * wide, wide)
                 for e in range(vectors * {pieces}):
                     piece = min(e, pieces - 1)
-                    source = copied + {bytes} * (piece // length * 2 * held + piece % length * {span}) * wide
+                    source = copied + {bytes} * (piece // length * {size} * held + piece % length * {span}) * wide
                     spread(source, wide, held, e % {pieces}, e < pieces,
                            spreads + {bytes} * (e // {pieces} * {lanes} * wide), step_w)
                 for c in range(begin_channel, end_channel, {channels}):
@@ -242,7 +248,9 @@ def sums_of(channels: int, maps: int, lanes: int) -> tuple[int, int]:
     return min(range(most // 2 + 1, most + 1), key=lambda size: (-(-channels // size) * size, -size)), columns
 
 
-def emit_correlation_by_tiles(dtype: str, lanes: int, columns: int, maps: int, channels: int, *, shard: bool) -> str:
+def emit_correlation_by_tiles(
+    dtype: str, lanes: int, columns: int, maps: int, channels: int, tile: int, *, shard: bool
+) -> str:
     """Return the source text of the kernel that sums the products of tiles of images and of gradients.
 
     Parameters
@@ -255,22 +263,25 @@ def emit_correlation_by_tiles(dtype: str, lanes: int, columns: int, maps: int, c
         Whether parts of the kernel are images, whose sums are added to the result.
     """
     size = _BYTES[dtype]
+    lanes = max(lanes, tile)
     # pieces that fill rows of tiles: none is computed twice
-    pieces = next(2 * lanes // span for span in (lanes >> h for h in range(lanes.bit_length())) if columns % span == 0)
+    pieces = tile
+    while columns % (tile * lanes // pieces):
+        pieces *= 2
     rows, across = sums_of(channels, maps, lanes)
-    vectors = SUM_VECTORS
-    run = vectors * lanes
+    vectors, some = 2 * SUM_VECTORS // tile, SUM_CHANNELS
+    run, elements = vectors * lanes, (tile + 2) ** 2
     most = max(SUM_MAPS // (across * lanes), 1) * across * lanes
-    seen = ELEMENTS * size * (SUM_CHANNELS * run + lanes) + size * rows * run
-    copied = size * (4 * run + 2 * lanes) * most
-    spreads = ELEMENTS * size * (run * most + lanes)
+    seen = elements * size * (some * run + lanes) + size * rows * run
+    copied = size * (tile**2 * run + 2 * lanes) * most
+    spreads = elements * size * (run * most + lanes)
     together = vectors * pieces
     places = 8 * together
-    parts = _CORRELATION_SHARDED if shard else _CORRELATION_SHARED.format(elements=ELEMENTS)
+    parts = _CORRELATION_SHARDED if shard else _CORRELATION_SHARED.format(elements=elements)
     return _CORRELATION.format(
         dtype=dtype, lanes=lanes, pieces=pieces, vectors=vectors, rows=rows, columns=across, sizes=SIZES, round=ROUND,
-        span=2 * lanes // pieces, parts=parts, seen=seen, copied=copied, places=places, together=together,
-        channels=SUM_CHANNELS, maps=most, run=run, bytes=size, scratch=seen + copied + places + spreads,
+        size=tile, span=tile * lanes // pieces, parts=parts, seen=seen, copied=copied, places=places, together=together,
+        channels=some, maps=most, run=run, bytes=size, scratch=seen + copied + places + spreads,
     )  # fmt: skip
 
 
@@ -278,7 +289,7 @@ _GRADIENT = '''"""y[c,a,b,k] = sum(A[a,r] * d[r,s,c,k] * A[b,s]), the gradient o
 
 from graphc.kernels.cpu.tiles import tiles
 
-gradient = tiles("{dtype}", {lanes}, 2, 1, 1).gradient
+gradient = tiles("{dtype}", {lanes}, {size}, {size}).gradient
 
 
 def kernel(arguments, thread, threads):
@@ -290,6 +301,6 @@ def kernel(arguments, thread, threads):
 '''
 
 
-def emit_gradient_by_tiles(dtype: str, lanes: int) -> str:
+def emit_gradient_by_tiles(dtype: str, lanes: int, tile: int) -> str:
     """Return the source text of the kernel that makes gradients of filters from sums over tiles."""
-    return _GRADIENT.format(dtype=dtype, lanes=lanes, round=ROUND, bytes=_BYTES[dtype])
+    return _GRADIENT.format(dtype=dtype, lanes=max(lanes, tile), size=tile, round=ROUND, bytes=_BYTES[dtype])
