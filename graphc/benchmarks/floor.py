@@ -21,6 +21,8 @@ class Floor:
     flops : int
         Of convolutions, dense layers and recurrent cells: forward, and the gradients by weights and by operand. What
         is data needs no gradient. A multiply-add counts 2; all other gates count 0, and so does looking up rows.
+        Convolutions count as direct sums: minimal filtering needs fewer multiplications, so that a step may take less
+        than its floor; and so it may where rows of a table are looked up in products.
     bytes : int
         Data read; parameters and velocities read and written, in float32. Activations may stay in cache.
     """

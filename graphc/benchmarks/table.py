@@ -56,8 +56,9 @@ def _header(peak: float, threads: int, peers: Sequence[str], load: str) -> list[
 - {many} for every contestant, float32
 - FMA peak: {peak / 1e9:.0f} GFLOP/s a core, measured on one core with {math.prod(independent_sums())} independent sums
   in vector registers; for {many} taken as {peak * threads / 1e9:.0f} GFLOP/s
-- floor: FLOP of convolutions, dense layers and recurrent cells, forward and both gradients, at the FMA peak; bytes are
-  data read, parameters and velocities read and written
+- floor: FLOP of convolutions, dense layers and recurrent cells, forward and both gradients, at the FMA peak, as the
+  formulas have them: minimal filtering (3x3) and lookups in products may take less; bytes are data read, parameters and
+  velocities read and written
 - losses of {CHECKED} steps from the same weights on the same data are compared before anything is timed: relative
   difference at most {TOLERANCE:g}
 - medians of steps timed in turn in one process, with quartiles; every step ends with the loss as a Python number

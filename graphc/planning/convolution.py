@@ -41,6 +41,8 @@ The gradient of the filter is a *correlation* of the image with the result's gra
 runs on vectors of maps; else on vectors of positions, in a frame too: the zeros between its rows meet image elements
 that do not count, so that an infinite one gives NaN where it should give nothing.
 
+Filters of 3x3 with steps of 1 take tiles, see `graphc.planning.winograd`.
+
 What does not pay (see `_share`) stays with patches and matrix products.
 """
 
@@ -54,6 +56,15 @@ from graphc.formula.expression import Symbol
 from graphc.formula.size import Extent
 from graphc.formula.statement import Access, Affine, Axis, Interval, Statement, affine, size_name
 from graphc.planning.contraction import _axis_extents, _product, _radix
+from graphc.planning.winograd import (
+    Prepared,
+    finished,
+    prepared,
+    rounded,
+    tile_of,
+    tile_of_sums,
+    work_of_tiles,
+)
 
 __all__ = ["Convolution", "recognise_convolution"]
 
@@ -89,13 +100,15 @@ class Convolution:
     tensors: Mapping[str, tuple[Extent, ...]]  # new tensors: name -> extents
     reads: tuple[str, str]
     #: Whether both steps are 1, K, positions where these are few, else 0, rows where vectors are parts of them, else 0.
-    #: Of maps: columns, K, elements of the filter. Of phases: columns of the smallest phase, K, elements of the filter,
-    #: steps. Of a correlation: elements of a filter in all channels where these are few, else 0, K. Of a correlation of
-    #: maps: neighbours that one address serves, K.
+    #: By tiles: columns, K, of a correlation C, size. Of maps: columns, K, elements of the filter. Of phases: columns
+    #: of the smallest phase, K, elements of the filter, steps. Of a correlation: elements of a filter in all channels
+    #: where these are few, else 0, K. Of a correlation of maps: neighbours that one address serves, K.
     literals: tuple[int, ...]
     arguments: tuple[Extent, ...]
     work: Extent
     after: Statement | None = None  # reads what the launch writes, a new tensor
+    prepared: Prepared | None = None  # a launch behind the statements that makes an operand
+    finished: Prepared | None = None  # a launch that reads what the launch writes, and writes what ``after`` reads
 
 
 @dataclass(frozen=True)
@@ -394,6 +407,9 @@ def _packed(p: _Problem, prefix: str, *, turned: bool) -> tuple[Statement, tuple
 
 def _forward(p: _Problem, prefix: str, *, turned: bool) -> Convolution:
     """The convolution kernel; ``turned`` reads the filter from its end."""
+    size = tile_of(p)
+    if size:
+        return _by_tiles(p, prefix, size, turned=turned)
     frame = _framed(p, prefix)
     packed, extents = _packed(p, prefix, turned=turned)
     # vectors of maps compute nothing between rows; vectors of positions need no maps to fill them
@@ -414,6 +430,23 @@ def _forward(p: _Problem, prefix: str, *, turned: bool) -> Convolution:
         (p.columns, p.k, p.r * p.s) if of_maps else literals,
         _arguments(p, frame),
         _work(p),
+    )
+
+
+def _by_tiles(p: _Problem, prefix: str, size: int, *, turned: bool) -> Convolution:
+    """The convolution kernel on tiles; ``turned`` reads the filter from its end."""
+    frame = _framed(rounded(p, size), prefix)
+    packed, extents = _packed(p, prefix, turned=turned)
+    filters = prepared(p, packed.write.tensor, prefix, size)
+    return Convolution(
+        "convolution_by_tiles",
+        (*frame.statements, packed),
+        {**frame.tensors, packed.write.tensor: extents, filters.written: filters.extents},
+        (frame.tensor, filters.written),
+        (p.columns, p.k, size),
+        _arguments(p, frame),
+        work_of_tiles(p, size),
+        prepared=filters,
     )
 
 
@@ -478,7 +511,7 @@ def _correlation_of_maps(p: _Problem, prefix: str) -> Convolution:
     domain = tuple(Axis(axis, affine(size_name(target, d))) for d, axis in enumerate(axes))
     write = Access(p.filter, (*p.places, *(affine(axis) for axis in p.axes("rs"))))
     read = Access(target, tuple(affine(axis) for axis in axes))
-    return Convolution(
+    found = Convolution(
         "correlation_of_maps",
         frame.statements,
         {**frame.tensors, target: tuple(extents[axis] for axis in axes)},
@@ -487,6 +520,18 @@ def _correlation_of_maps(p: _Problem, prefix: str) -> Convolution:
         _arguments(p, frame),
         _work(p),
         Statement(write, "set", domain, (("v", read),), Symbol("v")),
+    )
+    size = tile_of_sums(p)
+    if not size:
+        return found
+    last = finished(p, target, prefix, size)
+    return replace(
+        found,
+        kind="correlation_by_tiles",
+        tensors={**found.tensors, last.read: last.extents},
+        literals=(p.columns, p.k, p.c, size),
+        work=work_of_tiles(p, size),
+        finished=last,
     )
 
 

@@ -36,6 +36,7 @@ from graphc.planning.pooling import fuse_pooling
 from graphc.planning.repeats import Place, lower_part, lower_repeat, repeated
 from graphc.planning.schedule import schedule
 from graphc.planning.updates import update_in_place
+from graphc.planning.winograd import Prepared
 
 __all__ = ["plan"]
 
@@ -325,6 +326,14 @@ class _Builder:
         inner = names.extended(found.tensors)
         for part in found.statements:
             self.one(part, inner, tensors, label, site, dtype)
+
+        def transform(made: Prepared | None) -> None:
+            if made is not None:
+                kernel = Kernel(made.kind, None, (("A", dtype), ("Y", dtype)), made.literals)
+                read, own = (tensors[made.read],), (tensors, statement, label, site, dtype, made.work)
+                self.launch(kernel, made.written, read, made.arguments, inner, *own)
+
+        transform(found.prepared)
         kernel = Kernel(found.kind, None, (("A", dtype), ("B", dtype), ("Y", dtype)), found.literals)
         read = (tensors[found.reads[0]], tensors[found.reads[1]])
         arguments, work = found.arguments, found.work
@@ -332,7 +341,9 @@ class _Builder:
             self.launch(kernel, target, read, arguments, names, tensors, statement, label, site, dtype, work)
         else:
             ((_, summed),) = found.after.reads
-            self.launch(kernel, summed.tensor, read, arguments, inner, tensors, statement, label, site, dtype, work)
+            written = summed.tensor if found.finished is None else found.finished.read
+            self.launch(kernel, written, read, arguments, inner, tensors, statement, label, site, dtype, work)
+            transform(found.finished)
             self.one(found.after, inner, tensors, label, site, dtype)
         return True
 

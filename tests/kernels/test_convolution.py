@@ -37,6 +37,8 @@ def _always(monkeypatch):
     monkeypatch.setattr(planning, "_LEAST_PHASES", 0.0)
     for name in ("_FEW", "_FEW_MAPS", "_FEW_POSITIONS"):
         monkeypatch.setattr(planning, name, 0)  # so that many shapes share a kernel
+    for name in ("tile_of", "tile_of_sums"):
+        monkeypatch.setattr(planning, name, lambda _: 0)
 
 
 @pytest.fixture(params=["positions", "maps"])
@@ -80,6 +82,8 @@ class Machine(Interpreter):
         arrays[-1][...] = held[-1]
 
     correlation = correlation_of_maps = convolution_of_maps = convolution_of_phases = convolution
+    convolution_by_tiles = correlation_by_tiles = convolution
+    convolution_filters_by_tiles = correlation_filters_by_tiles = convolution
 
 
 def text_of(kernel, dtype):
@@ -385,7 +389,7 @@ def test_what_does_not_pay_is_left_to_matrix_products(monkeypatch):
         wanted, _ = nodes(*shape, options)
         planned, _ = plan(list(wanted.values()), {})
         assert not {kernel.kind for kernel in planned.kernels} & DIRECT
-    wanted, _ = nodes(8, 16, 32, (16, 16), (3, 3), {"padding": 1})
+    wanted, _ = nodes(8, 16, 32, (16, 16), (5, 5), {"padding": 2})
     planned, _ = plan(list(wanted.values()), {})
     assert {kernel.kind for kernel in planned.kernels} >= {"convolution", "correlation_of_maps"}
 

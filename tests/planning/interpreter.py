@@ -31,6 +31,26 @@ def part_of(statement, axis, examples):
     )
 
 
+def transforms(size, taps):
+    """Winograd's matrices of ``size`` results of ``taps`` terms each: of the image, of the filter, of the products.
+
+    From polynomials, for any of the points that the kernels use; rows may differ from theirs by a factor that another
+    matrix takes back.
+    """
+    points = {4: [0, 1, -1], 6: [0, 0.75, -0.75, 1.5, -1.5]}[size + taps - 1]
+    image, filters, products = [], [], []
+    for point in points:
+        others = [other for other in points if other != point]
+        image.append([*numpy.poly(others)[::-1], 0])
+        value = numpy.prod([point - other for other in others])
+        filters.append([point**k / value for k in range(taps)])
+        products.append([point**k for k in range(size)])
+    image.append(numpy.poly(points)[::-1])
+    filters.append([0.0] * (taps - 1) + [1.0])
+    products.append([0.0] * (size - 1) + [1.0])
+    return numpy.array(image), numpy.array(filters), numpy.array(products).T
+
+
 class Interpreter:
     """Executes a `Plan` on float64 buffers that share memory exactly as the plan says.
 
@@ -265,6 +285,62 @@ class Interpreter:
             result += seen[:, :, None] * w[:, c, r, s, :, None, None]
 
     convolution_of_maps = convolution
+
+    def convolution_filters_by_tiles(self, kernel, arrays, arguments, examples):
+        w, u = arrays
+        assert examples is None
+        channels, maps = arguments
+        (size,) = kernel.literals
+        turn = transforms(size, 3)[1]
+        w = w.reshape(channels + 1, 3, 3, maps)[:channels]
+        u[...] = 0
+        u[..., :maps] = numpy.einsum("ea,cabk,fb->efck", turn, w, turn)
+
+    def convolution_by_tiles(self, kernel, arrays, arguments, examples):
+        x, u, y = arrays
+        if examples is not None:
+            x, y, arguments = x[slice(*examples)], y[slice(*examples)], [examples[1] - examples[0], *arguments[1:]]
+        n, channels, k, rows, columns, height, pitch, *window = arguments
+        *known, size = kernel.literals
+        assert known == [columns, k]
+        assert window == [3, 3, 1, 1, 1, 1, 1]
+        turn, _, back = transforms(size, 3)
+        x, y = x.reshape(n, channels, height * pitch), y.reshape(n, k, rows, columns)
+        one = numpy.arange(size + 2)[:, None] * pitch + numpy.arange(size + 2)
+        for i, j in itertools.product(range(0, rows, size), range(0, columns, size)):
+            seen = numpy.einsum("ea,ncab,fb->ncef", turn, x[..., i * pitch + j + one], turn)
+            products = numpy.einsum("ncef,efck->nkef", seen, u[..., :k])
+            some = y[..., i : i + size, j : j + size]
+            some[...] = numpy.einsum("ae,nkef,bf->nkab", back, products, back)[..., : some.shape[2], : some.shape[3]]
+
+    def correlation_by_tiles(self, kernel, arrays, arguments, examples):
+        x, t, d = arrays
+        if examples is not None:
+            x, t, arguments = x[slice(*examples)], t[slice(*examples)], [examples[1] - examples[0], *arguments[1:]]
+        n, channels, k, rows, columns, height, pitch, *window = arguments
+        *known, size = kernel.literals
+        assert known == [columns, k, channels]
+        assert window == [3, 3, 1, 1, 1, 1, 1]
+        assert rows % size == columns % size == 0
+        turn, mix, _ = transforms(3, size)
+        x, t = x.reshape(n, channels, height * pitch), t.reshape(n, k, rows, columns)
+        one = numpy.arange(size + 2)[:, None] * pitch + numpy.arange(size + 2)
+        found = numpy.zeros((size + 2, size + 2, channels, k))
+        for i, j in itertools.product(range(0, rows, size), range(0, columns, size)):
+            seen = numpy.einsum("ea,ncab,fb->ncef", turn, x[..., i * pitch + j + one], turn)
+            mixed = numpy.einsum("ea,nkab,fb->nkef", mix, t[..., i : i + size, j : j + size], mix)
+            found += numpy.einsum("ncef,nkef->efck", seen, mixed)
+        if examples is None:
+            d[...] = 0
+        d[..., :k] += found
+
+    def correlation_filters_by_tiles(self, kernel, arrays, arguments, examples):
+        d, w = arrays
+        assert examples is None
+        _, maps = arguments
+        three = transforms(3, *kernel.literals)[2]
+        found = numpy.einsum("ae,efck,bf->cabk", three, d[..., :maps], three)
+        w[...] = found.reshape(w.shape)
 
     def convolution_of_phases(self, kernel, arrays, arguments, examples):
         x, w, y = arrays

@@ -51,7 +51,7 @@ _LIBRARY = re.compile(
 )
 _MAGIC = b"graphc kernel"
 #: Files whose text is part of every kernel: generated modules import them.
-_INTRINSICS = ("lanes.py", "memory.py", "scalar.py", "vector.py", "window.py")
+_INTRINSICS = ("lanes.py", "memory.py", "scalar.py", "tiles.py", "vector.py", "window.py")
 _SETTINGS = ("NUMBA_OPT", "NUMBA_LOOP_VECTORIZE", "NUMBA_SLP_VECTORIZE")
 
 _FLAGS = {"enable_pyobject": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "no_compile": True}

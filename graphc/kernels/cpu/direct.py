@@ -16,6 +16,12 @@ from graphc.kernels.cpu.maps import (
     emit_correlation_of_maps,
     forward_tile,
 )
+from graphc.kernels.cpu.winograd import (
+    emit_convolution_by_tiles,
+    emit_correlation_by_tiles,
+    emit_filters_by_tiles,
+    emit_gradient_by_tiles,
+)
 
 __all__ = ["emit_direct"]
 
@@ -30,7 +36,16 @@ def emit_direct(kind: str, dtype: str, literals: tuple[int, ...], *, shard: bool
     shard : bool
         Whether parts of the kernel are images.
     """
-    lanes, maps = vector_lanes(dtype), literals[1]
+    lanes = vector_lanes(dtype)
+    if kind == "convolution_filters_by_tiles":
+        return emit_filters_by_tiles(dtype, lanes, literals[0])
+    if kind == "correlation_filters_by_tiles":
+        return emit_gradient_by_tiles(dtype, lanes, literals[0])
+    maps = literals[1]
+    if kind == "convolution_by_tiles":
+        return emit_convolution_by_tiles(dtype, lanes, literals[0], maps, literals[2], shard=shard)
+    if kind == "correlation_by_tiles":
+        return emit_correlation_by_tiles(dtype, lanes, literals[0], maps, *literals[2:], shard=shard)
     if kind == "convolution_of_maps":
         columns, _, taps = literals
         return emit_convolution_of_maps(dtype, lanes, forward_tile(maps, columns, lanes), taps, shard=shard)

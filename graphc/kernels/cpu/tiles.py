@@ -1,0 +1,577 @@
+# ruff: noqa: ARG001 - Numba fixes the signatures of intrinsics and their code generators
+"""Winograd's convolutions F(2x2, 3x3) and F(4x4, 3x3) on vectors of tiles: transforms, and products between them.
+
+A tile is ``size`` x ``size`` elements of the result, which ``size + 2`` x ``size + 2`` elements of the image meet. Each
+lane of a vector is a tile of its own, so that a transform is sums of whole vectors. A vector consists of *pieces*: runs
+of neighbouring tiles of one row of tiles, wherever these are. Reading separates the columns of tiles, and writing joins
+them again, by shuffles within 128 bits of float32: for pieces ``a`` to ``d``, lanes are ``a0 a1 b0 b1 | a2 a3 b2 b3 |
+...`` with tiles of 2, ``a0 b0 c0 d0 | a1 b1 c1 d1 | ...`` with tiles of 4.
+
+Only generated modules import this file; its text is part of every kernel's hash (`graphc.kernels.cpu.cache`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from graphc.kernels.cpu.vector import (
+    _bytes,
+    _lanes_below,
+    _load,
+    _Loop,
+    _multiply_add,
+    _plus,
+    _routine,
+    _shuffled,
+    _splat,
+    _store_vector,
+    _whole,
+)
+
+__all__ = ["Tiles", "tiles"]
+
+#: Tiles of 4 meet polynomials at 0, infinity, and plus and minus these: errors a fifth of those at 1 and 2 (measured).
+POINTS = 0.75, 1.5
+
+
+def _prefetch(builder: Any, address: Any) -> None:
+    """Ask for a line of memory that is read soon; it need not exist."""
+    small = ir.IntType(32)
+    place = builder.bitcast(address, ir.IntType(8).as_pointer())
+    kind = ir.FunctionType(ir.VoidType(), [place.type, small, small, small])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    builder.call(function, [place, small(0), small(3), small(1)])  # to read, into the first cache, of data
+
+
+class Tiles:
+    """Operations on ``vectors`` vectors of tiles; addresses are whole numbers (bytes), strides elements.
+
+    ``see(x, channels, channel, pitch, places, ahead, v, row_v, step_v)`` transforms the tiles of one vector in each of
+    ``channels`` images, whose rows are ``pitch`` apart, and writes ``v[c*row_v + e*step_v + lane]`` for the
+    elements ``e``. ``places`` is the address of ``pieces`` int64: where the pieces begin in an image. What is seen next
+    lies ``ahead``: where memory is slow, waiting for it took a tenth of the time.
+
+    ``multiply(u, row_u, step_u, channels, v, step_v, maps, m, step_m, add)`` writes to ``m[k*vectors*lanes + e*step_m +
+    lane]`` the sums over ``c`` of ``u[c*row_u + e*step_u + k] * v[c*vectors*lanes + e*step_v + lane]`` for all lanes of
+    all vectors, or adds them where ``add`` is not 0, for ``maps`` rounded up to whole blocks of ``block`` maps.
+
+    ``write(m, step_m, maps, y, area, columns, places, limits, partly)`` transforms the sums of one vector and writes
+    them to ``maps`` images of ``area`` elements in rows of ``columns``, the pieces at ``places``. Where ``partly`` is
+    not 0, of each piece only as many columns and rows as ``limits`` says, pairs of int64.
+
+    ``spread(t, wide, columns, piece, present, w, step_w)`` transforms the result's gradient, for the tiles of one piece
+    in rows of ``columns``, with all maps of an element, ``wide``, as neighbours. It writes ``w[lane*wide + e*step_w +
+    k]``, where lanes are those of ``see``; zeros where ``present`` is 0.
+
+    ``sums(v, step_v, w, wide, step_w, tiles, channels, d, row_d, step_d)`` adds to ``d[c*row_d + e*step_d + k]`` the
+    products ``v[c*vectors*lanes + e*step_v + lane] * w[lane*wide + e*step_w + k]`` over ``lane < tiles``, for ``k <
+    wide``, whole blocks of ``columns`` vectors. It reads ``v`` for ``channels`` rounded up to whole blocks of ``rows``.
+
+    ``gradient(d, step_d, maps, y)`` transforms the sums of one channel and writes ``y[(3*r + s)*maps + k]``.
+
+    ``filters(w, maps, u, step_u)`` transforms the filters ``w[(3*r + s)*maps + k]`` and writes ``u[e*step_u + k]`` for
+    ``maps`` rounded up to whole vectors.
+    """
+
+    def __init__(
+        self,
+        dtype: str,
+        lanes: int,
+        pieces: int,
+        size: int,
+        vectors: int = 1,
+        block: int = 1,
+        sums: tuple[int, int] = (1, 1),
+    ) -> None:
+        self.element = ir.FloatType() if dtype == "float32" else ir.DoubleType()
+        self.vector = ir.VectorType(self.element, lanes)
+        self.piece = ir.VectorType(self.element, size * lanes // pieces)
+        self.size, self.reach = size, size + 2
+        self.run = 1 if size == 4 else 8 // _bytes(self.vector)  # neighbouring tiles of a piece
+        self.lanes, self.pieces, self.vectors, self.block = lanes, pieces, vectors, block
+        self.rows, self.columns = sums
+        self.name = f"{dtype}_{lanes}_{pieces}_{size}_{vectors}_{block}"
+        self.see, self.multiply = self._see(), self._multiply()
+        self.write, self.filters = self._write(), self._filters()
+        self.spread, self.sums, self.gradient = self._spread(), self._tile_sums(), self._gradient()
+
+    def _pointer(self, builder: Any, address: Any) -> Any:
+        return builder.inttoptr(address, self.element.as_pointer())
+
+    def _starts(self, builder: Any, base: Any, places: Any) -> list[Any]:
+        places = builder.inttoptr(places, ir.IntType(64).as_pointer())
+        return [
+            builder.gep(base, [builder.load(builder.gep(places, [_whole(number)]))]) for number in range(self.pieces)
+        ]
+
+    # ---- from the image --------------------------------------------------------------------------------
+
+    def _columns(self, builder: Any, starts: list[Any], offset: Any) -> list[Any]:
+        """The columns of a row of the pieces' tiles."""
+        found: list[Any] = []
+        for start, wanted in ((0, self.size), (self.size, 2)):
+            parts = [_load(builder, self.piece, place, _plus(builder, offset, start)) for place in starts]
+            while len(parts) > self.size:
+                order = list(range(2 * parts[0].type.count))
+                parts = [_shuffled(builder, a, b, order) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+            found += self._turned(builder, parts)[:wanted] if self.size == 4 else self._separated(builder, parts)
+        return found
+
+    def _separated(self, builder: Any, parts: list[Any]) -> list[Any]:
+        """Even and odd columns."""
+        separated = []
+        for odd in range(2):
+            order = []
+            for start in range(0, self.lanes, 2 * self.run):
+                order += [*range(start + odd, start + 2 * self.run, 2)]
+                order += [*range(self.lanes + start + odd, self.lanes + start + 2 * self.run, 2)]
+            separated.append(_shuffled(builder, parts[0], parts[1], order))
+        return separated
+
+    def _turned(self, builder: Any, rows: list[Any]) -> list[Any]:
+        """Transpose squares of 4 x 4: the same lanes of four vectors; its own inverse."""
+
+        def merged(a: Any, b: Any, half: int, run: int) -> Any:
+            order = []
+            for start in range(0, self.lanes, 4):
+                for place in range(start + 2 * half, start + 2 * half + 2, run):
+                    order += [*range(place, place + run), *range(self.lanes + place, self.lanes + place + run)]
+            return _shuffled(builder, a, b, order)
+
+        pairs = [[merged(rows[k], rows[k + 1], half, 1) for k in (0, 2)] for half in range(2)]
+        return [merged(*pair, half, 2) for pair in pairs for half in range(2)]
+
+    def _differences(self, builder: Any, d: list[Any]) -> list[Any]:
+        """The transform of an image in one direction."""
+        if self.size == 2:
+            return [
+                builder.fsub(d[0], d[2]),
+                builder.fadd(d[1], d[2]),
+                builder.fsub(d[2], d[1]),
+                builder.fsub(d[1], d[3]),
+            ]
+        rows = []
+        for point, other in (POINTS, POINTS[::-1]):
+            even, odd = (self._scaled(builder, -(other**2), d[k], d[k + 2]) for k in (2, 1))
+            rows += [self._scaled(builder, sign * point, odd, even) for sign in (1, -1)]
+        squares = POINTS[0] ** 2, POINTS[1] ** 2
+        ends = []
+        for k in range(2):
+            rest = self._scaled(builder, -sum(squares), d[k + 2], d[k + 4])
+            ends.append(self._scaled(builder, squares[0] * squares[1], d[k], rest))
+        return [ends[0], *rows, ends[1]]
+
+    def _scaled(self, builder: Any, factor: float, a: Any, b: Any) -> Any:
+        """``factor * a + b``."""
+        return _multiply_add(builder, self._constant(factor), a, b)
+
+    def _constant(self, value: float) -> Any:
+        return ir.Constant(self.vector, [value] * self.lanes)
+
+    def _see(self) -> Any:
+        def build(builder: Any, arguments: list[Any]) -> None:
+            x, channels, channel, pitch, places, ahead, v, row_v, step_v = arguments
+            starts = self._starts(builder, self._pointer(builder, x), places)
+            loop = _Loop(builder, channels, 1, [self._pointer(builder, v), *starts])
+            to, *starts = loop.values
+            for r in range(2, self.reach):  # the next tiles below share the other rows with these
+                further = builder.add(ahead, builder.mul(pitch, _whole(r)))
+                for start in starts:
+                    _prefetch(builder, builder.gep(start, [further]))
+            rows = []
+            for r in range(self.reach):
+                columns = self._columns(builder, starts, builder.mul(pitch, _whole(r)))
+                rows.append(self._differences(builder, columns))
+            place = to
+            turned = [self._differences(builder, [row[s] for row in rows]) for s in range(self.reach)]
+            for r in range(self.reach):
+                for s in range(self.reach):
+                    _store_vector(builder, turned[s][r], place, _whole(0))
+                    place = builder.gep(place, [step_v])
+            loop.close([builder.gep(to, [row_v]), *(builder.gep(start, [channel]) for start in starts)])
+
+        @intrinsic
+        def see(
+            typingctx: Any,
+            x: Any,
+            channels: Any,
+            channel: Any,
+            pitch: Any,
+            places: Any,
+            ahead: Any,
+            v: Any,
+            row_v: Any,
+            step_v: Any,
+        ) -> Any:
+            def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                _routine(builder, f"see_{self.name}", list(arguments), build)
+                return context.get_dummy_value()
+
+            return types.none(*[types.int64] * 9), codegen
+
+        return see
+
+    # ---- products --------------------------------------------------------------------------------------
+
+    def _multiply(self) -> Any:
+        def build(builder: Any, arguments: list[Any]) -> None:
+            u, row_u, step_u, channels, v, step_v, maps, m, step_m, add = arguments
+            more = _splat(builder, builder.icmp_signed("!=", add, _whole(0)), self.lanes)
+            wide = self.vectors * self.lanes
+            u, v, m = (self._pointer(builder, address) for address in (u, v, m))
+            elements = _Loop(builder, _whole(self.reach**2), 1, [u, v, m])
+            u, v, m = elements.values
+            blocks = _Loop(builder, maps, self.block, [u, m])
+            own, to = blocks.values
+            places = [(k, t, _whole(k * wide + t * self.lanes)) for k in range(self.block) for t in range(self.vectors)]
+            held = [_load(builder, self.vector, to, place, more) for _, _, place in places]
+            loop = _Loop(builder, channels, 1, [own, v, *held])
+            at_u, at_v, *held = loop.values
+            seen = [_load(builder, self.vector, at_v, _whole(t * self.lanes)) for t in range(self.vectors)]
+            for k in range(self.block):
+                weight = _splat(builder, builder.load(builder.gep(at_u, [_whole(k)])), self.lanes)
+                for t in range(self.vectors):
+                    number = k * self.vectors + t
+                    held[number] = _multiply_add(builder, weight, seen[t], held[number])
+            held = loop.close([builder.gep(at_u, [row_u]), builder.gep(at_v, [_whole(wide)]), *held])[2:]
+            for value, (_, _, place) in zip(held, places, strict=True):
+                _store_vector(builder, value, to, place)
+            blocks.close([builder.gep(own, [_whole(self.block)]), builder.gep(to, [_whole(self.block * wide)])])
+            elements.close([builder.gep(u, [step_u]), builder.gep(v, [step_v]), builder.gep(m, [step_m])])
+
+        @intrinsic
+        def multiply(
+            typingctx: Any,
+            u: Any,
+            row_u: Any,
+            step_u: Any,
+            channels: Any,
+            v: Any,
+            step_v: Any,
+            maps: Any,
+            m: Any,
+            step_m: Any,
+            add: Any,
+        ) -> Any:
+            def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                _routine(builder, f"multiply_{self.name}", list(arguments), build)
+                return context.get_dummy_value()
+
+            return types.none(*[types.int64] * 10), codegen
+
+        return multiply
+
+    # ---- to the result ---------------------------------------------------------------------------------
+
+    def _sums(self, builder: Any, m: list[Any]) -> list[Any]:
+        """The transform of the products in one direction."""
+        plus, minus = builder.fadd(m[1], m[2]), builder.fsub(m[1], m[2])
+        if self.size == 2:
+            return [builder.fadd(m[0], plus), builder.fsub(minus, m[3])]
+        more, less = builder.fadd(m[3], m[4]), builder.fsub(m[3], m[4])
+        return [
+            builder.fadd(m[0], builder.fadd(plus, more)),
+            self._weighted(builder, 1, minus, less),
+            self._weighted(builder, 2, plus, more),
+            builder.fadd(self._weighted(builder, 3, minus, less), m[5]),
+        ]
+
+    def _weighted(self, builder: Any, power: int, a: Any, b: Any) -> Any:
+        """The sum of two vectors times powers of the points."""
+        return self._scaled(builder, POINTS[1] ** power, b, builder.fmul(self._constant(POINTS[0] ** power), a))
+
+    def _joined(self, builder: Any, columns: list[Any]) -> list[Any]:
+        """The pieces from the columns of their tiles."""
+        if self.size == 4:
+            parts = self._turned(builder, columns)
+        else:
+            parts = []
+            for half in range(2):
+                order = []
+                for start in range(half * self.run, self.lanes, 2 * self.run):
+                    order += [place for lane in range(start, start + self.run) for place in (lane, self.lanes + lane)]
+                parts.append(_shuffled(builder, columns[0], columns[1], order))
+        while len(parts) < self.pieces:
+            count = parts[0].type.count // 2
+            halves = [*range(count)], [*range(count, 2 * count)]
+            parts = [_shuffled(builder, part, part, half) for part in parts for half in halves]
+        return parts
+
+    def _write(self) -> Any:
+        def turn(builder: Any, m: Any, step_m: Any, starts: list[Any], columns: Any, masks: list[list[Any]]) -> None:
+            rows = []
+            place = m
+            for _ in range(self.reach):
+                values = []
+                for _ in range(self.reach):
+                    values.append(_load(builder, self.vector, place, _whole(0)))
+                    place = builder.gep(place, [step_m])
+                rows.append(values)
+            summed = [self._sums(builder, [row[s] for row in rows]) for s in range(self.reach)]
+            for r in range(self.size):
+                parts = self._joined(builder, self._sums(builder, [column[r] for column in summed]))
+                for part, start, mask in zip(parts, starts, masks[r], strict=True):
+                    _store_vector(builder, part, start, builder.mul(columns, _whole(r)), mask)
+
+        def build(builder: Any, arguments: list[Any]) -> None:
+            m, step_m, maps, y, area, columns, places, limits, partly = arguments
+            m = self._pointer(builder, m)
+            starts = self._starts(builder, self._pointer(builder, y), places)
+            limits = builder.inttoptr(limits, ir.IntType(64).as_pointer())
+            partly = builder.icmp_signed("!=", partly, _whole(0))
+            wide = _whole(self.vectors * self.lanes)
+
+            def loop(masks: list[list[Any]]) -> None:
+                turns = _Loop(builder, maps, 1, [m, *starts])
+                at, *places = turns.values
+                turn(builder, at, step_m, places, columns, masks)
+                turns.close([builder.gep(at, [wide]), *(builder.gep(place, [area]) for place in places)])
+
+            with builder.if_else(partly) as (some, whole):
+                with some:
+                    masks: list[list[Any]] = [[] for _ in range(self.size)]
+                    for number in range(self.pieces):
+                        count = [builder.load(builder.gep(limits, [_whole(2 * number + d)])) for d in range(2)]
+                        for r in range(self.size):
+                            inside = builder.icmp_signed(">", count[1], _whole(r))
+                            count[0] = builder.select(inside, count[0], _whole(0))
+                            masks[r].append(_lanes_below(builder, count[0], self.piece.count))
+                    loop(masks)
+                with whole:
+                    loop([[None] * self.pieces] * self.size)
+
+        @intrinsic
+        def write(
+            typingctx: Any,
+            m: Any,
+            step_m: Any,
+            maps: Any,
+            y: Any,
+            area: Any,
+            columns: Any,
+            places: Any,
+            limits: Any,
+            partly: Any,
+        ) -> Any:
+            def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                _routine(builder, f"write_{self.name}", list(arguments), build)
+                return context.get_dummy_value()
+
+            return types.none(*[types.int64] * 9), codegen
+
+        return write
+
+    # ---- of the filters --------------------------------------------------------------------------------
+
+    def _at_points(self, builder: Any, g: list[Any]) -> list[Any]:
+        """The transform of a filter, or of a tile of the result's gradient, in one direction: values of a polynomial.
+
+        Divided by the factors that the transform of the image leaves out.
+        """
+
+        def both(point: float, factor: float) -> list[Any]:
+            even = [self._constant(factor * point**k) for k in range(0, len(g), 2)]
+            odd = [self._constant(factor * point**k) for k in range(1, len(g), 2)]
+            sums = []
+            for factors, values in ((even, g[::2]), (odd, g[1::2])):
+                total = builder.fmul(factors[0], values[0])
+                for scale, value in zip(factors[1:], values[1:], strict=True):
+                    total = _multiply_add(builder, scale, value, total)
+                sums.append(total)
+            return [builder.fadd(*sums), builder.fsub(*sums)]
+
+        if self.size == 2:
+            return [g[0], *both(1, 0.5), g[-1]]
+        (a, b), gap = POINTS, POINTS[0] ** 2 - POINTS[1] ** 2
+        first = builder.fmul(self._constant(1 / (a * b) ** 2), g[0])
+        return [first, *both(a, 1 / (2 * a**2 * gap)), *both(b, -1 / (2 * b**2 * gap)), g[-1]]
+
+    def _filters(self) -> Any:
+        def build(builder: Any, arguments: list[Any]) -> None:
+            w, maps, u, step_u = arguments
+            w, u = self._pointer(builder, w), self._pointer(builder, u)
+            loop = _Loop(builder, maps, self.lanes, [w, u])
+            at, place = loop.values
+            mask = _lanes_below(builder, builder.sub(maps, loop.counter), self.lanes)
+            rows = []
+            for r in range(3):
+                offsets = [builder.mul(maps, _whole(3 * r + s)) for s in range(3)]
+                rows.append(self._at_points(builder, [_load(builder, self.vector, at, o, mask) for o in offsets]))
+            turned = [self._at_points(builder, [row[s] for row in rows]) for s in range(self.reach)]
+            to = place
+            for r in range(self.reach):
+                for s in range(self.reach):
+                    _store_vector(builder, turned[s][r], to, _whole(0))
+                    to = builder.gep(to, [step_u])
+            loop.close([builder.gep(at, [_whole(self.lanes)]), builder.gep(place, [_whole(self.lanes)])])
+
+        @intrinsic
+        def filters(typingctx: Any, w: Any, maps: Any, u: Any, step_u: Any) -> Any:
+            def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                _routine(builder, f"filters_{self.name}", list(arguments), build)
+                return context.get_dummy_value()
+
+            return types.none(*[types.int64] * 4), codegen
+
+        return filters
+
+    # ---- the gradient of the filter --------------------------------------------------------------------
+
+    def _spread(self) -> Any:
+        def build(builder: Any, arguments: list[Any]) -> None:
+            t, wide, columns, piece, present, w, step_w = arguments
+            t, w = self._pointer(builder, t), self._pointer(builder, w)
+            mask = _splat(builder, builder.icmp_signed("!=", present, _whole(0)), self.lanes)
+            half = self.run
+            own, pairs = self.lanes // self.pieces, _whole(self.pieces // self.size)
+            first = builder.mul(builder.urem(piece, pairs), _whole(own))
+            beside = builder.mul(builder.udiv(piece, pairs), _whole(half))
+            tile = _Loop(builder, _whole(own), 1, [t])
+            (source,) = tile.values
+            place = builder.add(first, tile.counter)
+            lane = builder.mul(builder.udiv(place, _whole(half)), _whole(self.size * half))
+            lane = builder.add(builder.add(lane, builder.urem(place, _whole(half))), beside)
+            below = builder.mul(columns, wide)
+            maps = _Loop(builder, wide, self.lanes, [source, builder.gep(w, [builder.mul(lane, wide)])])
+            at, to = maps.values
+            rows = []
+            for r in range(self.size):
+                start = builder.mul(below, _whole(r))
+                places = [builder.add(start, builder.mul(wide, _whole(s))) for s in range(self.size)]
+                rows.append(
+                    self._at_points(builder, [_load(builder, self.vector, at, place, mask) for place in places])
+                )
+            turned = [self._at_points(builder, [row[s] for row in rows]) for s in range(self.reach)]
+            place = to
+            for r in range(self.reach):
+                for s in range(self.reach):
+                    _store_vector(builder, turned[s][r], place, _whole(0))
+                    place = builder.gep(place, [step_w])
+            maps.close([builder.gep(at, [_whole(self.lanes)]), builder.gep(to, [_whole(self.lanes)])])
+            tile.close([builder.gep(source, [builder.mul(wide, _whole(self.size))])])
+
+        @intrinsic
+        def spread(
+            typingctx: Any, t: Any, wide: Any, columns: Any, piece: Any, present: Any, w: Any, step_w: Any
+        ) -> Any:
+            def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                _routine(builder, f"spread_{self.name}", list(arguments), build)
+                return context.get_dummy_value()
+
+            return types.none(*[types.int64] * 7), codegen
+
+        return spread
+
+    def _tile_sums(self) -> Any:
+        def build(builder: Any, arguments: list[Any]) -> None:
+            v, step_v, w, wide, step_w, count, channels, d, row_d, step_d = arguments
+            v, w, d = (self._pointer(builder, address) for address in (v, w, d))
+            run = _whole(self.vectors * self.lanes)
+            block_v = builder.mul(run, _whole(self.rows))
+            elements = _Loop(builder, _whole(self.reach**2), 1, [v, w, d])
+            v, w, d = elements.values
+            maps = _Loop(builder, wide, self.columns * self.lanes, [w, d])
+            own_w, own_d = maps.values
+            blocks = _Loop(builder, channels, self.rows, [v, own_d])
+            own_v, to = blocks.values
+            zeros = [ir.Constant(self.vector, None)] * (self.rows * self.columns)
+            loop = _Loop(builder, count, 1, [own_v, own_w, *zeros])
+            at_v, at_w, *held = loop.values
+            right = [_load(builder, self.vector, at_w, _whole(c * self.lanes)) for c in range(self.columns)]
+            for row in range(self.rows):
+                seen = builder.load(builder.gep(at_v, [_whole(row * self.vectors * self.lanes)]))
+                left = _splat(builder, seen, self.lanes)
+                for c in range(self.columns):
+                    number = row * self.columns + c
+                    held[number] = _multiply_add(builder, left, right[c], held[number])
+            held = loop.close([builder.gep(at_v, [_whole(1)]), builder.gep(at_w, [wide]), *held])[2:]
+            remaining = builder.sub(channels, blocks.counter)
+            for row in range(self.rows):
+                with builder.if_then(builder.icmp_signed(">", remaining, _whole(row))):
+                    start = builder.mul(row_d, _whole(row))
+                    for c in range(self.columns):
+                        place = builder.add(start, _whole(c * self.lanes))
+                        value = builder.fadd(held[row * self.columns + c], _load(builder, self.vector, to, place))
+                        _store_vector(builder, value, to, place)
+            blocks.close([builder.gep(own_v, [block_v]), builder.gep(to, [builder.mul(row_d, _whole(self.rows))])])
+            whole = _whole(self.columns * self.lanes)
+            maps.close([builder.gep(own_w, [whole]), builder.gep(own_d, [whole])])
+            elements.close([builder.gep(v, [step_v]), builder.gep(w, [step_w]), builder.gep(d, [step_d])])
+
+        @intrinsic
+        def sums(
+            typingctx: Any,
+            v: Any,
+            step_v: Any,
+            w: Any,
+            wide: Any,
+            step_w: Any,
+            tiles: Any,
+            channels: Any,
+            d: Any,
+            row_d: Any,
+            step_d: Any,
+        ) -> Any:
+            def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                _routine(builder, f"sums_{self.name}_{self.rows}_{self.columns}", list(arguments), build)
+                return context.get_dummy_value()
+
+            return types.none(*[types.int64] * 10), codegen
+
+        return sums
+
+    def _three(self, builder: Any, d: list[Any]) -> list[Any]:
+        """The transform of the sums of products in one direction."""
+        plus, minus = builder.fadd(d[1], d[2]), builder.fsub(d[1], d[2])
+        if self.size == 2:
+            return [builder.fadd(d[0], plus), minus, builder.fsub(plus, d[3])]
+        more, less = builder.fadd(d[3], d[4]), builder.fsub(d[3], d[4])
+        return [
+            builder.fadd(d[0], builder.fadd(plus, more)),
+            self._weighted(builder, 1, minus, less),
+            builder.fadd(self._weighted(builder, 2, plus, more), d[5]),
+        ]
+
+    def _gradient(self) -> Any:
+        def build(builder: Any, arguments: list[Any]) -> None:
+            d, step_d, maps, y = arguments
+            d, y = self._pointer(builder, d), self._pointer(builder, y)
+            loop = _Loop(builder, maps, self.lanes, [d, y])
+            at, to = loop.values
+            mask = _lanes_below(builder, builder.sub(maps, loop.counter), self.lanes)
+            rows = []
+            for r in range(self.reach):
+                offsets = [builder.mul(step_d, _whole(self.reach * r + s)) for s in range(self.reach)]
+                rows.append(self._three(builder, [_load(builder, self.vector, at, offset) for offset in offsets]))
+            turned = [self._three(builder, [row[s] for row in rows]) for s in range(3)]
+            for r in range(3):
+                for s in range(3):
+                    _store_vector(builder, turned[s][r], to, builder.mul(maps, _whole(3 * r + s)), mask)
+            loop.close([builder.gep(at, [_whole(self.lanes)]), builder.gep(to, [_whole(self.lanes)])])
+
+        @intrinsic
+        def gradient(typingctx: Any, d: Any, step_d: Any, maps: Any, y: Any) -> Any:
+            def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                _routine(builder, f"gradient_{self.name}", list(arguments), build)
+                return context.get_dummy_value()
+
+            return types.none(*[types.int64] * 4), codegen
+
+        return gradient
+
+
+def tiles(
+    dtype: str,
+    lanes: int,
+    pieces: int,
+    size: int,
+    vectors: int = 1,
+    block: int = 1,
+    sums: tuple[int, int] = (1, 1),
+) -> Tiles:
+    """Return the operations on vectors of tiles; ``lanes`` and ``pieces`` are powers of two, ``pieces >= size``."""
+    return Tiles(dtype, lanes, pieces, size, vectors, block, sums)

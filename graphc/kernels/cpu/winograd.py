@@ -1,0 +1,306 @@
+"""Convolution by Winograd's F(2x2, 3x3): 16 products for four elements of the result instead of 36.
+
+`graphc.planning.winograd` documents tensors and arguments, `graphc.kernels.cpu.tiles` the operations.
+"""
+
+from __future__ import annotations
+
+from graphc.kernels.cpu.convolution import _BYTES, SIZES, registers
+from graphc.planning.winograd import ROUND
+
+__all__ = ["emit_convolution_by_tiles", "emit_filters_by_tiles", "pieces_of"]
+
+#: Channels whose transforms a block of tiles keeps; maps whose sums it keeps: few, which stay in the first cache, but
+#: where channels must be transformed again for each of these blocks of maps.
+CHANNELS, FEW_MAPS, MAPS = 128, 16, 64
+#: Of the gradient of filters: channels and maps, and vectors of tiles.
+SUM_CHANNELS, SUM_MAPS, SUM_VECTORS = 64, 32, 4
+
+_KERNEL = '''"""y[n,k,i,j] = sum(x[n,c,i+r,j+s] * w[k,c,r,s]), 3 x 3, tiles of {size} x {size}; {dtype}"""
+
+from graphc.kernels.cpu.memory import load, pointer_int64, store
+from graphc.kernels.cpu.tiles import tiles
+from graphc.kernels.cpu.vector import stack
+
+operations = tiles("{dtype}", {lanes}, {pieces}, {size}, {vectors}, {block})
+see, multiply, write = operations.see, operations.multiply, operations.write
+scratch = stack({scratch})
+
+
+def kernel(arguments, thread, threads):
+    x, u, y = arguments[0], arguments[1], arguments[2]
+{sizes}\
+    channel = height * pitch
+    area = rows * columns
+    row_u = (maps + {round} - 1) // {round} * {round}
+    tall = (rows + {size} - 1) // {size}  # rows of tiles
+    whole = (columns + {size} - 1) // {size} * {size}
+    across = (columns + {span} - 1) // {span}  # pieces of a row of tiles
+    partly = rows % {size} + columns % {size}
+{parts}
+    seen = scratch()
+    summed = seen + {seen}
+    places = summed + {summed}
+    targets = places + 8 * {together}
+    limits = targets + 8 * {together}
+    # elements lie apart by an odd number of vectors: they do not meet in one set of the first cache
+    step_v = min(channels, {channels}) * {wide} + {lanes}
+    most = {few} if channels <= {channels} else {maps}
+    step_m = most * {wide} + {lanes}
+    for first in range(begin * across, end * across, {together}):
+        for e in range({together}):
+            piece = min(first + e, end * across - 1)
+            j = min(piece % across * {span}, whole - {span})  # the last piece overlaps the one before
+            row = piece // across
+            n, i = row // tall, row % tall * {size}
+            store(pointer_int64(places), e, n * channels * channel + i * pitch + j)
+            store(pointer_int64(targets), e, n * maps * area + i * columns + j)
+            store(pointer_int64(limits), 2 * e, columns - j)
+            store(pointer_int64(limits), 2 * e + 1, rows - i)
+        piece = min(first + {together}, end * across - 1)
+        row = piece // across
+        ahead = row // tall * channels * channel + row % tall * {size} * pitch + piece % across * {span}
+        ahead -= load(pointer_int64(places), 0)
+        for k in range(0, maps, most):
+            count = min(most, maps - k)
+            for c in range(0, channels, {channels}):
+                some = min({channels}, channels - c)
+                if k == 0 or channels > {channels}:
+                    for t in range({vectors}):
+                        see(x + {bytes} * c * channel, some, channel, pitch, places + 8 * {pieces} * t,
+                            ahead, seen + {bytes} * {lanes} * t, {wide}, step_v)
+                multiply(u + {bytes} * (c * row_u + k), row_u, channels * row_u, some, seen, step_v,
+                         count, summed, step_m, c)
+            for t in range({vectors}):
+                write(summed + {bytes} * {lanes} * t, step_m, count, y + {bytes} * k * area, area, columns,
+                      targets + 8 * {pieces} * t, limits + 16 * {pieces} * t, partly)
+'''
+
+_SHARED = """\
+    begin, end = images * tall * thread // threads, images * tall * (thread + 1) // threads"""
+_SHARDED = """\
+    begin, end = images * thread // threads * tall, images * (thread + 1) // threads * tall"""
+
+
+def pieces_of(columns: int, lanes: int, size: int) -> int:
+    """How many runs of neighbouring tiles a vector consists of: of 2 or more, what computes least twice."""
+    whole = -(-columns // size) * size
+    best = (float("inf"), 0)
+    pieces = size
+    while pieces <= lanes:
+        span = size * lanes // pieces
+        if span <= whole:
+            # each halving of the pieces takes more instructions to read and to write (measured)
+            halvings = (pieces // size).bit_length() - 1
+            cost = -(-whole // span) * span * (1 + 0.05 * halvings**2)
+            best = min(best, (cost, pieces))
+        pieces *= 2
+    return best[1]
+
+
+def block_of(maps: int) -> tuple[int, int]:
+    """Register tile of the products: vectors of tiles, and maps, of which as few as possible are computed in vain."""
+    most = 8 if registers() >= 32 else 6
+    return 2, min(range(most // 2 + 1, most + 1), key=lambda size: (-(-maps // size) * size, -size))
+
+
+def emit_convolution_by_tiles(dtype: str, lanes: int, columns: int, maps: int, tile: int, *, shard: bool) -> str:
+    """Return the source text of the convolution kernel on tiles.
+
+    Parameters
+    ----------
+    columns, maps : int
+        Of the result.
+    shard : bool
+        Whether parts of the kernel are images.
+    """
+    lanes = max(lanes, tile)  # shuffles work on as many lanes
+    size, pieces = _BYTES[dtype], pieces_of(columns, lanes, tile)
+    vectors, block = block_of(maps)
+    wide = vectors * lanes
+    together = vectors * pieces
+    channels, maps = 2 * CHANNELS // tile, 2 * MAPS // tile
+    few, most = FEW_MAPS // block * block, maps // block * block
+    elements = (tile + 2) ** 2
+    seen = elements * size * (channels * wide + lanes)
+    summed = elements * size * (most * wide + lanes)
+    return _KERNEL.format(
+        dtype=dtype, lanes=lanes, pieces=pieces, vectors=vectors, block=block, sizes=SIZES, round=ROUND,
+        size=tile, span=tile * lanes // pieces, parts=_SHARDED if shard else _SHARED, seen=seen, summed=summed,
+        together=together, channels=channels, few=few, maps=most, wide=wide, bytes=size,
+        scratch=seen + summed + 32 * together,
+    )  # fmt: skip
+
+
+_FILTERS = '''"""u[r,s,c,k] = sum(G[r,a] * w[c,a,b,k] * G[s,b]), the filters of tiles of {size} x {size}; {dtype}"""
+
+from graphc.kernels.cpu.tiles import tiles
+
+filters = tiles("{dtype}", {lanes}, {size}, {size}).filters
+
+
+def kernel(arguments, thread, threads):
+    w, u = arguments[0], arguments[1]
+    channels, maps = arguments[2], arguments[3]
+    row_u = (maps + {round} - 1) // {round} * {round}
+    for c in range(channels * thread // threads, channels * (thread + 1) // threads):
+        filters(w + {bytes} * 9 * c * maps, maps, u + {bytes} * c * row_u, channels * row_u)
+'''
+
+
+def emit_filters_by_tiles(dtype: str, lanes: int, tile: int) -> str:
+    """Return the source text of the kernel that transforms filters."""
+    return _FILTERS.format(dtype=dtype, lanes=max(lanes, tile), size=tile, round=ROUND, bytes=_BYTES[dtype])
+
+
+_CORRELATION = '''"""d[e,c,k] = sum(x[n,c,i+r,j+s] * t[n,k,i,j]), 3 x 3, tiles of {size} x {size}; {dtype}"""
+
+import numpy as np
+
+from graphc.kernels.cpu.memory import load, pointer_int64, pointer_{dtype} as pointer, store
+from graphc.kernels.cpu.tiles import tiles
+from graphc.kernels.cpu.vector import packing, stack
+
+operations = tiles("{dtype}", {lanes}, {pieces}, {size}, {vectors}, 1, ({rows}, {columns}))
+see, spread, sums = operations.see, operations.spread, operations.sums
+pack = packing("{dtype}", {lanes}).pack
+scratch = stack({scratch})
+zero = np.{dtype}(0.0)
+
+
+def kernel(arguments, thread, threads):
+    x, t, d = arguments[0], arguments[1], arguments[2]
+{sizes}\
+    channel = height * pitch
+    area = rows * columns
+    row_d = (maps + {round} - 1) // {round} * {round}
+    tall = rows // {size}  # rows of tiles
+    across = columns // {span}  # pieces of a row of tiles
+{parts}
+    seen = scratch()
+    copied = seen + {seen}
+    places = copied + {copied}
+    spreads = places + {places}
+    step_v = min(channels, {channels}) * {run} + {lanes}
+    step_w = {run} * {maps} + {lanes}
+    some = max(1, {together} // across)
+    most = min({together}, across)
+    for first in range(begin, end, some):
+        count = min(some, end - first)
+        for start in range(0, across, most):
+            length = min(most, across - start)  # pieces of each row
+            pieces = count * length
+            vectors = (pieces + {pieces} - 1) // {pieces}
+            for e in range(vectors * {pieces}):
+                piece = min(e, pieces - 1)
+                row = first + piece // length
+                n, i = row // tall, row % tall * {size}
+                store(pointer_int64(places), e, n * channels * channel + i * pitch + (start + piece % length) * {span})
+            row = min(first + some, end - 1)
+            ahead = row // tall * channels * channel + row % tall * {size} * pitch + start * {span}
+            ahead -= load(pointer_int64(places), 0)
+            held = length * {span}
+            for k in range(0, maps, {maps}):
+                own = min({maps}, maps - k)
+                wide = (own + {lanes} - 1) // {lanes} * {lanes}
+                for number in range(count):
+                    row = first + number
+                    place = (row // tall * maps + k) * area + row % tall * {size} * columns
+                    source = t + {bytes} * (place + start * {span})
+                    target = copied + {bytes} * number * {size} * held * wide
+                    if length == across:
+                        pack(source, area, 1, own, {size} * columns, target, wide)
+                    else:
+                        for r in range({size}):
+                            pack(source + {bytes} * r * columns, area, 1, own, held,
+                                 target + {bytes} * r * held * wide, wide)
+                for e in range(vectors * {pieces}):
+                    piece = min(e, pieces - 1)
+                    source = copied + {bytes} * (piece // length * {size} * held + piece % length * {span}) * wide
+                    spread(source, wide, held, e % {pieces}, e < pieces,
+                           spreads + {bytes} * (e // {pieces} * {lanes} * wide), step_w)
+                for c in range(begin_channel, end_channel, {channels}):
+                    own = min({channels}, end_channel - c)
+                    if k == 0 or end_channel - begin_channel > {channels}:
+                        for v in range(vectors):
+                            see(x + {bytes} * c * channel, own, channel, pitch, places + 8 * {pieces} * v,
+                                ahead, seen + {bytes} * {lanes} * v, {run}, step_v)
+                    sums(seen, step_v, spreads, wide, step_w, vectors * {lanes}, own,
+                         d + {bytes} * (c * row_d + k), row_d, channels * row_d)
+'''
+
+_CORRELATION_SHARED = """\
+    begin, end = 0, images * tall
+    begin_channel, end_channel = channels * thread // threads, channels * (thread + 1) // threads
+    for e in range({elements}):
+        for number in range((e * channels + begin_channel) * row_d, (e * channels + end_channel) * row_d):
+            store(pointer(d), number, zero)"""
+_CORRELATION_SHARDED = """\
+    begin, end = images * thread // threads * tall, images * (thread + 1) // threads * tall
+    begin_channel, end_channel = 0, channels  # each thread adds to sums of its own"""
+
+
+def sums_of(channels: int, maps: int, lanes: int) -> tuple[int, int]:
+    """Register tile of a gradient's sums: channels and vectors of maps, whose number it divides."""
+    vectors = -(-maps // lanes)
+    columns = max(count for count in (1, 2, 3) if vectors % count == 0)
+    most = min((registers() - 2 - columns) // columns, 16 // columns if columns < 3 else 8)
+    return min(range(most // 2 + 1, most + 1), key=lambda size: (-(-channels // size) * size, -size)), columns
+
+
+def emit_correlation_by_tiles(
+    dtype: str, lanes: int, columns: int, maps: int, channels: int, tile: int, *, shard: bool
+) -> str:
+    """Return the source text of the kernel that sums the products of tiles of images and of gradients.
+
+    Parameters
+    ----------
+    columns, maps : int
+        Of the result.
+    channels : int
+        Of the image.
+    shard : bool
+        Whether parts of the kernel are images, whose sums are added to the result.
+    """
+    size = _BYTES[dtype]
+    lanes = max(lanes, tile)
+    # pieces that fill rows of tiles: none is computed twice
+    pieces = tile
+    while columns % (tile * lanes // pieces):
+        pieces *= 2
+    rows, across = sums_of(channels, maps, lanes)
+    vectors, some = 2 * SUM_VECTORS // tile, SUM_CHANNELS
+    run, elements = vectors * lanes, (tile + 2) ** 2
+    most = max(SUM_MAPS // (across * lanes), 1) * across * lanes
+    seen = elements * size * (some * run + lanes) + size * rows * run
+    copied = size * (tile**2 * run + 2 * lanes) * most
+    spreads = elements * size * (run * most + lanes)
+    together = vectors * pieces
+    places = 8 * together
+    parts = _CORRELATION_SHARDED if shard else _CORRELATION_SHARED.format(elements=elements)
+    return _CORRELATION.format(
+        dtype=dtype, lanes=lanes, pieces=pieces, vectors=vectors, rows=rows, columns=across, sizes=SIZES, round=ROUND,
+        size=tile, span=tile * lanes // pieces, parts=parts, seen=seen, copied=copied, places=places, together=together,
+        channels=some, maps=most, run=run, bytes=size, scratch=seen + copied + places + spreads,
+    )  # fmt: skip
+
+
+_GRADIENT = '''"""y[c,a,b,k] = sum(A[a,r] * d[r,s,c,k] * A[b,s]), the gradient of filters from tiles; {dtype}"""
+
+from graphc.kernels.cpu.tiles import tiles
+
+gradient = tiles("{dtype}", {lanes}, {size}, {size}).gradient
+
+
+def kernel(arguments, thread, threads):
+    d, y = arguments[0], arguments[1]
+    channels, maps = arguments[2], arguments[3]
+    row_d = (maps + {round} - 1) // {round} * {round}
+    for c in range(channels * thread // threads, channels * (thread + 1) // threads):
+        gradient(d + {bytes} * c * row_d, channels * row_d, maps, y + {bytes} * 9 * c * maps)
+'''
+
+
+def emit_gradient_by_tiles(dtype: str, lanes: int, tile: int) -> str:
+    """Return the source text of the kernel that makes gradients of filters from sums over tiles."""
+    return _GRADIENT.format(dtype=dtype, lanes=max(lanes, tile), size=tile, round=ROUND, bytes=_BYTES[dtype])
