@@ -80,7 +80,7 @@ print(f"\nbefore (chance costs {numpy.log(V):.2f} nats a character):\n{written(2
 for times in readings:
     for _ in range(times):
         for name in trainer.states:
-            trainer.states[name] = 0.0  # the readers are back at their places
+            trainer.states[name][...] = 0.0  # the readers are back at their places
         trainer.fit(chunks)
     nats = trainer.history["loss"][-1]
     print(f"\nafter {trainer.epoch} readings, {nats:.2f} nats a character:\n{written(200, 0.8)!r}")

@@ -59,6 +59,7 @@ _LAZY = {
     "patches": ("graphc.planning", "patches"),
     "profile": ("graphc.kernels", "profile"),
     "expanded": ("graphc.graph.expand", "expanded"),
+    "sample": ("graphc.training", "sample"),
     "unroll": ("graphc.graph.unroll", "unroll"),
     "unrolled": ("graphc.graph.unroll", "unrolled"),
     "to_networkx": ("graphc.graph.networks", "to_networkx"),
@@ -83,7 +84,7 @@ if TYPE_CHECKING:
     from graphc.graph.unroll import unroll, unrolled
     from graphc.kernels import compile, profile
     from graphc.planning import count, patches, toeplitz
-    from graphc.training import SGD, Adam, Trainer, accuracy
+    from graphc.training import SGD, Adam, Trainer, accuracy, sample
 
 __all__ = [
     "SGD",
@@ -128,6 +129,7 @@ __all__ = [
     "parameter",
     "patches",
     "profile",
+    "sample",
     "state",
     "to_networkx",
     "toeplitz",

@@ -306,22 +306,49 @@ def shared_state(steps, **options):
     return graphc.unroll(cell, x, (h, s), **options)
 
 
-def first_example(steps, **options):
-    """All examples see the first one, and something is added to that alone."""
-    led = graphc.gate("y[i,j] = a[i,j] + 0.5*a[0,j]\ny[0,j] += b[j]", name="led")
-    x, h, b = sequence(steps, "N", HIDDEN), state("h", "N", HIDDEN), weight("b", HIDDEN)
+def first_example_seen(steps, **options):
+    """All examples see the first one."""
+    led = graphc.gate("y[i,j] = a[i,j] + 0.5*a[0,j]", name="led")
+    x, h = sequence(steps, "N", HIDDEN), state("h", "N", HIDDEN)
 
     def cell(x, h):
-        h = graphc.tanh(led(h, b) + x)
+        h = graphc.tanh(led(h) + x)
         return h, h
 
     return graphc.unroll(cell, x, h, **options)
 
 
+def first_example_added(steps, **options):
+    """Something is added to the first example alone."""
+    moved = graphc.gate("y[i,j] = 0.9*a[i,j]\ny[0,j] += b[j]", name="moved")
+    x, h, b = sequence(steps, "N", HIDDEN), state("h", "N", HIDDEN), weight("b", HIDDEN)
+
+    def cell(x, h):
+        h = graphc.tanh(moved(h, b) + x)
+        return h, h
+
+    return graphc.unroll(cell, x, h, **options)
+
+
+def first_column_seen(steps, **options):
+    """A line reads another element than the one that the line before it has written."""
+    led = graphc.gate("a[i,j] = sin(x[i,j] + h[i,j])\ny[i,j] = a[i,j]*a[i,0] + a[i,j]", name="led")
+    x, h = sequence(steps, "N", HIDDEN), state("h", "N", HIDDEN)
+    return graphc.unroll(lambda x, h: (led(x, h),) * 2, x, h, **options)
+
+
+def neighbours(steps, **options):
+    """Each element is made of two neighbours: on the way back two lines add to overlapping parts of one tensor."""
+    pairs = graphc.gate("y[i,j] = tanh(p[i,j]*p[i,j + 1])", extents={"j": "size(p,1) - 1"}, name="pairs")
+    x, h, v = sequence(steps, "N", HIDDEN), state("h", "N", HIDDEN), weight("V", HIDDEN, HIDDEN + 1)
+    return graphc.unroll(lambda x, h: (pairs(graphc.sin(h @ v)) + x,) * 2, x, h, **options)
+
+
 RECURRENCES = (
     rnn, lstm, gru, gru_reset_after, plain_gates, two_ranks, stacked, two_layers, copied_input, exchanged, kept_state,
     constant_matrix, scalars, product_of_scalars, vector_without_batch, matrix_state, matrix_product, tokens, masked,
-    counted, no_inputs, several_products, normalised, across_examples, shared_state, first_example,
+    counted, no_inputs, several_products, normalised, across_examples, shared_state, first_example_seen,
+    first_example_added, first_column_seen, neighbours,
 )  # fmt: skip
 
 

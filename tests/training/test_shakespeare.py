@@ -22,7 +22,7 @@ pytestmark = [
 
 STEPS, STREAMS, UNITS, LAYERS = 64, 64, 256, 2
 RATE, CLIP = 2e-3, 5.0
-TRAINING = 1500  # steps, of 245 a pass: 6.1 passes
+TRAINING = 1500  # steps, of 245 a pass; measured: 1.615 nats, 0.17 s a step on one processor core
 STATES = tuple(f"{letter}{number}" for number in range(LAYERS) for letter in "hc")
 THREADS = 1  # one processor for either library, so that other work disturbs neither
 
