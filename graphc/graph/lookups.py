@@ -2,8 +2,8 @@
 
 ``sum(table[token[t,n], d] * w[j,d], d)`` is ``p[token[t,n], j]`` with ``p[v,j] = sum(table[v,d] * w[j,d], d)``. Where a
 table has fewer rows than there are tokens, that is less work by their ratio, in both directions: the gradient of the
-product is added up by token before anything is multiplied. An embedding in front of a recurrent layer then costs no more
-than one-hot vectors that are looked up in its weights.
+product is added up by token before anything is multiplied. An embedding in front of a recurrent layer then costs no
+more than one-hot vectors that are looked up in its weights.
 """
 
 from __future__ import annotations

@@ -469,7 +469,10 @@ def renamed(s: Statement, tensors: Mapping[str, str], names: Mapping[str, Affine
 
 
 def _other_names(sink: Statement, merged: Statement, target: str, sizes: Mapping[str, Extent]) -> dict[str, Affine]:
-    """For each extent of a tensor that is read no more one of a tensor with the same index there, if there is one."""
+    """For each extent of a tensor that is read no more one of a tensor with the same index there, if there is one.
+
+    A leading dimension may also be that of a tensor with a row more, at an offset: the steps of a state.
+    """
     found: dict[str, Affine] = {}
     accesses = [*(a for _, a in merged.reads), merged.write]
     for taken in (a for _, a in sink.reads if a.tensor == target):
@@ -480,6 +483,17 @@ def _other_names(sink: Statement, merged: Statement, target: str, sizes: Mapping
                 new = next((name for name in same if sizes[name] == sizes[old]), None)
                 if new is not None:
                     found.setdefault(old, affine(new))
+                    break
+            if dimension or old in found:
+                continue
+            for access in accesses:
+                other = access.index[0] if access.index else None
+                name = size_name(access.tensor, 0)
+                if not isinstance(item, Affine) or not isinstance(other, Affine) or (other - item).terms:
+                    continue
+                spare = sizes[name] - sizes[old] if name in sizes else 0
+                if isinstance(spare, int) and spare == 1:
+                    found[old] = affine({name: 1}, -spare)
                     break
     return found
 

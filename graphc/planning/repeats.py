@@ -11,7 +11,7 @@ in which it runs through it; it is copied so once, before the first step.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,7 @@ from graphc.formula.statement import (
     affine_expression,
     size_name,
 )
+from graphc.planning.chains import Elementwise, Pattern
 from graphc.planning.contraction import recognise
 from graphc.planning.plan import Kernel, Launch, Line, elements
 
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Place", "lower_part", "lower_repeat", "repeated"]
 
+#: Fewest steps for which a matrix is copied.
+_STEPS = 3
 #: Columns of a matrix that are kept together for a product of several rows.
 PANEL = 32
 
@@ -316,7 +319,7 @@ class _Step:
         self.started: set[str] = set()
         begin = len(builder.launches)
         waiting = list(range(len(self.statements)))
-        chains = {k: _Elementwise.of(self.statements[k], self.inner, builder, self.own) for k in waiting}
+        chains = {k: Elementwise.of(self.statements[k], self.inner, builder, self.own) for k in waiting}
         while waiting:
             ready = [k for k in waiting if chains[k] is None and not self.before(k, waiting)]
             for k in ready:
@@ -391,7 +394,12 @@ class _Step:
 
     def product(self, s: Statement) -> bool:
         """A product with a matrix that is the same at every step, copied into panels before the first."""
+        if isinstance(self.steps, int) and self.steps < _STEPS:
+            return False
         found = recognise(s, self.inner.sizes)
+        if found is None:
+            s = self.apart(s)
+            found = recognise(s, self.inner.sizes)
         if found is None or found.b in self.slices or found.b in self.written or found.b not in self.own:
             return False
         m, n, k, *_ = found.arguments[:3]
@@ -421,6 +429,43 @@ class _Step:
         self.builder.launches.append(Launch(number, buffers, arguments, self.place.label, self.place.site, found.work))
         return True
 
+    def apart(self, s: Statement) -> Statement:
+        """A sum of products that reads rows of a matrix from an offset, on a copy of them made before the steps."""
+        if s.operator != "sum" or len(s.reads) != 2 or s.guards or s.lets:
+            return s
+        extents = {a.name: self.inner.value(a.extent) for a in s.axes}
+        reads = []
+        for placeholder, a in s.reads:
+            own = [next((n for n in i.names() if n in extents), "") if isinstance(i, Affine) else "" for i in a.index]
+            fixed = a.tensor in self.own and a.tensor not in self.slices and a.tensor not in self.written
+            forms = [i - affine(n) for i, n in zip(a.index, own, strict=True) if isinstance(i, Affine) and n]
+            plain = len(forms) == len(own) == 2 and not any(extents.keys() & set(form.names()) for form in forms)
+            shifts = [shift for shift in map(self.inner.value, forms) if isinstance(shift, int)] if plain else []
+            shape = tuple(extents[n] for n in own) if plain else ()
+            if not fixed or a.flat or len(shifts) != 2 or not any(shifts) or not all(isinstance(e, int) for e in shape):
+                reads.append((placeholder, a))
+                continue
+            axes = tuple(Axis(f"a{d}", affine(f"t0.{d}")) for d in range(2))
+            index = tuple(affine({f"a{d}": 1}, shift) for d, shift in enumerate(shifts))
+            write = Access("t0", tuple(affine(x.name) for x in axes))
+            copy = Statement(write, "set", axes, (("v0", Access("t1", index)),), Symbol("v0"))
+            dtype, builder, source = self.place.dtype, self.builder, self.own[a.tensor]
+            number = builder.kernel_number(Kernel("loops", copy, (("t0", dtype), ("t1", dtype))))
+            arguments = (*shape, *builder.buffers[source].shape)
+            key = (number, (source,), arguments)
+            if key not in builder.merged:
+                result = builder.buffer(f"part of {a.tensor}", shape, dtype, "arena")
+                label = f"part of {builder.buffers[source].name}"
+                self.ahead.append(Launch(number, (result, source), arguments, label, self.place.site, elements(shape)))
+                builder.merged[key] = result
+            name = f"{a.tensor} from {' '.join(map(str, shifts))}"
+            self.own[name] = builder.merged[key]
+            placed = self.inner.placed
+            self.inner = self.inner.extended({name: shape})
+            self.inner.placed = placed
+            reads.append((placeholder, replace(a, tensor=name, index=tuple(map(affine, own)))))
+        return replace(s, reads=tuple(reads))
+
     def packed(self, tensor: str, n: int, k: int, wide: int, row: int, column: int, *, turned: bool) -> int:
         """Panels ``P[p, i, l] = B[i, wide*p + l]`` of a matrix; ``turned`` where the tensor holds its transpose."""
         panel, inner = affine({"p": wide, "l": 1}), affine("i")
@@ -444,12 +489,12 @@ class _Step:
 
     # ---- chains ----------------------------------------------------------------------------------------
 
-    def chain(self, items: list[_Elementwise], waiting: list[int]) -> None:
+    def chain(self, items: list[Elementwise], waiting: list[int]) -> None:
         """One launch for elementwise statements over the same axes."""
         later = {t for k in waiting for t in (*self.statements[k].tensors(), self.statements[k].write.tensor)}
-        accesses: dict[tuple[int, _Pattern], int] = {}
-        lines: list[tuple[Expression, tuple[int, _Pattern] | None, bool]] = []
-        values: dict[tuple[int, _Pattern], str] = {}  # what an earlier line has made
+        accesses: dict[tuple[int, Pattern], int] = {}
+        lines: list[tuple[Expression, tuple[int, Pattern] | None, bool]] = []
+        values: dict[tuple[int, Pattern], str] = {}  # what an earlier line has made
         for item in items:
             replacements: dict[str, Expression] = {}
             for placeholder, key in item.reads:
@@ -504,103 +549,6 @@ class _Step:
 
 
 _SUM = call("add", Symbol("x"), Symbol("y"))
-
-
-@dataclass(frozen=True)
-class _Pattern:
-    """Where an access is, for a point of the axes: an offset and the stride along each axis, in elements."""
-
-    offset: Extent
-    steps: tuple[Extent, ...]
-
-
-@dataclass(frozen=True)
-class _Elementwise:
-    """A statement that sets or adds to one element at each point of its axes; accesses are (buffer, pattern)."""
-
-    extents: tuple[Extent, ...]
-    write: tuple[int, _Pattern]
-    reads: tuple[tuple[str, tuple[int, _Pattern]], ...]
-    body: Expression
-    accumulate: bool
-
-    @staticmethod
-    def of(s: Statement, names: _SizedNames, builder: _Builder, tensors: Mapping[str, int]) -> _Elementwise | None:
-        """What a chain needs to know of a statement; None where it is no line of one."""
-        if s.operator not in ("set", "sum") or s.reduced() or s.guards or s.lets or s.write.flat:
-            return None
-        if set(symbols(s.body)) - {p for p, _ in s.reads}:
-            return None
-        axes: list[str] = []
-        names_of = {a.name for a in s.axes}
-        for item in s.write.index:
-            if not isinstance(item, Affine):
-                return None
-            axes += [n for n in item.names() if n in names_of]
-        if sorted(axes) != sorted(names_of):
-            return None
-
-        def pattern(a: Access) -> tuple[int, _Pattern] | None:
-            if a.outside != "forbidden" or a.flat or a.tensor not in tensors:
-                return None
-            buffer = tensors[a.tensor]
-            offset: Extent = 0
-            steps: dict[str, Extent] = dict.fromkeys(axes, 0)
-            row: Extent = 1
-            for item, extent in zip(reversed(a.index), reversed(builder.buffers[buffer].shape), strict=True):
-                if not isinstance(item, Affine):
-                    return None
-                own = [n for n in item.names() if n in names_of]
-                if len(own) > 1 or any(item.coefficient(n) != 1 for n in own):
-                    return None
-                rest = item - affine(own[0]) if own else item
-                offset = row * names.value(rest) + offset
-                if own:
-                    steps[own[0]] = row + steps[own[0]]
-                row = extent * row
-            if axes and steps[axes[-1]] not in (0, 1):
-                return None
-            return buffer, _Pattern(offset, tuple(steps[a] for a in axes))
-
-        write = pattern(s.write)
-        if write is None or not builder.buffers[write[0]].dtype.startswith("float"):
-            return None
-        if axes and write[1].steps[-1] != 1:
-            return None
-        reads = []
-        for placeholder, access in s.reads:
-            found = pattern(access)
-            if found is None:
-                return None
-            reads.append((placeholder, found))
-        extents = {a.name: names.value(a.extent) for a in s.axes}
-        return _Elementwise(tuple(extents[a] for a in axes), write, tuple(reads), s.body, s.accumulate)
-
-    def apart(self, a: _Pattern, b: _Pattern) -> bool:
-        """Whether two patterns are one, or reach different elements: other parts of the same rows."""
-        if a == b:
-            return True
-        gap = a.offset - b.offset
-        if a.steps != b.steps or not isinstance(gap, int) or not self.extents or not isinstance(self.extents[-1], int):
-            return False
-        pitch = a.steps[-2] if len(a.steps) > 1 else abs(gap) + self.extents[-1]
-        return isinstance(pitch, int) and self.extents[-1] <= abs(gap) <= pitch - self.extents[-1]
-
-    def joins(self, others: Sequence[_Elementwise | None]) -> bool:
-        """Whether the statement can follow others in a chain: what they wrote it reads in its place."""
-        for other in others:
-            assert other is not None
-            if other.extents != self.extents:
-                return False
-            if other.write[0] == self.write[0] and not self.apart(other.write[1], self.write[1]):
-                return False
-            for _, (buffer, pattern) in self.reads:
-                if buffer == other.write[0] and pattern != other.write[1]:
-                    return False
-            for _, (buffer, pattern) in other.reads:
-                if buffer == self.write[0] and pattern != self.write[1]:
-                    return False
-        return True
 
 
 def _foldable(s: Statement, tensor: str) -> bool:

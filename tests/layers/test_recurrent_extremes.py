@@ -1,4 +1,4 @@
-"""Recurrence at extremes: saturated gates, thousands of steps, exploding gradients, sequences of nothing but padding."""
+"""Recurrence at extremes: saturated gates, thousands of steps, exploding gradients, nothing but padding."""
 
 import numpy
 import pytest

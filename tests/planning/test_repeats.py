@@ -121,7 +121,7 @@ def test_one_plan_serves_every_number_of_steps_and_examples():
 
 
 #: Recurrences with a kernel that has the number of steps in its text.
-COUNTING = (recurrences.copied_input, recurrences.constant_matrix, recurrences.scalars)
+COUNTING = (recurrences.copied_input, recurrences.scalars)
 
 
 @pytest.mark.parametrize(

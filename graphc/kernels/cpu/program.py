@@ -34,8 +34,8 @@ __all__ = ["Program"]
 #: What a named size is taken to be where only an estimate is needed (the choice of a loop order).
 _TYPICAL_SIZE = 64
 _FRAMES_KEPT = 8
-#: Looks at the meeting counter before a thread gives way, about 50 microseconds: on a busy machine the thread that it waits
-#: for may need its processor.
+#: Looks at the meeting counter before a thread gives way, about 50 microseconds: on a busy machine, the thread that it
+#: waits for may need its processor.
 _PATIENCE = 2_000
 #: Operations that a thread must have to pay for meeting the others: in loops, where most operations wait for
 #: memory, and in matrix products.
