@@ -218,3 +218,15 @@ def test_two_inputs_of_one_name_are_refused_with_both_sites():
     a, b = graphc.input("x"), graphc.input("x")
     with pytest.raises(PlanError, match=r"two inputs are named 'x'.*test_compile.py"):
         graphc.compile([a + b])
+
+
+def test_parameters_of_a_trainer_serve_a_graph_with_states():
+    """A dropout has a state of its own, which the parameters of a trainer do not hold."""
+    x = graphc.input("x", ("N", 3))
+    y = graphc.layers.dense(graphc.layers.dropout(x, name="drop"), 1, name="y")
+    trainer = graphc.Trainer(graphc.mean(y * y), optimizer=graphc.SGD(0.1), threads=1)
+    predict = graphc.compile([y], parameters=trainer.parameters, training=False, threads=1)
+    data = numpy.ones((2, 3))
+    before = predict(x=data)[0]
+    trainer.parameters["y.bias"][...] += 1
+    numpy.testing.assert_allclose(predict(x=data)[0], before + 1, rtol=1e-6)
