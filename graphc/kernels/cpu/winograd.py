@@ -128,8 +128,8 @@ def emit_convolution_by_tiles(dtype: str, lanes: int, columns: int, maps: int, t
     summed = elements * size * (most * wide + lanes)
     return _KERNEL.format(
         dtype=dtype, lanes=lanes, pieces=pieces, vectors=vectors, block=block, sizes=SIZES, elements=elements,
-        apart=APART, size=tile, span=tile * lanes // pieces, parts=_SHARDED if shard else _SHARED, seen=seen, summed=summed,
-        together=together, channels=channels, few=few, maps=most, wide=wide, bytes=size,
+        apart=APART, size=tile, span=tile * lanes // pieces, parts=_SHARDED if shard else _SHARED, seen=seen,
+        summed=summed, together=together, channels=channels, few=few, maps=most, wide=wide, bytes=size,
         scratch=seen + summed + 32 * together,
     )  # fmt: skip
 
