@@ -242,7 +242,7 @@ def test_gradients_of_filters_on_threads(tile):
 
 def test_what_lies_beside_the_result_stays_there():
     """What lies in the frame beyond the last results does not count, and a mark beside the result is kept."""
-    for rows, columns, tile in ((3, 5, 2), (1, 1, 2), (5, 8, 2), (3, 5, 4), (1, 1, 4), (6, 8, 4)):
+    for rows, columns, tile in ((3, 5, 2), (5, 8, 2), (3, 5, 4), (6, 8, 4)):
         x, w, u, arguments = operands("float32", 2, 3, 5, rows, columns, tile)
         if tile == 2:  # elements of larger tiles reach all of their results, to be cancelled
             x[:, :, rows + 2 :], x[..., columns + 2 :] = numpy.nan, numpy.nan
@@ -290,7 +290,7 @@ def errors(c):
     return found
 
 
-@pytest.mark.parametrize("c", [16, 32, 64, 128, 256])
+@pytest.mark.parametrize("c", [16, 64, 256])
 def test_errors_beside_direct_sums(c):
     direct, small, large = errors(c)
     for kind in range(2):
