@@ -83,8 +83,10 @@ class Kernel:
     t1.0, ...``; or ``"contraction"``: a batched matrix product on strided arrays, see
     `graphc.planning.contraction` for its arguments; or one of ``"convolution"``, ``"convolution_of_maps"``,
     ``"convolution_of_phases"``, ``"correlation"`` and ``"correlation_of_maps"``, see `graphc.planning.convolution` for
-    their arguments and ``literals``, numbers that are part of the kernel; or ``"pooling"``: a statement over windows
-    that lie side by side, see `graphc.kernels.cpu.pooling`. All but loops have the written tensor last.
+    their arguments and ``literals``, numbers that are part of the kernel; or ``"convolution"`` or ``"correlation"``
+    followed by ``"_by_tiles"`` or ``"_filters_by_tiles"``, see `graphc.planning.winograd`; or ``"pooling"``: a
+    statement over windows that lie side by side, see `graphc.kernels.cpu.pooling`. All but loops have the written
+    tensor last.
 
     A kernel is called with a part and a number of parts. What parts share is up to the kernel, unless ``shard`` names
     the axis of the batch: then part ``p`` of ``P`` computes the examples ``N*p//P`` to ``N*(p+1)//P``. Kernels

@@ -1,4 +1,4 @@
-"""Convolution by Winograd's F(2x2, 3x3): 16 products for four elements of the result instead of 36.
+"""Convolution by Winograd's minimal filtering, F(2x2, 3x3) and F(4x4, 3x3), and the gradient of its filter.
 
 `graphc.planning.winograd` documents tensors and arguments, `graphc.kernels.cpu.tiles` the operations.
 """
@@ -8,14 +8,17 @@ from __future__ import annotations
 from graphc.kernels.cpu.convolution import _BYTES, SIZES, registers
 from graphc.planning.winograd import ROUND
 
-__all__ = ["emit_convolution_by_tiles", "emit_filters_by_tiles", "pieces_of"]
+__all__ = [
+    "emit_convolution_by_tiles", "emit_correlation_by_tiles", "emit_filters_by_tiles", "emit_gradient_by_tiles",
+    "pieces_of",
+]  # fmt: skip
 
-#: Channels whose transforms a block of tiles keeps; maps whose sums it keeps: few, which stay in the first cache, but
-#: where channels must be transformed again for each of these blocks of maps.
+#: Channels whose transforms a block of tiles of 2x2 keeps, half as many of 4x4; maps whose sums it keeps: few, which stay
+#: in the first cache, but where channels must be transformed again for each of these blocks of maps.
 CHANNELS, FEW_MAPS, MAPS = 128, 16, 64
 #: Numbers between the elements of transformed filters, so that these do not meet in one set of the first cache.
 APART = 16
-#: Of the gradient of filters: channels and maps, and vectors of tiles.
+#: Of the gradient of filters: channels and maps, and vectors of tiles of 2x2, half as many of 4x4.
 SUM_CHANNELS, SUM_MAPS, SUM_VECTORS = 64, 32, 4
 
 _KERNEL = '''"""y[n,k,i,j] = sum(x[n,c,i+r,j+s] * w[k,c,r,s]), 3 x 3, tiles of {size} x {size}; {dtype}"""
