@@ -105,8 +105,10 @@ class Kernel:
     t1.0, ...``; or ``"contraction"``: a batched matrix product on strided arrays, see
     `graphc.planning.contraction` for its arguments; or one of ``"convolution"``, ``"convolution_of_maps"``,
     ``"convolution_of_phases"``, ``"correlation"`` and ``"correlation_of_maps"``, see `graphc.planning.convolution` for
-    their arguments and ``literals``, numbers that are part of the kernel; or ``"pooling"``: a statement over windows
-    that lie side by side, see `graphc.kernels.cpu.pooling`. All of these but loops have the written tensor last.
+    their arguments and ``literals``, numbers that are part of the kernel; or ``"convolution"`` or ``"correlation"``
+    followed by ``"_by_tiles"`` or ``"_filters_by_tiles"``, see `graphc.planning.winograd`; or ``"pooling"``: a
+    statement over windows that lie side by side, see `graphc.kernels.cpu.pooling`. All but loops have the written
+    tensor last.
 
     A ``"chain"`` is several elementwise ``lines`` over the same axes: every access has a buffer, those that are written
     (as many as ``literals[1]``) first. Its ``literals`` are the number of axes, of written accesses, and for each

@@ -290,11 +290,11 @@ class Interpreter:
         w, u = arrays
         assert examples is None
         channels, maps = arguments
-        (size,) = kernel.literals
+        _, size = kernel.literals
         turn = transforms(size, 3)[1]
         w = w.reshape(channels + 1, 3, 3, maps)[:channels]
         u[...] = 0
-        u[..., :maps] = numpy.einsum("ea,cabk,fb->efck", turn, w, turn)
+        u[:, :, :channels, :maps] = numpy.einsum("ea,cabk,fb->efck", turn, w, turn)
 
     def convolution_by_tiles(self, kernel, arrays, arguments, examples):
         x, u, y = arrays
@@ -309,7 +309,7 @@ class Interpreter:
         one = numpy.arange(size + 2)[:, None] * pitch + numpy.arange(size + 2)
         for i, j in itertools.product(range(0, rows, size), range(0, columns, size)):
             seen = numpy.einsum("ea,ncab,fb->ncef", turn, x[..., i * pitch + j + one], turn)
-            products = numpy.einsum("ncef,efck->nkef", seen, u[..., :k])
+            products = numpy.einsum("ncef,efck->nkef", seen, u[:, :, :channels, :k])
             some = y[..., i : i + size, j : j + size]
             some[...] = numpy.einsum("ae,nkef,bf->nkab", back, products, back)[..., : some.shape[2], : some.shape[3]]
 

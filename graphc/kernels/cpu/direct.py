@@ -38,7 +38,7 @@ def emit_direct(kind: str, dtype: str, literals: tuple[int, ...], *, shard: bool
     """
     lanes = vector_lanes(dtype)
     if kind == "convolution_filters_by_tiles":
-        return emit_filters_by_tiles(dtype, lanes, literals[0])
+        return emit_filters_by_tiles(dtype, *literals)
     if kind == "correlation_filters_by_tiles":
         return emit_gradient_by_tiles(dtype, lanes, literals[0])
     maps = literals[1]

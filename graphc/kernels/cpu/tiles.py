@@ -27,6 +27,7 @@ from graphc.kernels.cpu.vector import (
     _plus,
     _routine,
     _shuffled,
+    _smaller,
     _splat,
     _store_vector,
     _whole,
@@ -55,9 +56,10 @@ class Tiles:
     elements ``e``. ``places`` is the address of ``pieces`` int64: where the pieces begin in an image. What is seen next
     lies ``ahead``: where memory is slow, waiting for it took a tenth of the time.
 
-    ``multiply(u, row_u, step_u, channels, v, step_v, maps, m, step_m, add)`` writes to ``m[k*vectors*lanes + e*step_m +
-    lane]`` the sums over ``c`` of ``u[c*row_u + e*step_u + k] * v[c*vectors*lanes + e*step_v + lane]`` for all lanes of
-    all vectors, or adds them where ``add`` is not 0, for ``maps`` rounded up to whole blocks of ``block`` maps.
+    ``multiply(u, step_u, block_u, channels, v, step_v, maps, m, step_m, add)`` writes to ``m[k*vectors*lanes + e*step_m
+    + lane]`` the sums over ``c`` of ``u[(k // block)*block_u + e*step_u + c*block + k % block] * v[c*vectors*lanes +
+    e*step_v + lane]`` for all lanes of all vectors, or adds them where ``add`` is not 0, for ``maps`` rounded up to
+    whole blocks of ``block`` maps.
 
     ``write(m, step_m, maps, y, area, columns, places, limits, partly)`` transforms the sums of one vector and writes
     them to ``maps`` images of ``area`` elements in rows of ``columns``, the pieces at ``places``. Where ``partly`` is
@@ -73,8 +75,8 @@ class Tiles:
 
     ``gradient(d, step_d, maps, y)`` transforms the sums of one channel and writes ``y[(3*r + s)*maps + k]``.
 
-    ``filters(w, maps, u, step_u)`` transforms the filters ``w[(3*r + s)*maps + k]`` and writes ``u[e*step_u + k]`` for
-    ``maps`` rounded up to whole vectors.
+    ``filters(w, row_w, count, u, step_u)`` transforms the filters ``w[(3*r + s)*row_w + k]`` of one channel, ``k <
+    count``, and writes ``u[e*step_u + k]`` for a block of maps, zeros from ``count`` on.
     """
 
     def __init__(
@@ -143,7 +145,7 @@ class Tiles:
             return _shuffled(builder, a, b, order)
 
         pairs = [[merged(rows[k], rows[k + 1], half, 1) for k in (0, 2)] for half in range(2)]
-        return [merged(*pair, half, 2) for pair in pairs for half in range(2)]
+        return [merged(first, second, half, 2) for first, second in pairs for half in range(2)]
 
     def _differences(self, builder: Any, d: list[Any]) -> list[Any]:
         """The transform of an image in one direction."""
@@ -219,7 +221,7 @@ class Tiles:
 
     def _multiply(self) -> Any:
         def build(builder: Any, arguments: list[Any]) -> None:
-            u, row_u, step_u, channels, v, step_v, maps, m, step_m, add = arguments
+            u, step_u, block_u, channels, v, step_v, maps, m, step_m, add = arguments
             more = _splat(builder, builder.icmp_signed("!=", add, _whole(0)), self.lanes)
             wide = self.vectors * self.lanes
             u, v, m = (self._pointer(builder, address) for address in (u, v, m))
@@ -237,18 +239,18 @@ class Tiles:
                 for t in range(self.vectors):
                     number = k * self.vectors + t
                     held[number] = _multiply_add(builder, weight, seen[t], held[number])
-            held = loop.close([builder.gep(at_u, [row_u]), builder.gep(at_v, [_whole(wide)]), *held])[2:]
+            held = loop.close([builder.gep(at_u, [_whole(self.block)]), builder.gep(at_v, [_whole(wide)]), *held])[2:]
             for value, (_, _, place) in zip(held, places, strict=True):
                 _store_vector(builder, value, to, place)
-            blocks.close([builder.gep(own, [_whole(self.block)]), builder.gep(to, [_whole(self.block * wide)])])
+            blocks.close([builder.gep(own, [block_u]), builder.gep(to, [_whole(self.block * wide)])])
             elements.close([builder.gep(u, [step_u]), builder.gep(v, [step_v]), builder.gep(m, [step_m])])
 
         @intrinsic
         def multiply(
             typingctx: Any,
             u: Any,
-            row_u: Any,
             step_u: Any,
+            block_u: Any,
             channels: Any,
             v: Any,
             step_v: Any,
@@ -392,30 +394,27 @@ class Tiles:
 
     def _filters(self) -> Any:
         def build(builder: Any, arguments: list[Any]) -> None:
-            w, maps, u, step_u = arguments
-            w, u = self._pointer(builder, w), self._pointer(builder, u)
-            loop = _Loop(builder, maps, self.lanes, [w, u])
-            at, place = loop.values
-            mask = _lanes_below(builder, builder.sub(maps, loop.counter), self.lanes)
+            w, row_w, count, u, step_u = arguments
+            w, place = self._pointer(builder, w), self._pointer(builder, u)
+            mask = _lanes_below(builder, _smaller(builder, count, _whole(self.block)), self.lanes)
             rows = []
             for r in range(3):
-                offsets = [builder.mul(maps, _whole(3 * r + s)) for s in range(3)]
-                rows.append(self._at_points(builder, [_load(builder, self.vector, at, o, mask) for o in offsets]))
+                offsets = [builder.mul(row_w, _whole(3 * r + s)) for s in range(3)]
+                rows.append(self._at_points(builder, [_load(builder, self.vector, w, o, mask) for o in offsets]))
             turned = [self._at_points(builder, [row[s] for row in rows]) for s in range(self.reach)]
-            to = place
+            own = _lanes_below(builder, _whole(self.block), self.lanes)
             for r in range(self.reach):
                 for s in range(self.reach):
-                    _store_vector(builder, turned[s][r], to, _whole(0))
-                    to = builder.gep(to, [step_u])
-            loop.close([builder.gep(at, [_whole(self.lanes)]), builder.gep(place, [_whole(self.lanes)])])
+                    _store_vector(builder, turned[s][r], place, _whole(0), own)
+                    place = builder.gep(place, [step_u])
 
         @intrinsic
-        def filters(typingctx: Any, w: Any, maps: Any, u: Any, step_u: Any) -> Any:
+        def filters(typingctx: Any, w: Any, row_w: Any, count: Any, u: Any, step_u: Any) -> Any:
             def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
                 _routine(builder, f"filters_{self.name}", list(arguments), build)
                 return context.get_dummy_value()
 
-            return types.none(*[types.int64] * 4), codegen
+            return types.none(*[types.int64] * 5), codegen
 
         return filters
 

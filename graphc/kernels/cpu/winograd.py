@@ -1,4 +1,4 @@
-"""Convolution by Winograd's F(2x2, 3x3): 16 products for four elements of the result instead of 36.
+"""Convolution by Winograd's minimal filtering, F(2x2, 3x3) and F(4x4, 3x3), and the gradient of its filter.
 
 `graphc.planning.winograd` documents tensors and arguments, `graphc.kernels.cpu.tiles` the operations.
 """
@@ -8,12 +8,17 @@ from __future__ import annotations
 from graphc.kernels.cpu.convolution import _BYTES, SIZES, registers
 from graphc.planning.winograd import ROUND
 
-__all__ = ["emit_convolution_by_tiles", "emit_filters_by_tiles", "pieces_of"]
+__all__ = [
+    "emit_convolution_by_tiles", "emit_correlation_by_tiles", "emit_filters_by_tiles", "emit_gradient_by_tiles",
+    "pieces_of",
+]  # fmt: skip
 
-#: Channels whose transforms a block of tiles keeps; maps whose sums it keeps: few, which stay in the first cache, but
-#: where channels must be transformed again for each of these blocks of maps.
+#: Channels whose transforms a block of tiles of 2x2 keeps, half as many of 4x4; maps whose sums it keeps: few, which
+#: stay in the first cache, but where channels must be transformed again for each of these blocks of maps.
 CHANNELS, FEW_MAPS, MAPS = 128, 16, 64
-#: Of the gradient of filters: channels and maps, and vectors of tiles.
+#: Numbers between the elements of transformed filters, so that these do not meet in one set of the first cache.
+APART = 16
+#: Of the gradient of filters: channels and maps, and vectors of tiles of 2x2, half as many of 4x4.
 SUM_CHANNELS, SUM_MAPS, SUM_VECTORS = 64, 32, 4
 
 _KERNEL = '''"""y[n,k,i,j] = sum(x[n,c,i+r,j+s] * w[k,c,r,s]), 3 x 3, tiles of {size} x {size}; {dtype}"""
@@ -32,7 +37,6 @@ def kernel(arguments, thread, threads):
 {sizes}\
     channel = height * pitch
     area = rows * columns
-    row_u = (maps + {round} - 1) // {round} * {round}
     tall = (rows + {size} - 1) // {size}  # rows of tiles
     whole = (columns + {size} - 1) // {size} * {size}
     across = (columns + {span} - 1) // {span}  # pieces of a row of tiles
@@ -44,6 +48,7 @@ def kernel(arguments, thread, threads):
     targets = places + 8 * {together}
     limits = targets + 8 * {together}
     # elements lie apart by an odd number of vectors: they do not meet in one set of the first cache
+    step_u = channels * {block} + {apart}
     step_v = min(channels, {channels}) * {wide} + {lanes}
     most = {few} if channels <= {channels} else {maps}
     step_m = most * {wide} + {lanes}
@@ -69,8 +74,8 @@ def kernel(arguments, thread, threads):
                     for t in range({vectors}):
                         see(x + {bytes} * c * channel, some, channel, pitch, places + 8 * {pieces} * t,
                             ahead, seen + {bytes} * {lanes} * t, {wide}, step_v)
-                multiply(u + {bytes} * (c * row_u + k), row_u, channels * row_u, some, seen, step_v,
-                         count, summed, step_m, c)
+                multiply(u + {bytes} * (k // {block} * {elements} * step_u + c * {block}), step_u,
+                         {elements} * step_u, some, seen, step_v, count, summed, step_m, c)
             for t in range({vectors}):
                 write(summed + {bytes} * {lanes} * t, step_m, count, y + {bytes} * k * area, area, columns,
                       targets + 8 * {pieces} * t, limits + 16 * {pieces} * t, partly)
@@ -125,32 +130,39 @@ def emit_convolution_by_tiles(dtype: str, lanes: int, columns: int, maps: int, t
     seen = elements * size * (channels * wide + lanes)
     summed = elements * size * (most * wide + lanes)
     return _KERNEL.format(
-        dtype=dtype, lanes=lanes, pieces=pieces, vectors=vectors, block=block, sizes=SIZES, round=ROUND,
-        size=tile, span=tile * lanes // pieces, parts=_SHARDED if shard else _SHARED, seen=seen, summed=summed,
-        together=together, channels=channels, few=few, maps=most, wide=wide, bytes=size,
+        dtype=dtype, lanes=lanes, pieces=pieces, vectors=vectors, block=block, sizes=SIZES, elements=elements,
+        apart=APART, size=tile, span=tile * lanes // pieces, parts=_SHARDED if shard else _SHARED, seen=seen,
+        summed=summed, together=together, channels=channels, few=few, maps=most, wide=wide, bytes=size,
         scratch=seen + summed + 32 * together,
     )  # fmt: skip
 
 
-_FILTERS = '''"""u[r,s,c,k] = sum(G[r,a] * w[c,a,b,k] * G[s,b]), the filters of tiles of {size} x {size}; {dtype}"""
+_FILTERS = '''"""u[k,r,s,c] = sum(G[r,a] * w[c,a,b,k] * G[s,b]), the filters of tiles of {size} x {size}"""
 
 from graphc.kernels.cpu.tiles import tiles
 
-filters = tiles("{dtype}", {lanes}, {size}, {size}).filters
+filters = tiles("{dtype}", {lanes}, {lanes}, {size}, 1, {block}).filters
 
 
 def kernel(arguments, thread, threads):
     w, u = arguments[0], arguments[1]
     channels, maps = arguments[2], arguments[3]
-    row_u = (maps + {round} - 1) // {round} * {round}
-    for c in range(channels * thread // threads, channels * (thread + 1) // threads):
-        filters(w + {bytes} * 9 * c * maps, maps, u + {bytes} * c * row_u, channels * row_u)
+    step_u = channels * {block} + {apart}
+    parts = (maps + {block} - 1) // {block} * channels
+    for item in range(parts * thread // threads, parts * (thread + 1) // threads):
+        k, c = item // channels, item % channels
+        filters(w + {bytes} * (9 * c * maps + k * {block}), maps, maps - k * {block},
+                u + {bytes} * (k * {elements} * step_u + c * {block}), step_u)
 '''
 
 
-def emit_filters_by_tiles(dtype: str, lanes: int, tile: int) -> str:
-    """Return the source text of the kernel that transforms filters."""
-    return _FILTERS.format(dtype=dtype, lanes=max(lanes, tile), size=tile, round=ROUND, bytes=_BYTES[dtype])
+def emit_filters_by_tiles(dtype: str, maps: int, tile: int) -> str:
+    """Return the source text of the kernel that transforms filters and lays them out in blocks of maps."""
+    block, elements = block_of(maps)[1], (tile + 2) ** 2
+    return _FILTERS.format(
+        dtype=dtype, lanes=8, block=block, size=tile, elements=elements, apart=APART,
+        bytes=_BYTES[dtype],
+    )  # fmt: skip
 
 
 _CORRELATION = '''"""d[e,c,k] = sum(x[n,c,i+r,j+s] * t[n,k,i,j]), 3 x 3, tiles of {size} x {size}; {dtype}"""
