@@ -39,7 +39,7 @@ _FRAMES_KEPT = 8
 _PATIENCE = 2_000
 #: Operations that a thread must have to pay for meeting the others: in loops, where most operations wait for
 #: memory, and in matrix products.
-_WORK, _PRODUCT_WORK = 8_192, 262_144
+_WORK, _PRODUCT_WORK = 32_768, 262_144
 
 
 @dataclass
@@ -397,13 +397,21 @@ class Program:
     def _shared(self, frame: _Frame, launches: tuple[int, ...]) -> tuple[list[int], bool]:
         """Records of a plain stage, and whether more than one thread runs it."""
         worth = {k: self._worth(self.plan.launches[k], frame.sizes) for k in launches}
-        alone = {k: extent_value(self.plan.launches[k].work, frame.sizes) for k in launches if worth[k] == 1}
-        several = max(worth.values()) > 1 or sum(alone.values()) > 2 * _WORK
+        # what one thread runs, in operations of loops: those of products take less time
+        alone = {
+            k: extent_value(self.plan.launches[k].work, frame.sizes) * _WORK // self._least(self.plan.launches[k])
+            for k in launches
+            if worth[k] == 1
+        }
         load = [0] * self.threads
         owner = {}
         for k in sorted(alone, key=lambda k: -alone[k]):
-            owner[k] = load.index(min(load)) if several else 0
+            owner[k] = load.index(min(load))
             load[owner[k]] += alone[k]
+        saved = sum(load) - max(load)  # a meeting must pay
+        several = max(worth.values()) > 1 or saved > 2 * _WORK
+        if not several:
+            owner = dict.fromkeys(owner, 0)
         records: list[int] = []
         for k in launches:
             kernel = self._addresses[self.plan.launches[k].kernel]
