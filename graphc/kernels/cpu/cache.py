@@ -36,9 +36,10 @@ from typing import Any
 
 from graphc.errors import KernelError, Site
 from graphc.formula.memo import cache_folder
+from graphc.kernels.cpu.builder import helped
 from graphc.kernels.cpu.limit import grown, limit, touch
 
-__all__ = ["Source", "addresses", "folder", "llvm_text", "module_text", "path_of"]
+__all__ = ["Source", "addresses", "build", "folder", "llvm_text", "module_text", "path_of", "settle"]
 
 #: Raised when the way machine code is made or stored changes.
 VERSION = 2
@@ -323,11 +324,10 @@ def _build(full: str, digest: str, path: Path, source: Source) -> bytes:
     return machine_code
 
 
-def _address(source: Source) -> int:
+def build(source: Source) -> tuple[str, str, bytes]:
+    """Find a kernel's machine code on disk or build it; return module text, hash and code."""
     full = module_text(source.text)
     digest = _hash(full)
-    if digest in _loaded:
-        return _loaded[digest]
     directory = folder()
     text_file, object_file = directory / f"k{digest}.py", directory / f"k{digest}.o"
     machine_code = _read_object(object_file, digest)
@@ -344,8 +344,17 @@ def _address(source: Source) -> int:
                 _written.append(len(machine_code) + len(full))
     elif not _same_text(text_file, full):  # the text is for people: mend it, the machine code is right
         _write_text(text_file, full)
+    return full, digest, machine_code
+
+
+def _address(source: Source) -> int:
+    digest = _hash(module_text(source.text))
+    if digest in _loaded:
+        return _loaded[digest]
+    _, digest, machine_code = build(source)
     address = _engine().load(machine_code, _symbol(digest))
     if not address:
+        object_file = folder() / f"k{digest}.o"
         raise KernelError(f"the kernel for {source.label or 'a gate'} has no entry point; remove {object_file}")
     _loaded[digest] = address
     return address
@@ -371,6 +380,12 @@ def _write_text(path: Path, full: str) -> None:
     _write(path, full.encode())
 
 
+def _missing(source: Source) -> bool:
+    """Whether a kernel must be built."""
+    digest = _hash(module_text(source.text))
+    return digest not in _loaded and not (folder() / f"k{digest}.o").exists()
+
+
 def addresses(sources: Sequence[Source]) -> list[int]:
     """Return the address of each kernel, from this process, from disk, or newly compiled.
 
@@ -382,13 +397,22 @@ def addresses(sources: Sequence[Source]) -> list[int]:
     KernelError
         If a kernel cannot be compiled; the message names gate, site and the file with the text.
     """
+    from graphc.kernels.cpu.threads import default_threads
+
     with _lock:
-        most = limit()
-        found = [_address(source) for source in sources]
-        if _written:
-            grown(folder(), sum(_written), most, _loaded)
-            _written.clear()
+        limit()  # a limit that is no number is refused before anything is built
+        missing = [source.text for source in sources if _missing(source)]
+        with helped(missing, default_threads()):
+            found = [_address(source) for source in sources]
+        settle()
         return found
+
+
+def settle() -> None:
+    """Keep the cache within its limit after new files."""
+    if _written:
+        grown(folder(), sum(_written), limit(), _loaded)
+        _written.clear()
 
 
 def function(address: int) -> Any:
