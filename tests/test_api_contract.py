@@ -100,6 +100,34 @@ def test_compiling_training_saving_and_counting(tmp_path):
     ) == pytest.approx(float(trainer.predict(loss, image=test["image"][:1], label=[1])), rel=1e-4)
 
 
+def test_recurrent_layers_and_unrolling():
+    xs = graphc.input("xs", (5, "N", 3))
+    hs = graphc.layers.lstm(xs, 8, name="lstm")
+    assert hs.shape[0] == 5
+    assert hs.shape[2] == 8
+    shapes = {n.label: n.shape for n in graphc.backward(graphc.sum(hs)).wrt if n.kind == "parameter"}
+    assert shapes == {"lstm.weight_x": (32, 3), "lstm.weight_h": (32, 8), "lstm.bias": (32,)}
+    assert graphc.layers.lstm(graphc.input("t", (5, "N"), dtype="int32"), 8, name="l", vocabulary=11).shape == hs.shape
+
+    def cell(x, state):
+        h, c = graphc.lstm_cell(x, *state, weight_x, weight_h, bias)
+        return h, (h, c)
+
+    weight_x, weight_h = graphc.parameter("wx", (32, 3)), graphc.parameter("wh", (32, 8))
+    bias, zeros = graphc.parameter("b", (32,)), graphc.input("zeros", ("N", 8))
+    outputs, (h, c) = graphc.unroll(cell, xs, (zeros, zeros))
+    assert outputs.shape == hs.shape
+    assert h.shape == c.shape == zeros.shape
+    copies = graphc.unrolled(graphc.sum(outputs))
+    data = {"xs": numpy.ones((5, 2, 3)), "zeros": numpy.zeros((2, 8)), "wx": numpy.ones((32, 3)) / 9}
+    found = graphc.compile([graphc.sum(outputs)], gradients=["xs"], dtype="float64")
+    found.parameters["wx"][...] = data["wx"]
+    (value,), gradients = found(xs=data["xs"], zeros=data["zeros"])
+    run = graphc.backward(copies).at(data)
+    assert value == pytest.approx(float(run.value(copies)), rel=1e-10)
+    numpy.testing.assert_allclose(gradients["xs"], run.grad("xs"), rtol=1e-9, atol=1e-12)
+
+
 def test_public_names_exist_once():
     assert len(set(graphc.__all__)) == len(graphc.__all__)
     missing = [name for name in graphc.__all__ if not hasattr(graphc, name)]
