@@ -66,7 +66,7 @@ _LAZY = {
     "toeplitz": ("graphc.planning", "toeplitz"),
 }
 
-for _verb, _attribute in {"draw": "draw", "frames": "frames"}.items():
+for _verb, _attribute in {"draw": "draw", "flow_drawing": "flow_drawing", "frames": "frames"}.items():
 
     def _load(attribute: str = _attribute) -> Any:
         return getattr(importlib.import_module("graphc.drawing"), attribute)

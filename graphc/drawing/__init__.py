@@ -7,5 +7,6 @@ each gate input; networks are drawn as one card a layer.
 from __future__ import annotations
 
 from graphc.drawing.drawing import FORMATS, Drawing, draw, frames
+from graphc.drawing.flow import FlowDrawing, flow_drawing
 
-__all__ = ["FORMATS", "Drawing", "draw", "frames"]
+__all__ = ["FORMATS", "Drawing", "FlowDrawing", "draw", "flow_drawing", "frames"]

@@ -45,6 +45,8 @@ class Drawing(Written):
     theme: Theme
     direction: str = "LR"
     asked_engine: str | None = None
+    subject: Any = None
+    digits: int = 4
 
     @cached_property
     def _laid_out(self) -> tuple[Scene, Placement]:
@@ -61,6 +63,12 @@ class Drawing(Written):
     def engine(self) -> str:
         """Name of the layout engine that served."""
         return self._laid_out[1].engine
+
+    def html(self) -> str:
+        """Return one HTML file that steps through the frames; numbers of a run over scalars can be edited."""
+        from graphc.drawing.page import page_text
+
+        return page_text(self if self.subject is None else self.subject, self, digits=self.digits)
 
     def dot(self) -> str:
         """Return DOT text for Graphviz."""
@@ -99,8 +107,8 @@ def draw(
     subject : Run, Backward or Node
         A run gives numbers, a `Backward` closed forms, a node the structure alone.
     path : str or path, optional
-        Where to write it; the suffix decides (.svg .pdf .png .dot .txt). Without it nothing is
-        written.
+        Where to write it; the suffix decides (.svg .pdf .tex .tikz .png .dot .txt).
+        Without it nothing is written.
     style : str, optional
         ``"circuit"``, or ``"cards"``: one box a layer. By default cards for graphs with parameters
         or with arrays of rank 2 and more.
@@ -145,7 +153,7 @@ def draw(
         content = read_cards(root, run, digits=digits)
     else:
         content = read_circuit(root, back, run, digits=digits, marks=marks)
-    drawing = Drawing(content, colours, direction, engine)
+    drawing = Drawing(content, colours, direction, engine, subject, digits)
     if path is not None:
         drawing.save(path)
     return drawing
@@ -166,7 +174,8 @@ def frames(
     run : Run
         The evaluated graph; a `Backward` or a node works too and shows less.
     path : str or path
-        ``steps.pdf`` gives one file with a page a frame; ``steps.svg`` and ``steps.png`` give
+        ``steps.pdf`` gives one file with a page a frame, ``steps.gif`` an animation, ``steps.tex``
+        (or .tikz) a TikZ figure with beamer overlays; ``steps.svg`` and ``steps.png`` give
         ``steps-01.svg``, ``steps-02.svg``, ...
 
     Returns
@@ -177,15 +186,26 @@ def frames(
     Raises
     ------
     DrawingError
-        If the suffix is not .pdf, .svg or .png, or a file cannot be written.
+        If the suffix is none of these, a package that it needs is not installed, or a file cannot be
+        written.
     """
-    target = checked_path(path, (".pdf", ".svg", ".png"))
+    target = checked_path(path, (".pdf", ".gif", ".tex", ".tikz", ".svg", ".png"))
     drawing = draw(run, style="circuit", theme=theme, digits=digits, engine=engine)
     scene, kind = drawing.scene, target.suffix.lower()
     if kind == ".pdf":
         from graphc.drawing.pdf import pdf_bytes
 
         write_picture(target, pdf_bytes(scene, range(scene.frames)))
+        return [target]
+    if kind == ".gif":
+        from graphc.drawing.gif import gif_bytes
+
+        write_picture(target, gif_bytes(scene))
+        return [target]
+    if kind in (".tex", ".tikz"):
+        from graphc.drawing.tikz import tikz_frames
+
+        write_picture(target, tikz_frames(scene).encode("utf-8", "replace"))
         return [target]
     places = max(2, len(str(scene.frames)))
     written: list[FilePath] = []

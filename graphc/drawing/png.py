@@ -54,6 +54,8 @@ def _add(item: Item, figure: Any, height: float, order: int) -> int:
     # scene points (y down) to figure pixels (y up)
     to_pixels = Affine2D().scale(1, -1).translate(0, height).scale(1 / 72) + figure.dpi_scale_trans
     if isinstance(item, Text):
+        if not item.text.strip():
+            return order  # nothing to outline
         outline = _text_outline(item)
         patch = PathPatch(outline, facecolor=f"#{item.colour}", edgecolor="none", transform=to_pixels)
     else:

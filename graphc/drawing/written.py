@@ -22,12 +22,15 @@ FORMATS: Mapping[str, str] = MappingProxyType(
     {
         ".svg": "vector picture for pages and slides",
         ".pdf": "vector picture for print and LaTeX",
+        ".tex": "document for pdflatex",
+        ".tikz": "TikZ figure for \\input",
         ".png": "raster picture",
         ".dot": "text for Graphviz",
         ".txt": "indented text",
+        ".html": "page for the browser that steps and computes",
     }
 )
-_LATER = (".tex", ".html")
+_FRAMES = {".gif": "animation"}  # what only frames writes
 
 
 class Written(ABC):
@@ -64,6 +67,36 @@ class Written(ABC):
 
         return png_bytes(self.scene)
 
+    def tex(self) -> str:
+        """Return the picture as a LaTeX document that pdflatex compiles.
+
+        Raises
+        ------
+        DrawingError
+            If the picture is larger than TeX can count.
+        """
+        from graphc.drawing.tikz import tikz_document
+
+        return tikz_document(self.scene)
+
+    def tikz(self) -> str:
+        r"""Return the picture as a TikZ figure, for ``\input`` in a document that loads tikz.
+
+        Raises
+        ------
+        DrawingError
+            If the picture is larger than TeX can count.
+        """
+        from graphc.drawing.tikz import tikz_text
+
+        return tikz_text(self.scene)
+
+    def html(self) -> str:
+        """Return the picture as one HTML file that asks for no other file."""
+        from graphc.drawing.page import page_text
+
+        return page_text(self)
+
     def __str__(self) -> str:
         return self.text()
 
@@ -74,7 +107,10 @@ class Written(ABC):
 
     def writers(self) -> Mapping[str, Callable[[], str | bytes]]:
         """What writes each format, by suffix."""
-        return {".svg": self.svg, ".pdf": self.pdf, ".png": self.png, ".txt": self.text}
+        return {
+            ".svg": self.svg, ".pdf": self.pdf, ".tex": self.tex, ".tikz": self.tikz, ".png": self.png,
+            ".txt": self.text, ".html": self.html,
+        }  # fmt: skip
 
     def save(self, path: Any) -> FilePath:
         """Write the picture; the suffix decides the format.
@@ -110,9 +146,9 @@ def checked_path(path: Any, known: Sequence[str]) -> FilePath:
     suffix = target.suffix.lower()
     if suffix in known:
         return target
-    shown = ", ".join(f"{s} ({FORMATS[s]})" for s in known)
-    if suffix in _LATER:
-        raise DrawingError(f"{suffix} is not available yet; write one of: {shown}")
+    shown = ", ".join(f"{s} ({({**FORMATS, **_FRAMES})[s]})" for s in known)
+    if suffix in _FRAMES:
+        raise DrawingError(f"{suffix} is an animation: run.frames({target.name!r}); for one picture: {shown}")
     asked = f"the suffix {suffix!r} of {str(path)!r}" if suffix else f"{str(path)!r}, which has no suffix"
     raise DrawingError(f"cannot write {asked}; the suffix decides the format: {shown}{did_you_mean(suffix, known)}")
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy
 
 from graphc.errors import DerivativeError, did_you_mean
 from graphc.formula.size import Size, extent_value
-from graphc.graph import registry
+from graphc.graph import registry, verbs
 from graphc.graph.node import Node, topological
 from graphc.graph.reference import evaluate, evaluate_all
 from graphc.graph.repeating import Unrolling
@@ -30,7 +30,7 @@ _STATES = 1024
 
 @dataclass(frozen=True)
 class Flow:
-    """What passes through a repeat, step by step; norms are Euclidean, over everything but the steps.
+    """What passes through a repeat, in the order of its steps; norms are Euclidean, over everything but the steps.
 
     Attributes
     ----------
@@ -52,6 +52,24 @@ class Flow:
     gates: Mapping[str, numpy.ndarray]
     values: Mapping[str, numpy.ndarray]
     sensitivity: Mapping[str, numpy.ndarray]
+
+    def draw(self, path: Any = None, **options: Any) -> Any:
+        """Draw the flow: a row of boxes for each state, shaded by its sensitivity, and bars over the steps.
+
+        Parameters
+        ----------
+        path : str or path, optional
+            Where to write it; the suffix decides.
+        **options
+            ``theme=``, and ``gates=``: names of `values` to draw as bars.
+        """
+        picture = verbs.lookup("flow_drawing")(self, **options)
+        if path is not None:
+            picture.save(path)
+        return picture
+
+    def _repr_svg_(self) -> str:
+        return self.draw().svg()
 
     def __str__(self) -> str:
         columns = {f"|dL/d{name}|": norms[1:] for name, norms in self.states.items()}
@@ -81,14 +99,15 @@ def flow(run: Run, name: str | None = None, *, example: int = 0) -> Flow:
     count = extent_value(application.steps, run.sizes)
     names = {tensor: _shown(application, tensor) for tensor in tensors}
     states, gates, means = {}, {}, {}
+    order = slice(None, None, -1 if application.backward else 1)  # as steps are taken
     carried = {application.places[n][0] for n in application.cell.states}
     for tensor, node in tensors.items():
         value, gradient = values[node], gradients[tensor]
         if tensor in carried:
-            states[names[tensor]] = _norms(values[gradient]) if gradient is not None else numpy.zeros(len(value))
+            states[names[tensor]] = _norms(values[gradient])[order] if gradient is not None else numpy.zeros(len(value))
         elif node.is_float and value.ndim and len(value) == count and not tensor.endswith(("_steps", "_last")):
-            gates[names[tensor]] = _norms(values[gradient]) if gradient is not None else numpy.zeros(count)
-            means[names[tensor]] = value.reshape(count, -1).mean(axis=1)
+            gates[names[tensor]] = _norms(values[gradient])[order] if gradient is not None else numpy.zeros(count)
+            means[names[tensor]] = value.reshape(count, -1).mean(axis=1)[order]
     return Flow(application.formula.name, states, gates, means, _sensitivity(run, application, values, names, example))
 
 

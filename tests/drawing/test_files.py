@@ -157,7 +157,7 @@ def test_without_the_extra_everything_but_png_works(monkeypatch: pytest.MonkeyPa
     [
         ("f.svgz", r"suffix '.svgz'.*\.svg.*\.pdf.*\.png.*\.dot.*\.txt.*did you mean '.svg'"),
         ("f", "has no suffix"), ("f.", "has no suffix"), ("f.jpg", "suffix '.jpg'"),
-        ("f.tex", "not available yet"), ("f.html", "not available yet"),
+        ("f.gif", r"run\.frames\('f\.gif'\)"),
     ],
 )  # fmt: skip
 def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path: Path, name: str, message: str) -> None:

@@ -71,6 +71,20 @@ def test_gradients_of_states_are_those_of_the_copies():
     numpy.testing.assert_allclose(found.flow("rnn").states["h"][1:], norms, rtol=1e-10)
 
 
+def test_a_repeat_that_runs_backward_is_in_the_order_of_its_steps():
+    found = run("rnn", backward=True)[0].flow()
+    # the state behind the last step is the loss's own
+    assert found.states["h"][-1] == found.states["h"].max()
+    assert found.sensitivity["h"][0] == found.sensitivity["h"].max()
+
+
+def test_a_flow_is_drawn(tmp_path):
+    flow = run("lstm")[0].flow()
+    flow.draw(tmp_path / "flow.svg")
+    assert "<svg" in (tmp_path / "flow.svg").read_text(encoding="utf-8")
+    assert flow._repr_svg_() == flow.draw().svg()
+
+
 def test_an_open_memory_keeps_the_gradient_and_a_closed_one_forgets():
     keeps = run("lstm", [-40.0, 40.0, 0.0, 40.0])[0].flow()
     numpy.testing.assert_allclose(keeps.values["f"], 1.0)
