@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from graphc.formula.expression import ZERO
 from graphc.formula.size import Extent, Size
-from graphc.formula.statement import Access, Affine, Axis, Statement, affine, size_name
+from graphc.formula.statement import Access, Affine, Axis, Statement, affine, affine_extent, size_name
 
-__all__ = ["Box", "disjoint", "region", "started", "value_of", "volume_of"]
+__all__ = ["Box", "disjoint", "region", "started", "volume_of"]
 
 #: Most rows of a tensor beyond its steps that are filled one by one.
 _SPARE_ROWS = 8
@@ -131,7 +131,9 @@ def _firsts(
     if volume_of([box for _, box in firsts]) != _volume(whole):
         return None, []
     s = next(s for _, k, s in writers if k == firsts[0][0])
-    spare = sizes[size_name(tensor, 0)] - value_of(s.extent(axis), sizes)  # rows that no step reaches at this offset
+    spare = sizes[size_name(tensor, 0)] - affine_extent(
+        s.extent(axis), sizes
+    )  # rows that no step reaches at this offset
     if not isinstance(spare, int) or not 0 <= offset <= spare <= _SPARE_ROWS:
         return None, []
     missing = [affine({}, r) for r in range(offset)]
@@ -151,27 +153,19 @@ def _row(s: Statement, sizes: Mapping[str, Extent], axis: str) -> Affine | None:
         return None
     plain = [item.plain() if isinstance(item, Affine) else None for item in s.write.index[1:]]
     whole = [sizes[size_name(s.write.tensor, d)] for d in range(1, len(s.write.index))]
-    extents = {a.name: value_of(a.extent, sizes) for a in s.axes}
+    extents = {a.name: affine_extent(a.extent, sizes) for a in s.axes}
     if len(set(plain)) != len(plain) or any(
         p not in extents or extents[p] != e for p, e in zip(plain, whole, strict=True)
     ):
         return None
     # as counted from the other end of the gradient
     rows = sizes[size_name(s.write.tensor, 0)]
-    behind = value_of(first, sizes) - rows
+    behind = affine_extent(first, sizes) - rows
     return (
         first
         if not first.terms
         else affine({size_name(s.write.tensor, 0): 1}, behind if isinstance(behind, int) else 0)
     )
-
-
-def value_of(form: Affine, sizes: Mapping[str, Extent]) -> Extent:
-    """The extent that a form over size names is."""
-    total: Extent = form.constant
-    for name, coefficient in form.terms:
-        total = sizes[name] * coefficient + total
-    return total
 
 
 def region(
@@ -197,9 +191,9 @@ def region(
             continue
         used += own
         if own:
-            box.append((value_of(item - affine(own[0]), sizes), value_of(s.extent(own[0]), sizes)))
+            box.append((affine_extent(item - affine(own[0]), sizes), affine_extent(s.extent(own[0]), sizes)))
         else:
-            box.append((value_of(item, sizes), 1))
+            box.append((affine_extent(item, sizes), 1))
     if offset is None or axis in used or len(set(used)) != len(used):
         return None
     return offset, tuple(box)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from graphc.formula.adjoint import Operand, Sweep
 from graphc.formula.expression import ONE, ZERO, Call, Expression, Symbol, call, substitute
-from graphc.formula.first_writes import disjoint, region, value_of, volume_of
+from graphc.formula.first_writes import disjoint, region, volume_of
 from graphc.formula.first_writes import started as first_writes
 from graphc.formula.size import Extent
 from graphc.formula.statement import (
@@ -27,6 +27,7 @@ from graphc.formula.statement import (
     Gather,
     Statement,
     affine,
+    affine_extent,
     fresh,
     size_name,
 )
@@ -244,7 +245,7 @@ def _merged(
 
 def _counted(s: Statement, axis: str, sizes: Mapping[str, Extent]) -> Statement:
     """The number of steps as an extent of a tensor of the statement: its kernel then does not know it."""
-    steps = value_of(s.extent(axis), sizes)
+    steps = affine_extent(s.extent(axis), sizes)
     forms = []
     for access in (s.write, *(a for _, a in s.reads)):
         first = access.index[0] if access.index and not access.flat else None
@@ -316,7 +317,9 @@ def _joined(statements: list[Statement], sizes: Mapping[str, Extent]) -> list[St
         for s in own:
             item = s.write.index[0]
             assert isinstance(item, Affine)
-            boxes.append(((value_of(item - affine(s.free()[0]), sizes), value_of(s.extent(s.free()[0]), sizes)),))
+            boxes.append(
+                ((affine_extent(item - affine(s.free()[0]), sizes), affine_extent(s.extent(s.free()[0]), sizes)),)
+            )
         extent = sizes[size_name(target, 0)]
         apart = all(disjoint(x, y) for k, x in enumerate(boxes) for y in boxes[:k])
         last = size_name(source, len(access.index) - 1)

@@ -9,11 +9,12 @@ can never be confused with axes or tensors.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from graphc.errors import FormulaError
 from graphc.formula.expression import Expression, Number, Symbol, call, substitute, symbols, to_text
+from graphc.formula.size import Extent
 
 __all__ = [
     "NEUTRAL",
@@ -35,6 +36,8 @@ __all__ = [
     "accesses",
     "affine",
     "affine_expression",
+    "affine_extent",
+    "mapped_guard",
     "neutral",
     "size_name",
     "substitute_axes",
@@ -147,6 +150,14 @@ def affine_expression(form: Affine) -> Expression:
     total: Expression = Number(form.constant)
     for name, coefficient in form.terms:
         total = call("add", total, call("mul", Number(coefficient), Symbol(name)))
+    return total
+
+
+def affine_extent(form: Affine, sizes: Mapping[str, Extent]) -> Extent:
+    """Return the extent that a form over size names is."""
+    total: Extent = form.constant
+    for name, coefficient in form.terms:
+        total = sizes[name] * coefficient + total
     return total
 
 
@@ -264,6 +275,17 @@ class Wins:
 
 
 Guard = Interval | Divides | Zero | Wins
+
+
+def mapped_guard(guard: Guard, form: Callable[[Affine], Affine], access: Callable[[Access], Access]) -> Guard:
+    """Return a guard with other forms and accesses in their places."""
+    if isinstance(guard, Interval):
+        return Interval(form(guard.index), form(guard.upper))
+    if isinstance(guard, Divides):
+        return Divides(form(guard.index), guard.divisor)
+    if isinstance(guard, Zero):
+        return Zero(form(guard.index))
+    return Wins(access(guard.access), tuple((form(index), form(extent)) for index, extent in guard.axes))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,10 @@ from graphc.formula.statement import (
     Divides,
     Formula,
     Gather,
-    Guard,
     Interval,
     Statement,
-    Wins,
     Zero,
+    mapped_guard,
     neutral,
     size_name,
     substitute_axes,
@@ -225,12 +224,11 @@ def at_step(statement: Statement, axis: str, step: int) -> Statement:
     """A statement with an axis fixed."""
     places = {axis: Affine((), step)}
 
-    def guard(g: Guard) -> Guard:
-        if isinstance(g, Interval):
-            return Interval(g.index.substitute(places), g.upper.substitute(places))
-        if isinstance(g, Wins):
-            return Wins(g.access.substitute(places), tuple((i.substitute(places), e) for i, e in g.axes))
-        return replace(g, index=g.index.substitute(places))
+    def form(item: Affine) -> Affine:
+        return item.substitute(places)
+
+    def access(item: Access) -> Access:
+        return item.substitute(places)
 
     return replace(
         statement,
@@ -238,7 +236,7 @@ def at_step(statement: Statement, axis: str, step: int) -> Statement:
         axes=tuple(a for a in statement.axes if a.name != axis),
         reads=tuple((p, a.substitute(places)) for p, a in statement.reads),
         body=substitute_axes(statement.body, places),
-        guards=tuple(map(guard, statement.guards)),
+        guards=tuple(mapped_guard(g, form, access) for g in statement.guards),
         lets=tuple(replace(x, numerator=x.numerator.substitute(places)) for x in statement.lets),
     )
 

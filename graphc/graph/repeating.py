@@ -18,17 +18,13 @@ from graphc.formula.statement import (
     Access,
     Affine,
     Axis,
-    Divides,
     Formula,
     Gather,
-    Guard,
-    Interval,
     Let,
     Statement,
-    Wins,
-    Zero,
     affine,
     fresh,
+    mapped_guard,
     size_name,
 )
 from graphc.formula.steps import assembled, split
@@ -404,14 +400,8 @@ class _Tracer:
                 )
             return Access(own, (index[0] + affine({self.axis: count}, offset * count),), a.outside, flat=True)
 
-        def guard(g: Guard) -> Guard:
-            if isinstance(g, Interval):
-                return Interval(g.index.substitute(forms), g.upper.substitute(forms))
-            if isinstance(g, Divides):
-                return Divides(g.index.substitute(forms), g.divisor)
-            if isinstance(g, Zero):
-                return Zero(g.index.substitute(forms))
-            return Wins(access(g.access), tuple((i.substitute(forms), e.substitute(forms)) for i, e in g.axes))
+        def form(item: Affine) -> Affine:
+            return item.substitute(forms)
 
         written, _ = names[s.write.tensor]
         sizes: dict[str, Expression] = {
@@ -424,7 +414,7 @@ class _Tracer:
             (Axis(self.axis, self.count(written)), *(Axis(a.name, a.extent.substitute(forms)) for a in s.axes)),
             tuple((p, access(a)) for p, a in s.reads),
             substitute(s.body, sizes),
-            tuple(guard(g) for g in s.guards),
+            tuple(mapped_guard(g, form, access) for g in s.guards),
             tuple(Let(x.name, x.numerator.substitute(forms), x.divisor) for x in s.lets),
             s.accumulate,
             partial and not s.accumulate,
@@ -452,15 +442,12 @@ def _moved(s: Statement, rename: Mapping[str, tuple[str, int]], *, partial: bool
                 places[name] = affine({own: 1}, -1) if d == "0" else affine(own)
         return form.substitute(places)
 
-    def guard(g: Guard) -> Guard:
-        return Wins(access(g.access), tuple((i, size(e)) for i, e in g.axes)) if isinstance(g, Wins) else g
-
     return replace(
         s,
         write=access(s.write),
         axes=tuple(Axis(a.name, size(a.extent)) for a in s.axes),
         reads=tuple((p, access(a)) for p, a in s.reads),
-        guards=tuple(map(guard, s.guards)),
+        guards=tuple(mapped_guard(g, size, access) for g in s.guards),
         partial=s.partial or partial,
     )
 

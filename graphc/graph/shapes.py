@@ -16,6 +16,7 @@ from graphc.formula.statement import (
     Gather,
     Interval,
     Statement,
+    affine_extent,
     size_name,
 )
 
@@ -54,14 +55,6 @@ def shape_text(shape: Shape) -> str:
 def extent_of(expression: Expression, environment: Mapping[str, Extent]) -> Extent:
     """Evaluate an extent expression over numbers and named sizes."""
     return evaluate(expression, environment, _INTEGER, int)
-
-
-def affine_extent(form: Affine, environment: Mapping[str, Extent]) -> Extent:
-    """Evaluate an affine form over extents."""
-    total: Extent = form.constant
-    for name, coefficient in form.terms:
-        total = environment[name] * coefficient + total
-    return total
 
 
 def extents(

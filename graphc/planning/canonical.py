@@ -16,15 +16,13 @@ from graphc.formula.statement import (
     Access,
     Affine,
     Axis,
-    Divides,
     Gather,
-    Guard,
     Interval,
     Let,
     Statement,
     Wins,
-    Zero,
     affine,
+    mapped_guard,
     size_name,
 )
 
@@ -154,17 +152,11 @@ def canonical(statement: Statement, ranks: Mapping[str, int], sizes: Mapping[str
         axis_names[let.name] = f"l{k}"
     names |= {old: affine(new) for old, new in axis_names.items()}
 
-    def guard(item: Guard) -> Guard:
-        if isinstance(item, Interval):
-            return Interval(item.index.substitute(names), item.upper.substitute(names))
-        if isinstance(item, Divides):
-            return Divides(item.index.substitute(names), item.divisor)
-        if isinstance(item, Zero):
-            return Zero(item.index.substitute(names))
-        return Wins(
-            rename_access(item.access, tensors, names),
-            tuple((i.substitute(names), e.substitute(names)) for i, e in item.axes),
-        )
+    def placed(item: Affine) -> Affine:
+        return item.substitute(names)
+
+    def renamed(item: Access) -> Access:
+        return rename_access(item, tensors, names)
 
     placeholders: dict[str, Expression] = {}
     reads: list[tuple[str, Access]] = []
@@ -185,7 +177,7 @@ def canonical(statement: Statement, ranks: Mapping[str, int], sizes: Mapping[str
             tuple(Axis(axis_names[a.name], a.extent.substitute(names)) for a in statement.axes),
             tuple(reads),
             fold(substitute(statement.body, placeholders)),
-            tuple(guard(g) for g in statement.guards),
+            tuple(mapped_guard(g, placed, renamed) for g in statement.guards),
             tuple(Let(axis_names[x.name], x.numerator.substitute(names), x.divisor) for x in statement.lets),
             statement.accumulate,
         ),

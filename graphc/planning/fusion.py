@@ -22,16 +22,14 @@ from graphc.formula.statement import (
     Access,
     Affine,
     Axis,
-    Divides,
     Gather,
-    Guard,
-    Interval,
     Let,
     Statement,
     Wins,
-    Zero,
     affine,
     affine_expression,
+    affine_extent,
+    mapped_guard,
     size_name,
 )
 from graphc.planning.canonical import Canonical, canonical, rename_access
@@ -46,7 +44,6 @@ __all__ = [
     "covers",
     "drop_kernels",
     "elementwise",
-    "extent_of",
     "fuse_elementwise",
     "reaches_all",
     "renamed",
@@ -341,7 +338,7 @@ class _Fusion(Launches):
                 body=call("add", Symbol("before"), sink.body),
             )
         target = source.write.tensor
-        points = math.prod(self.size(extent_of(axis.extent, sizes)) for axis in sink.axes)
+        points = math.prod(self.size(affine_extent(axis.extent, sizes)) for axis in sink.axes)
         repeats = points / max(self.elements(launch.buffers[0]), 1)
         floats = {self.builder.buffers[number].dtype for number in (*launch.buffers, *self.read(reader))}
         merged = _merged(sink, source, repeats, producer.cost, tiles=len(floats) == 1)
@@ -407,14 +404,6 @@ def _kind(body: Expression, kinds: Mapping[str, str]) -> str:
     return "f"
 
 
-def extent_of(form: Affine, sizes: Mapping[str, Extent]) -> Extent:
-    """The extent that a form over size names is."""
-    total: Extent = form.constant
-    for name, coefficient in form.terms:
-        total = sizes[name] * coefficient + total
-    return total
-
-
 def covers(producer: _Producer, sizes: Mapping[str, Extent]) -> bool:
     """Whether every element of the written tensor is set."""
     return reaches_all(producer.statement, sizes)
@@ -425,7 +414,7 @@ def reaches_all(s: Statement, sizes: Mapping[str, Extent]) -> bool:
     extents = {axis.name: axis.extent for axis in s.axes}
     axes = [item.plain() if isinstance(item, Affine) else None for item in s.write.index]
     return all(
-        axis in extents and extent_of(extents[axis], sizes) == sizes[size_name(s.write.tensor, d)]
+        axis in extents and affine_extent(extents[axis], sizes) == sizes[size_name(s.write.tensor, d)]
         for d, axis in enumerate(axes)
     )
 
@@ -444,17 +433,11 @@ def renamed(s: Statement, tensors: Mapping[str, str], names: Mapping[str, Affine
     """A statement with other names for tensors and sizes."""
     sizes = {old: affine_expression(new) for old, new in names.items()}
 
-    def guard(item: Guard) -> Guard:
-        if isinstance(item, Interval):
-            return Interval(item.index.substitute(names), item.upper.substitute(names))
-        if isinstance(item, Divides):
-            return Divides(item.index.substitute(names), item.divisor)
-        if isinstance(item, Zero):
-            return Zero(item.index.substitute(names))
-        return Wins(
-            rename_access(item.access, tensors, names),
-            tuple((i.substitute(names), e.substitute(names)) for i, e in item.axes),
-        )
+    def form(item: Affine) -> Affine:
+        return item.substitute(names)
+
+    def access(item: Access) -> Access:
+        return rename_access(item, tensors, names)
 
     return Statement(
         rename_access(s.write, tensors, names),
@@ -462,7 +445,7 @@ def renamed(s: Statement, tensors: Mapping[str, str], names: Mapping[str, Affine
         tuple(Axis(a.name, a.extent.substitute(names)) for a in s.axes),
         tuple((p, rename_access(a, tensors, names)) for p, a in s.reads),
         substitute(s.body, sizes),
-        tuple(guard(g) for g in s.guards),
+        tuple(mapped_guard(g, form, access) for g in s.guards),
         tuple(Let(x.name, x.numerator.substitute(names), x.divisor) for x in s.lets),
         s.accumulate,
     )

@@ -23,7 +23,7 @@ from graphc.formula.expression import (
 )
 from graphc.formula.gather import gather
 from graphc.formula.size import Extent, Size
-from graphc.formula.statement import Access, Affine, Axis, Formula, Statement, affine, size_name
+from graphc.formula.statement import Access, Affine, Axis, Formula, Statement, affine, affine_extent, size_name
 from graphc.graph.node import Node, topological
 from graphc.planning.canonical import Canonical, canonical, sizes_used
 from graphc.planning.collapse import collapse_axes
@@ -569,10 +569,7 @@ class _SizedNames:
         return tuple(self.sizes[size_name(tensor, d)] for d in range(self.ranks[tensor]))
 
     def value(self, form: Affine) -> Extent:
-        total: Extent = form.constant
-        for name, coefficient in form.terms:
-            total = self.sizes[name] * coefficient + total
-        return total
+        return affine_extent(form, self.sizes)
 
 
 def plan(

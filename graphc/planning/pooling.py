@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 from graphc.errors import PlanError
 from graphc.formula.expression import ZERO, Expression, Number, Symbol, call, fold, substitute
 from graphc.formula.size import Extent
-from graphc.formula.statement import Access, Affine, Statement, Wins, affine, affine_expression
+from graphc.formula.statement import Access, Affine, Statement, Wins, affine, affine_expression, affine_extent
 from graphc.planning.canonical import canonical
-from graphc.planning.fusion import Launches, drop_kernels, elementwise, extent_of, reaches_all
+from graphc.planning.fusion import Launches, drop_kernels, elementwise, reaches_all
 from graphc.planning.plan import Kernel, Launch
 from graphc.planning.tiling import WINDOW, tiling
 
@@ -74,7 +74,7 @@ class _Pooling(Launches):
             examples = access.index and access.index[0] == affine(found.axes[0])
             if not examples and any(not isinstance(e, int) for e in used[int(access.tensor[1:])].shape):
                 return None  # parts of the batch are parts of every tensor that has a named extent
-        counts = [extent_of(statement.extent(axis), sizes) for axis in found.axes]
+        counts = [affine_extent(statement.extent(axis), sizes) for axis in found.axes]
         for count, step, extent in zip(counts, found.steps, used[0].shape, strict=True):
             if count != extent and (step == 1 or statement.operator != "set"):
                 return None  # a part of the tensor
@@ -253,6 +253,6 @@ def _whole(s: Statement, sizes: Mapping[str, Extent]) -> bool:
     found = tiling(s)
     if found is None:
         return False
-    counts = [extent_of(s.extent(axis), sizes) for axis in found.axes]
+    counts = [affine_extent(s.extent(axis), sizes) for axis in found.axes]
     shape = [sizes[f"{s.write.tensor}.{d}"] for d in range(len(counts))]
     return [count * step for count, step in zip(counts, found.steps, strict=True)] == shape

@@ -22,18 +22,15 @@ from graphc.formula.statement import (
     Access,
     Affine,
     Axis,
-    Divides,
     Gather,
-    Guard,
-    Interval,
     Let,
     Repeat,
     Statement,
     Wins,
-    Zero,
     accesses,
     affine,
     affine_expression,
+    mapped_guard,
     size_name,
 )
 from graphc.planning.chains import Elementwise, Pattern
@@ -284,14 +281,8 @@ class _Step:
         def access(a: Access) -> Access:
             return (found.get(a) or self.slice(a)).substitute(forms)
 
-        def guard(g: Guard) -> Guard:
-            if isinstance(g, Interval):
-                return Interval(g.index.substitute(forms), g.upper.substitute(forms))
-            if isinstance(g, Divides):
-                return Divides(g.index.substitute(forms), g.divisor)
-            if isinstance(g, Zero):
-                return Zero(g.index.substitute(forms))
-            return Wins(access(g.access), tuple((i.substitute(forms), e.substitute(forms)) for i, e in g.axes))
+        def form(item: Affine) -> Affine:
+            return item.substitute(forms)
 
         body = substitute(s.body, {old: affine_expression(new) for old, new in forms.items() if old in symbols(s.body)})
         return Statement(
@@ -300,7 +291,7 @@ class _Step:
             tuple(Axis(a.name, a.extent.substitute(forms)) for a in s.axes if a.name != self.repeat.axis),
             tuple((p, access(a)) for p, a in s.reads),
             body,
-            tuple(guard(g) for g in s.guards),
+            tuple(mapped_guard(g, form, access) for g in s.guards),
             tuple(Let(x.name, x.numerator.substitute(forms), x.divisor) for x in s.lets),
             s.accumulate,
             s.partial,

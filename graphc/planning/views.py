@@ -17,10 +17,10 @@ import numpy
 from graphc.errors import GraphcError
 from graphc.formula.expression import Call, Symbol
 from graphc.formula.size import Extent, extent_value
-from graphc.formula.statement import Access, Affine, Formula, Interval, Statement
+from graphc.formula.statement import Access, Affine, Formula, Interval, Statement, affine_extent
 from graphc.graph.node import Application, Node
 from graphc.graph.reference import bind_sizes, numeric_array
-from graphc.graph.shapes import affine_extent, shape_text
+from graphc.graph.shapes import shape_text
 
 if TYPE_CHECKING:
     import scipy.sparse
