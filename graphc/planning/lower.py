@@ -290,7 +290,7 @@ class _Builder:
     def row(self, statement: Statement, names: _SizedNames, tensors: dict[str, int], place: Place) -> bool:
         """Emit a statement that writes one row: its kernel must not know which."""
         target, index = statement.write.tensor, statement.write.index
-        if statement.write.flat or len(index) < 2 or not isinstance(index[0], Affine) or not statement.race_free():
+        if statement.write.flat or not index or not isinstance(index[0], Affine) or not statement.race_free():
             return False
         axes = {axis.name for axis in statement.axes}
         if axes & set(index[0].names()) or (not index[0].terms and index[0].constant < 2) or target in names.placed:

@@ -93,7 +93,9 @@ def lower_part(
     builder.buffers[part].offset = row * begin
     inner = names.extended({name: (*rows, *shape[1:])}, [name] if target in names.integers else [])
     own_tensors = {**tensors, name: part}
-    moved = replace(statement, write=Access(name, index), partial=False)
+    # the part knows how many rows it has: its kernel need not
+    counted = tuple(Axis(a.name, affine(size_name(name, 0))) if a.name in own else a for a in statement.axes)
+    moved = replace(statement, write=Access(name, index), axes=counted, partial=False)
     _placed(builder, moved, inner, own_tensors, place, covered=_fills(moved, inner), started=names.parts)
 
 

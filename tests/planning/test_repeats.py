@@ -120,23 +120,7 @@ def test_one_plan_serves_every_number_of_steps_and_examples():
 # ---- what a plan looks like ----------------------------------------------------------------------------
 
 
-#: Recurrences with a kernel that has the number of steps in its text.
-COUNTING = (recurrences.copied_input, recurrences.scalars)
-
-
-@pytest.mark.parametrize(
-    "build",
-    [
-        pytest.param(
-            build,
-            marks=pytest.mark.xfail(strict=True, reason="a statement over T of T + 1 rows has T in its text")
-            if build in COUNTING
-            else (),
-        )
-        for build in RECURRENCES
-    ],
-    ids=name_of,
-)
+@pytest.mark.parametrize("build", RECURRENCES, ids=name_of)
 def test_kernels_do_not_know_the_number_of_steps(build):
     few, many = (planned_without_values(build, steps) for steps in (4, 1000))
     assert {k.key() for k in few.kernels} == {k.key() for k in many.kernels}
