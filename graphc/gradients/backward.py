@@ -65,6 +65,7 @@ class Backward:
     def __init__(self, root: Node, wrt: Any, upstream: Any) -> None:
         self.root = root
         self.nodes = topological([root])
+        self._members = frozenset(self.nodes)
         self._names = _names(self.nodes)
         if not root.is_float:
             raise DerivativeError(
@@ -233,7 +234,7 @@ class Backward:
             If it is not below the root.
         """
         if isinstance(node, Node):
-            if node not in self.nodes:
+            if node not in self._members:
                 raise DerivativeError(
                     f"{node.label!r} (declared at {node.site}) is not below {self.root.label!r}",
                     node=node,

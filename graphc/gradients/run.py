@@ -38,11 +38,12 @@ def gather_values(
 ) -> dict[Node, Any]:
     """Collect one value for every leaf, by node or name."""
     leaves = [n for n in back.nodes if n.application is None and n.kind != "constant"]
+    known = frozenset(leaves)
     by_name = {n.name: n for n in leaves if n.name is not None}
     found: dict[Node, Any] = {}
     for key, value in [*(values or {}).items(), *named.items()]:
         node = key if isinstance(key, Node) else by_name.get(key)
-        if node is None or node not in leaves:
+        if node is None or node not in known:
             raise DataError(
                 f"no input or parameter is named {key!r}{did_you_mean(str(key), by_name)}; "
                 f"leaves of the graph: {', '.join(by_name)}"

@@ -460,7 +460,7 @@ class _Emitter:
         item = write.index[0] if write.index and not write.flat else None
         plain = item.plain() if isinstance(item, Affine) else None
         whole = self.normal.extents.get(plain or "") == affine(f"{write.tensor}.0")
-        return plain or "" if whole and self.loops and self.loops[-1] != plain else ""
+        return plain or "" if whole and self.loops and (self.loops[-1] != plain or len(self.loops) == 1) else ""
 
     def split_loops(self, extent: Mapping[str, str], possible: bool) -> None:
         """Give each thread a part of a free loop: the outermost, or the innermost where that one is too short.

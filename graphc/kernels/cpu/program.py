@@ -24,6 +24,7 @@ from graphc.kernels.cpu.direct import emit_direct
 from graphc.kernels.cpu.emit import emit
 from graphc.kernels.cpu.executor import EXECUTOR, HEAD, LAUNCH, MEET, SEGMENT
 from graphc.kernels.cpu.pooling import emit_pooling
+from graphc.kernels.cpu.rows import accepts, emit_rows
 from graphc.kernels.cpu.threads import available, default_threads, run
 from graphc.kernels.cpu.writer import extent_names
 from graphc.planning.plan import ALIGNMENT, THREADS, Kernel, Launch, Layout, Plan, Segment, Stage, item_bytes
@@ -90,6 +91,8 @@ class Program:
         self.plan = plan
         self.check_numerics = check_numerics
         self.threads = default_threads() if threads is None else threads
+        #: What writes the text of each kernel: its kind, or a schedule that takes its loops.
+        self.schedules = [kernel.kind for kernel in plan.kernels]
         self._texts = [self._text(number, kernel) for number, kernel in enumerate(plan.kernels)]
         users = {launch.kernel: launch for launch in reversed(plan.launches)}
         sources = [
@@ -152,6 +155,9 @@ class Program:
             if work > most:  # the loop order suits the launch with the most work
                 most = work
                 best = {n: self._typical(e) for n, e in zip(names, launch.arguments, strict=True)}
+        if accepts(kernel, best):
+            self.schedules[number] = "rows"
+            return emit_rows(kernel, best)
         try:
             return emit(kernel, best)
         except KernelError as error:

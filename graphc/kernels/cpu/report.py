@@ -186,7 +186,7 @@ def _row(program: Program, launch: Launch, sizes: Mapping[str, int], parts: int,
 
     return Row(
         launch.label,
-        kernel.kind,
+        program.schedules[launch.kernel],
         launch.kernel,
         extent_value(plan.buffers[written].elements(), sizes),
         moved(sizes),
