@@ -16,7 +16,7 @@ from graphc.graph.node import Node, topological
 from graphc.graph.reference import bind_sizes, numeric_array
 from graphc.graph.rolling import rolled
 from graphc.graph.shapes import shape_text
-from graphc.planning import plan
+from graphc.planning import Target, plan
 
 if TYPE_CHECKING:
     from graphc.kernels.cpu.program import Program
@@ -351,7 +351,10 @@ def _plan(
     *,
     fuse: bool,
 ) -> tuple[Plan, dict[int, Node]]:
-    return plan(outputs, gradients, updates, dtype=dtype, training=training, fuse=fuse, shard=fuse)
+    from graphc.kernels.cpu.convolution import vector_lanes
+
+    target = Target(lanes=vector_lanes("float32"))
+    return plan(outputs, gradients, updates, dtype=dtype, training=training, fuse=fuse, shard=fuse, target=target)
 
 
 def _rolled(outputs: list[Node], gradients: bool | Iterable[Node | str]) -> list[Node]:

@@ -3,6 +3,7 @@
 from graphc.planning.count import Count, Layer, count
 from graphc.planning.lower import plan
 from graphc.planning.plan import Buffer, Kernel, Launch, Plan
+from graphc.planning.target import Target
 from graphc.planning.views import Patches, Toeplitz, patches, toeplitz
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Layer",
     "Patches",
     "Plan",
+    "Target",
     "Toeplitz",
     "count",
     "patches",

@@ -56,6 +56,7 @@ from graphc.formula.expression import Symbol
 from graphc.formula.size import Extent
 from graphc.formula.statement import Access, Affine, Axis, Interval, Statement, affine, size_name
 from graphc.planning.contraction import _axis_extents, _product, _radix
+from graphc.planning.target import Target
 from graphc.planning.winograd import (
     Prepared,
     finished,
@@ -68,8 +69,6 @@ from graphc.planning.winograd import (
 
 __all__ = ["Convolution", "recognise_convolution"]
 
-#: Floats of a wide vector, for estimates.
-_LANES = 16
 #: Measured beside patches and matrix products: the least `_share` of a gradient of the filter, its most pairs of maps
 #: (the images are read again for each block of maps), and the length of a sum that is long.
 _LEAST_FILTER, _MOST, _LONG = 0.55, 32_768, 2_048
@@ -134,6 +133,7 @@ class _Problem:
     #: The first two indices of the filter, in ``g``, ``k`` and ``c``.
     places: tuple[Affine, Affine]
     signal: bool
+    target: Target
 
     @property
     def grouped(self) -> bool:
@@ -146,7 +146,9 @@ class _Problem:
         return tuple(name for name in text if name not in missing and (name != "g" or self.grouped))
 
 
-def recognise_convolution(statement: Statement, sizes: Mapping[str, Extent], prefix: str) -> Convolution | None:
+def recognise_convolution(
+    statement: Statement, sizes: Mapping[str, Extent], prefix: str, target: Target
+) -> Convolution | None:
     """Recognise a convolution that its own kernel computes faster than a matrix product, or return None.
 
     Parameters
@@ -155,12 +157,14 @@ def recognise_convolution(statement: Statement, sizes: Mapping[str, Extent], pre
         Extent of each size name of the statement's tensors.
     prefix : str
         Of the names of new tensors.
+    target : Target
+        Whose kernels there are.
     """
-    found = _problem(statement, sizes)
+    found = _problem(statement, sizes, target) if "convolution" in target.schedules else None
     if found is None:
         return None
-    target = statement.write.tensor
-    if target == found.image:
+    written = statement.write.tensor
+    if written == found.image:
         if found.stride != (1, 1):
             return _phases(found, prefix)
         problem = _turned(found)
@@ -168,10 +172,10 @@ def recognise_convolution(statement: Statement, sizes: Mapping[str, Extent], pre
             return None
         return _forward(problem, prefix, turned=True)
     share = _share(found, found)
-    if target == found.filter:
+    if written == found.filter:
         if found.signal and found.stride != (1, 1):
             return None  # patches of a signal are few
-        if _filled(found.k) >= _LEAST_MAPS:
+        if _filled(found) >= _LEAST_MAPS:
             return _correlation_of_maps(found, prefix)
         return _correlation(found, prefix) if share >= _LEAST_FILTER and found.c * found.k < _MOST else None
     if found.r * found.s == 1 and (found.stride != (1, 1) or found.k > found.c):
@@ -190,7 +194,8 @@ def _share(wanted: _Problem, computed: _Problem) -> float:
     The others belong to columns between rows, to what fills the last vector, and to zeros around a small image.
     """
     positions = _positions(computed, _framed(computed, ""))
-    return wanted.rows * wanted.columns / (-(-positions // _LANES) * _LANES)
+    lanes = wanted.target.lanes
+    return wanted.rows * wanted.columns / (-(-positions // lanes) * lanes)
 
 
 def _positions(p: _Problem, frame: _Frame) -> int:
@@ -198,12 +203,12 @@ def _positions(p: _Problem, frame: _Frame) -> int:
     return (p.rows - 1) * frame.pitch + p.columns
 
 
-def _filled(maps: int) -> float:
+def _filled(p: _Problem) -> float:
     """Part of vectors of maps that maps fill."""
-    return maps / (-(-maps // _LANES) * _LANES)
+    return p.k / (-(-p.k // p.target.lanes) * p.target.lanes)
 
 
-def _problem(statement: Statement, sizes: Mapping[str, Extent]) -> _Problem | None:
+def _problem(statement: Statement, sizes: Mapping[str, Extent], target: Target) -> _Problem | None:
     accesses = _product(statement)
     if accesses is None or statement.accumulate:
         return None
@@ -266,7 +271,7 @@ def _problem(statement: Statement, sizes: Mapping[str, Extent]) -> _Problem | No
     (sh, sw), (dh, dw), (top, left) = one + steps, one + spreads, [0] * (4 - rank) + before
     return _Problem(
         image.tensor, filters.tensor, result.tensor, extents[n], groups, channels, own_maps, rows, columns, h, w, r, s,
-        (sh, sw), (dh, dw), (top, left), places, rank == 3,
+        (sh, sw), (dh, dw), (top, left), places, rank == 3, target,
     )  # fmt: skip
 
 
@@ -417,9 +422,9 @@ def _forward(p: _Problem, prefix: str, *, turned: bool) -> Convolution:
     positions = _positions(p, frame)
     few = positions if positions < _FEW_POSITIONS else 0
     of_positions = _POSITIONS_SPEED * _share(p, p) * terms / (terms + _POSITIONS_STORE)
-    of_positions *= _ALONE if positions <= _LANES else 1.0
-    of_maps = _MAPS_SPEEDS[p.k > _LANES] * _filled(p.k) * terms / (terms + _MAPS_STORE) > of_positions
-    of_maps = of_maps and _filled(p.k) > 0.5  # so that reading whole vectors ends in the row that is never used
+    of_positions *= _ALONE if positions <= p.target.lanes else 1.0
+    of_maps = _MAPS_SPEEDS[p.k > p.target.lanes] * _filled(p) * terms / (terms + _MAPS_STORE) > of_positions
+    of_maps = of_maps and _filled(p) > 0.5  # so that reading whole vectors ends in the row that is never used
     parts_of_rows = terms <= _SHORT and p.k <= _FEW_MAPS and p.rows > 1
     literals = int(frame.stride == (1, 1)), p.k, *((0, p.rows) if parts_of_rows else (few, 0))
     return Convolution(
@@ -454,7 +459,7 @@ def _phases(found: _Problem, prefix: str) -> Convolution | None:
     """The gradient of an image that was seen with a step above 1."""
     p = _exchanged(found, found.before)
     (sh, sw), (dh, dw), (top, left) = p.stride, p.dilation, p.before
-    if p.columns < sw or p.r * p.s == 1 or _filled(p.k) < _LEAST_PHASES:
+    if p.columns < sw or p.r * p.s == 1 or _filled(p) < _LEAST_PHASES:
         return None
     above, before = (p.r - 1) * dh // sh, (p.s - 1) * dw // sw
     # all that the last position meets, as if one element of a filter met it

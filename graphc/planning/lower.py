@@ -35,6 +35,7 @@ from graphc.planning.plan import THREADS, Buffer, Kernel, Launch, Plan, Stage, e
 from graphc.planning.pooling import fuse_pooling
 from graphc.planning.repeats import Place, lower_part, lower_repeat, repeated
 from graphc.planning.schedule import schedule
+from graphc.planning.target import Target
 from graphc.planning.updates import update_in_place
 from graphc.planning.winograd import Prepared
 
@@ -71,6 +72,7 @@ class _Builder:
     merged: dict[Any, int] = field(default_factory=dict)  # launch key -> buffer it writes
     leaves: dict[int, Node] = field(default_factory=dict)
     training: bool = True
+    target: Target = field(default_factory=Target)
     # looked up by identity: statements are shared by every application of a template and kept alive here
     templates: dict[int, tuple[Statement, Canonical]] = field(default_factory=dict)
     numbers: dict[Any, tuple[Kernel, int]] = field(default_factory=dict)
@@ -320,7 +322,7 @@ class _Builder:
         target = statement.write.tensor
         if target in names.integers or any(self.buffers[tensors[t]].dtype != dtype for t in statement.tensors()):
             return False
-        found = recognise_convolution(statement, names.sizes, prefix)
+        found = recognise_convolution(statement, names.sizes, prefix, self.target)
         if found is None:
             return False
         inner = names.extended(found.tensors)
@@ -582,6 +584,7 @@ def plan(
     training: bool = True,
     fuse: bool = True,
     shard: bool = True,
+    target: Target | None = None,
 ) -> tuple[Plan, dict[int, Node]]:
     """Plan the evaluation of nodes.
 
@@ -603,6 +606,8 @@ def plan(
         Whether elementwise launches go into the kernels that read them.
     shard : bool, default True
         Whether threads take their own examples of the batch through launches.
+    target : Target, optional
+        What the kernels take; by default wide vectors and every schedule.
 
     Returns
     -------
@@ -623,7 +628,7 @@ def plan(
         *(leaf for leaf, _ in updates),
     ]
     order, representative = _merge([*leaves, *roots])
-    builder = _Builder(dtype, representative, training=training)
+    builder = _Builder(dtype, representative, training=training, target=target or Target())
     for node in order:
         builder.node(node)
     kept = [builder.materialised(node) for node in outputs]
@@ -688,7 +693,8 @@ def _finish(
     _drop_unused(builder, needed)
     if fuse:
         fuse_elementwise(builder, needed)
-        fuse_pooling(builder, needed)
+        if "pooling" in builder.target.schedules:
+            fuse_pooling(builder, needed)
         _drop_unused(builder, needed)
         update_in_place(builder, updates, [*outputs, *gradients.values()])
         collapse_axes(builder)

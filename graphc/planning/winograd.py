@@ -97,7 +97,7 @@ def tile_of(p: _Problem) -> int:
     """The size of tiles that a convolution does best with, or 0 where it does better without."""
     if (p.r, p.s) != (3, 3) or p.stride != (1, 1) or p.dilation != (1, 1) or p.groups != 1 or p.signal:
         return 0
-    if p.c < _LEAST_CHANNELS or p.k < _LEAST_MAPS:
+    if p.c < _LEAST_CHANNELS or p.k < _LEAST_MAPS or "tiles" not in p.target.schedules:
         return 0
     if isinstance(p.n, int) and p.n * p.rows * p.columns < _LEAST_ELEMENTS:
         return 0

@@ -9,16 +9,16 @@ import graphc
 from graphc.formula.size import extent_value
 from graphc.graph import topological
 from graphc.graph.reference import evaluate
-from graphc.planning import plan
+from graphc.planning import Target, plan
 from graphc.planning.plan import THREADS, item_bytes
 from tests.planning.interpreter import Interpreter
 
 
-def judge(loss, batch, seed=0, wrt=None, sizes=("N",), fuse=True):
+def judge(loss, batch, seed=0, wrt=None, sizes=("N",), **options):
     """Run the plan of a loss and its gradients in NumPy and compare with the reference."""
     back = graphc.backward(loss, wrt)
     gradients = {node.label: back.grad(node) for node in back.wrt}
-    planned, leaves = plan([loss], gradients, dtype="float64", fuse=fuse)
+    planned, leaves = plan([loss], gradients, dtype="float64", **options)
     generator = numpy.random.default_rng(seed)
     values = {}
     for node in topological([loss]):
@@ -52,6 +52,31 @@ def test_plan_of_a_cnn_computes_what_the_reference_computes(batch):
     assert sum(kind not in ("loops", "pooling") for kind in kinds) == 12
     assert kinds.count("pooling") == 4  # two maxima and their gradients
     assert kinds.count("contraction") >= 6
+
+
+@pytest.mark.parametrize("schedules", [(), ("convolution",), ("convolution", "tiles"), ("pooling",)])
+def test_only_schedules_of_the_target_are_planned(schedules):
+    """What a target has no kernel for becomes loops and matrix products, with the same result."""
+    image = graphc.input("image", ("N", 8, 8, 8))
+    h = graphc.layers.conv2d(image, 8, 3, padding="same", name="conv")
+    h = graphc.max_pool2d(graphc.relu(h), 2)
+    loss = graphc.sum(h * h)
+    planned = judge(loss, 4, target=Target(schedules=frozenset(schedules)))
+    kinds = {planned.kernels[k.kernel].kind for k in planned.launches}
+    assert any(kind.startswith("convolution") for kind in kinds) == ("convolution" in schedules)
+    assert any(kind.endswith("by_tiles") for kind in kinds) == ("tiles" in schedules)
+    assert ("pooling" in kinds) == ("pooling" in schedules)
+
+
+def test_the_width_of_vectors_decides_what_fills_them():
+    """Eight maps fill vectors of eight lanes, not of sixteen."""
+    image = graphc.input("image", ("N", 3, 12, 12))
+    loss = graphc.sum(graphc.layers.conv2d(image, 8, 5, name="conv"))
+    kinds = []
+    for lanes in (16, 8):
+        planned = judge(loss, 2, target=Target(lanes=lanes))
+        kinds.append({planned.kernels[k.kernel].kind for k in planned.launches})
+    assert "correlation_of_maps" in kinds[1] - kinds[0]
 
 
 @pytest.mark.parametrize(
