@@ -12,6 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
+from graphc.formula.deviations import cancels
 from graphc.formula.expression import ONE, ZERO, Call, Expression, Symbol, call, symbols
 from graphc.formula.statement import (
     Access,
@@ -117,7 +118,7 @@ class Sweep:
                 continue
             reads = dict(s.reads)
             slope = self.slope(s, placeholder, reads)
-            if slope == ZERO:
+            if slope == ZERO or cancels(self.formula, s, placeholder, slope):
                 continue
             self.emit(number, s, access, slope, reads)
 
