@@ -16,7 +16,7 @@ from graphc.graph.node import Node, topological
 from graphc.graph.reference import bind_sizes, numeric_array
 from graphc.graph.rolling import rolled
 from graphc.graph.shapes import shape_text
-from graphc.planning import Target, plan
+from graphc.planning import SCHEDULES, Target, plan
 
 if TYPE_CHECKING:
     from graphc.kernels.cpu.program import Program
@@ -351,9 +351,11 @@ def _plan(
     *,
     fuse: bool,
 ) -> tuple[Plan, dict[int, Node]]:
-    from graphc.kernels.cpu.convolution import vector_lanes
+    from graphc.kernels.cpu.convolution import registers, vector_lanes
 
-    target = Target(lanes=vector_lanes("float32"))
+    # a tile for a chain has as many vectors as a unit has columns: with few registers, few examples are left for it
+    schedules = SCHEDULES if registers() >= 32 else SCHEDULES - {"product_chain"}
+    target = Target(vector_lanes("float32"), schedules)
     return plan(outputs, gradients, updates, dtype=dtype, training=training, fuse=fuse, shard=fuse, target=target)
 
 

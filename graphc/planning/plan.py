@@ -115,6 +115,13 @@ class Kernel:
     access whether it moves along the last axis; its arguments are the extents of the axes, then for each access an
     offset and the strides along all axes but the last.
 
+    A ``"product_chain"`` is a chain over two axes, examples and units, that begins with a matrix product: a line reads
+    ``p0``, ``p1``, ... where it needs column ``unit``, ``units + unit``, ... of the product of A with a matrix, which
+    is never stored. Behind the buffers of the accesses come A and the matrix in panels ``P[unit // wide, k, p, unit %
+    wide]``. Its ``literals`` are 2, the number of written accesses, of columns for a unit, ``wide``, and for each
+    access whether it moves along the units; its arguments are those of a chain, then the stride of A's rows, the
+    offset of the first, and their length.
+
     A kernel is called with a part and a number of parts. What parts share is up to the kernel, unless ``shard`` names
     the axis of the batch: then part ``p`` of ``P`` computes the examples ``N*p//P`` to ``N*(p+1)//P``. Kernels
     that have no statement name the axis ``"n"``.
@@ -129,13 +136,13 @@ class Kernel:
 
     def written(self, buffers: tuple[int, ...]) -> tuple[int, ...]:
         """Of the buffers of a launch those that it writes."""
-        if self.kind == "chain":
+        if self.kind in ("chain", "product_chain"):
             return buffers[: self.literals[1]]
         return buffers[:1] if self.kind == "loops" else buffers[-1:]
 
     def read(self, buffers: tuple[int, ...]) -> tuple[int, ...]:
         """Of the buffers of a launch those that it reads, and does not only add to."""
-        if self.kind == "chain":
+        if self.kind in ("chain", "product_chain"):
             return buffers[self.literals[1] :]
         return buffers[1:] if self.kind == "loops" else buffers[:-1]
 

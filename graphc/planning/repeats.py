@@ -6,7 +6,8 @@ kernels never see how many steps there are. What only lives inside of a step is 
 
 Elementwise statements over the same axes become one launch, a *chain*: every value is computed once and stays in a
 register for the lines behind it. A product with a matrix that is the same at every step reads that matrix in the order
-in which it runs through it; it is copied so once, before the first step.
+in which it runs through it; it is copied so once, before the first step. Where a chain alone reads a product, as in
+every recurrent cell, both are one launch: the product of a few examples and units stays near while the chain uses it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from graphc.formula.statement import (
 )
 from graphc.planning.chains import Elementwise, Pattern
 from graphc.planning.contraction import recognise
-from graphc.planning.plan import Kernel, Launch, Line, elements
+from graphc.planning.plan import Kernel, Launch, Line, elements, item_bytes
 
 if TYPE_CHECKING:
     from graphc.planning.lower import _Builder, _SizedNames
@@ -46,6 +47,8 @@ __all__ = ["Place", "lower_part", "lower_repeat", "repeated"]
 _STEPS = 3
 #: Columns of a matrix that are kept together for a product of several rows.
 PANEL = 32
+#: Vectors of columns that a tile holds for a chain.
+_VECTORS = 4
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,18 @@ def lower_repeat(
         If a tensor is used at steps that are no fixed distance from the current one.
     """
     _Step(builder, repeat, statements, names, tensors, constants, kept, place).lower()
+
+
+@dataclass(frozen=True)
+class _Product:
+    """A product with a matrix in panels, as launched: which matrix, from which row and column on."""
+
+    launch: Launch
+    tensor: str
+    n: int
+    k: Extent
+    place: tuple[int, int]
+    turned: bool
 
 
 class _Step:
@@ -310,7 +325,8 @@ class _Step:
         self.inner.placed = frozenset(self.slices)
         self.ahead: list[Launch] = []  # runs once, before the first step
         self.started: set[str] = set()
-        begin = len(builder.launches)
+        self.products: dict[int, _Product] = {}  # by the buffer that each writes
+        self.begin = begin = len(builder.launches)
         waiting = list(range(len(self.statements)))
         chains = {k: Elementwise.of(self.statements[k], self.inner, builder, self.own) for k in waiting}
         while waiting:
@@ -419,7 +435,10 @@ class _Step:
         number = self.builder.kernel_number(kernel)
         written = self.own[s.write.tensor]
         buffers = (self.own[found.a], panels, written)
-        self.builder.launches.append(Launch(number, buffers, arguments, self.place.label, self.place.site, found.work))
+        launch = Launch(number, buffers, arguments, self.place.label, self.place.site, found.work)
+        self.builder.launches.append(launch)
+        place = offset // pitch, offset % pitch
+        self.products[written] = _Product(launch, found.b, n, k, place, column_b != 1)
         return True
 
     def apart(self, s: Statement) -> Statement:
@@ -459,18 +478,26 @@ class _Step:
             reads.append((placeholder, replace(a, tensor=name, index=tuple(map(affine, own)))))
         return replace(s, reads=tuple(reads))
 
-    def packed(self, tensor: str, n: int, k: int, wide: int, row: int, column: int, *, turned: bool) -> int:
-        """Panels ``P[p, i, l] = B[i, wide*p + l]`` of a matrix; ``turned`` where the tensor holds its transpose."""
+    def packed(
+        self, tensor: str, n: int, k: int, wide: int, row: int, column: int, *, turned: bool, several: int = 1
+    ) -> int:
+        """Panels ``P[p, i, c, l] = B[i, n/several*c + wide*p + l]`` of a matrix, without c where it is 0.
+
+        ``turned`` says that the tensor holds the transpose.
+        """
         panel, inner = affine({"p": wide, "l": 1}), affine("i")
+        extents = {"p": n // several // wide, "i": k, "l": wide}
+        if several > 1:
+            panel, extents = panel + affine({"c": n // several}), {"p": extents["p"], "i": k, "c": several, "l": wide}
         index = (panel + row, inner + column) if turned else (inner + row, panel + column)
-        axes = (Axis("p", affine({}, n // wide)), Axis("i", affine({}, k)), Axis("l", affine({}, wide)))
-        write = Access("t0", (affine("p"), affine("i"), affine("l")))
+        axes = tuple(Axis(name, affine({}, extent)) for name, extent in extents.items())
+        write = Access("t0", tuple(map(affine, extents)))
         statement = Statement(write, "set", axes, (("v0", Access("t1", index)),), Symbol("v0"))
         axes = tuple(Axis(a.name, affine(f"t0.{d}")) for d, a in enumerate(axes))
         statement = replace(statement, axes=axes)
         dtype = self.place.dtype
         kernel = Kernel("loops", statement, (("t0", dtype), ("t1", dtype)))
-        shape = (n // wide, k, wide)
+        shape = tuple(extents.values())
         builder, source = self.builder, self.own[tensor]
         key = (builder.kernel_number(kernel), (source,), (*shape, *builder.buffers[source].shape))
         if key not in builder.merged:
@@ -521,6 +548,12 @@ class _Step:
         )
         rank = len(items[0].extents)
         keys = list(place_of)
+        joined = self.behind_product(items, keys, len(order), final, later)
+        if joined is not None:
+            self.builder.launches.append(joined)
+            for item in items:
+                self.started.add(self.name_of(item.write[0]))
+            return
         literals = (rank, len(order), *(int(key[1].steps[-1] != 0) if rank else 0 for key in keys))
         dtypes = tuple((f"a{k}", self.builder.buffers[key[0]].dtype) for k, key in enumerate(keys))
         kernel = Kernel("chain", None, dtypes, literals, lines=final)
@@ -536,6 +569,88 @@ class _Step:
         self.builder.launches.append(Launch(number, buffers, arguments, self.place.label, self.place.site, work))
         for item in items:
             self.started.add(self.name_of(item.write[0]))
+
+    def behind_product(
+        self,
+        items: list[Elementwise],
+        keys: list[tuple[int, Pattern]],
+        stores: int,
+        lines: tuple[Line, ...],
+        later: Collection[str],
+    ) -> Launch | None:
+        """The launch of a chain together with the product that it alone reads, which is then never stored; or None."""
+        builder, extents, dtype = self.builder, items[0].extents, self.place.dtype
+        if "product_chain" not in builder.target.schedules or len(extents) != 2:
+            return None
+        examples, units = extents
+        for number in {key[0] for key in keys[stores:]} & self.products.keys():
+            product, own = self.products[number], [key for key in keys if key[0] == number]
+            a = product.launch.buffers[0]
+            place = next((k for k, x in enumerate(builder.launches[self.begin :]) if x is product.launch), None)
+            if place is None or not isinstance(units, int) or product.n % units:
+                continue
+            several = product.n // units
+            lanes = 4 * builder.target.lanes // item_bytes(dtype)
+            wide = next((w * lanes for w in (4, 2, 1) if w * several <= _VECTORS and units % (w * lanes) == 0), 0)
+            starts = [key[1].offset for key in own]
+            alone = builder.buffers[number].view_of is None and self.name_of(number) not in later
+            head = product.launch.arguments
+            plain = (head[0], head[4], head[7], head[8], head[11]) == (examples, 1, product.n, 0, 0) and examples != 1
+            if (
+                not isinstance(product.k, int)
+                or not (wide and alone and plain)
+                or number in {key[0] for key in keys[:stores]}
+            ):
+                continue
+            if any(key[1].steps != (product.n, 1) for key in own):
+                continue
+            if not all(isinstance(s, int) and s % units == 0 for s in starts):
+                continue
+            after = builder.launches[self.begin + place + 1 :]
+            touched = {n for launch in after for n in launch.buffers}
+            changed = {builder.base(n) for x in after for n in builder.kernel_list[x.kernel].written(x.buffers)}
+            if number in touched or builder.base(a) in changed:
+                continue
+            if not all(self.beside(a, key[0]) for key in keys[:stores]):
+                continue
+            # the accesses of the product become what the tile holds
+            others = [key for key in keys if key[0] != number]
+            names: dict[str, Expression] = {}
+            for k, key in enumerate(keys):
+                if key[0] == number:
+                    assert isinstance(key[1].offset, int)
+                    names[f"a{k}"] = Symbol(f"p{key[1].offset // units}")
+                else:
+                    names[f"a{k}"] = Symbol(f"a{others.index(key)}")
+            final = tuple(replace(line, body=substitute(line.body, names)) for line in lines)
+            panels = self.packed(
+                product.tensor, product.n, product.k, wide, *product.place, turned=product.turned, several=several
+            )
+            moving = (int(key[1].steps[-1] != 0) for key in others)
+            dtypes = tuple((f"a{k}", builder.buffers[key[0]].dtype) for k, key in enumerate(others))
+            kernel = Kernel(
+                "product_chain", None, (*dtypes, ("A", dtype), ("P", dtype)), (2, stores, several, wide, *moving),
+                lines=final,
+            )  # fmt: skip
+            places = (x for key in others for x in (key[1].offset, key[1].steps[0]))
+            work: Extent = sum(max(operation_count(line.body), 1) for line in final)
+            work = examples * (units * work) + product.launch.work
+            del builder.launches[self.begin + place]
+            del self.products[number]
+            buffers = (*(key[0] for key in others), a, panels)
+            return Launch(
+                builder.kernel_number(kernel), buffers, (*extents, *places, head[3], head[9], product.k),
+                self.place.label, self.place.site, work,
+            )  # fmt: skip
+        return None
+
+    def beside(self, a: int, b: int) -> bool:
+        """Whether no element of one buffer is one of the other: of another tensor, or of another step of this one."""
+        if self.builder.base(a) != self.builder.base(b):
+            return True
+        first, second = self.builder.buffers[a], self.builder.buffers[b]
+        gap, count = first.offset - second.offset, elements(first.shape)
+        return first.step == second.step and first.shape == second.shape and gap in (count, -1 * count)
 
     def name_of(self, buffer: int) -> str:
         return next(name for name, number in self.own.items() if number == buffer)

@@ -182,10 +182,15 @@ class _Finder:
         kernel = self.builder.kernel_list[launch.kernel]
         if None in leads or not all(leads[launch.buffers.index(n)] for n in kernel.written(launch.buffers)):
             return None
-        if kernel.kind == "chain":
+        if kernel.kind in ("chain", "product_chain"):
             rank, extents = kernel.literals[0], launch.arguments
             if not rank or extents[0] != self.size:
                 return None
+            if kernel.kind == "product_chain":
+                *buffers, a, _ = buffers
+                *leads, lead, fixed = leads
+                if not lead or fixed is not False or launch.arguments[-3] != elements(a.shape[1:]):
+                    return None
             for k, (buffer, lead) in enumerate(zip(buffers, leads, strict=True)):
                 own = launch.arguments[rank + k * rank :][:rank]  # an offset, and strides along all axes but the last
                 step = own[1] if rank > 1 else kernel.literals[2 + k]

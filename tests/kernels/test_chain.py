@@ -8,7 +8,8 @@ import pytest
 from graphc.errors import KernelError
 from graphc.formula.parser import parse_expression
 from graphc.kernels.cpu import cache
-from graphc.kernels.cpu.chain import emit_chain
+from graphc.kernels.cpu.chain import emit_chain, emit_product_chain
+from graphc.kernels.cpu.convolution import vector_lanes
 from graphc.planning.plan import Kernel, Line
 
 TOLERANCE = {"float32": 2e-6, "float64": 1e-14}
@@ -118,3 +119,45 @@ def test_whole_numbers_choose():
 def test_other_kernels_are_refused():
     with pytest.raises(KernelError, match="kind 'loops'"):
         emit_chain(Kernel("loops", None, ()))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("several", "vectors"), [(1, 4), (1, 1), (2, 2), (3, 1), (4, 1)])
+def test_a_chain_behind_a_product(several, vectors, dtype):
+    """Result tanh(p0 + b) + p1 * x ..., with rows of A from the middle of wider ones, on more than one depth of k."""
+    wide = vectors * vector_lanes(dtype)
+    reads = " + ".join(f"p{c}*a2" for c in range(1, several)) or "a2"
+    kernel = Kernel(
+        "product_chain",
+        None,
+        (*((f"a{k}", dtype) for k in range(4)), ("A", dtype), ("P", dtype)),
+        (2, 2, several, wide, 1, 1, 1, 1),
+        lines=lines(f"a0 = tanh(p0 + a3) + {reads}", "a1 += r0*p0"),
+    )
+    function = cache.function(cache.addresses([cache.Source(emit_product_chain(kernel), "a chain")])[0])
+    rng = numpy.random.default_rng(several)
+    for rows, panels, k in ((1, 1, 1), (3, 2, 7), (4, 1, 16), (13, 2, 300), (6, 3, 513)):
+        units, pitch = panels * wide, k + 5
+        a, b = (
+            rng.normal(size=(rows, pitch)).astype(dtype),
+            rng.normal(size=(k, several * units)).astype(dtype) / k**0.5,
+        )
+        packed = numpy.ascontiguousarray(b.reshape(k, several, panels, wide).transpose(2, 0, 1, 3))
+        x, bias = rng.normal(size=(rows, units)).astype(dtype), rng.normal(size=units).astype(dtype)
+        product = (a[:, 2 : 2 + k].astype("float64") @ b).reshape(rows, several, units)
+        y = numpy.tanh(product[:, 0] + bias) + (
+            x if several == 1 else sum(product[:, c] * x for c in range(1, several))
+        )
+        before = rng.normal(size=(rows, units)).astype(dtype)
+        for threads in (2, 3, 1):
+            memory = [numpy.full((rows, units), numpy.nan, dtype), before.copy(), x, bias, a, packed]
+            places = [(0, units), (0, units), (0, units), (0, 0)]
+            numbers = [rows, units, *(n for place in places for n in place), pitch, 2, k]
+            block = numpy.array([*(m.ctypes.data for m in memory), *numbers], numpy.int64)
+            for thread in reversed(range(threads)):
+                function(block.ctypes.data, thread, threads)
+            bound = 10 * TOLERANCE[dtype]
+            numpy.testing.assert_allclose(memory[0], y, rtol=bound, atol=bound)
+            numpy.testing.assert_allclose(memory[1], before + y * product[:, 0], rtol=bound, atol=bound)
+    with pytest.raises(KernelError, match="product_chain"):
+        emit_chain(kernel)

@@ -157,12 +157,30 @@ class Interpreter:
             self.contraction(launch.split, arrays, arguments, examples)
         else:
             # parts of windows are examples in any case, and so is the first axis of a chain
-            assert kernel.kind in ("pooling", "chain") or bool(kernel.shard) == (examples is not None)
+            assert kernel.kind in ("pooling", "chain", "product_chain") or bool(kernel.shard) == (examples is not None)
             getattr(self, kernel.kind)(kernel, arrays, arguments, examples)
         for base in {self.base(number) for number in kernel.written(launch.buffers)} & copies.keys():
             self.local(base, thread, examples)[...] = copies[base][slice(*examples)]
 
-    def chain(self, kernel, arrays, arguments, examples):
+    def product_chain(self, kernel, arrays, arguments, examples):
+        rank, stores, several, wide, *moving = kernel.literals
+        *arrays, a, panels = arrays
+        *arguments, pitch, offset, length = arguments
+        count, units = arguments[:2]
+        rows = a.reshape(-1)[offset + pitch * numpy.arange(count)[:, None] + numpy.arange(length)]
+        columns = panels.reshape(units // wide, length, several, wide).transpose(1, 2, 0, 3)
+        product = rows @ columns.reshape(length, several * units)
+        own = slice(*examples) if examples is not None else slice(None)
+        held = {f"p{c}": product[own, c * units : (c + 1) * units].copy() for c in range(several)}
+        # the kernel reads rows of A while it writes
+        reached = set(
+            (a.ctypes.data + a.itemsize * (offset + pitch * numpy.arange(count)[:, None] + numpy.arange(length)))
+            .reshape(-1)
+            .tolist()
+        )
+        self.chain(replace(kernel, literals=(rank, stores, *moving)), arrays, arguments, examples, held, reached)
+
+    def chain(self, kernel, arrays, arguments, examples, held=None, reached=frozenset()):
         rank, stores, *moving = kernel.literals
         extents, width = arguments[:rank], max(rank, 1)
         assert len(arguments) == rank + width * len(arrays)
@@ -180,8 +198,11 @@ class Interpreter:
             assert place.size == 0 or 0 <= place.min() <= place.max() < array.size
             places.append(place)
         self.apart(arrays, places, stores)
+        for k in range(stores):
+            written = arrays[k].ctypes.data + arrays[k].itemsize * places[k].reshape(-1)
+            assert not reached & set(written.tolist()), f"access {k} writes what the product still reads"
         tensors = [array.reshape(-1) for array in arrays]
-        values = {}
+        values = dict(held or {})
         for number, line in enumerate(kernel.lines):
             for k in range(len(arrays)):
                 if f"a{k}" in symbols(line.body):

@@ -18,7 +18,7 @@ from graphc.errors import DataError, KernelError, PlanError
 from graphc.formula.size import Extent, extent_value
 from graphc.formula.statement import Access, Gather, Wins, size_name
 from graphc.kernels.cpu import cache
-from graphc.kernels.cpu.chain import emit_chain
+from graphc.kernels.cpu.chain import emit_chain, emit_product_chain
 from graphc.kernels.cpu.contraction import ARGUMENTS, emit_contraction
 from graphc.kernels.cpu.direct import emit_direct
 from graphc.kernels.cpu.emit import emit
@@ -139,6 +139,8 @@ class Program:
             return emit_pooling(kernel)
         if kernel.kind == "chain":
             return emit_chain(kernel)
+        if kernel.kind == "product_chain":
+            return emit_product_chain(kernel)
         names = [name for group in extent_names(kernel) for name in group]
         best: dict[str, int] = {}
         most = -1

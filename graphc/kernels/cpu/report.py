@@ -175,7 +175,7 @@ def measured(program: Program) -> Report:
 def _row(program: Program, launch: Launch, sizes: Mapping[str, int], parts: int, seconds: float | None) -> Row:
     plan = program.plan
     kernel = plan.kernels[launch.kernel]
-    written = launch.buffers[0 if kernel.kind == "loops" else -1]
+    written = kernel.written(launch.buffers)[0]
     part = dict(sizes)
     if parts > 1:  # the examples and the arrays of one thread
         part |= {plan.batch: max(sizes[plan.batch] // parts, 1), THREADS: 1}
