@@ -43,6 +43,8 @@ __all__ = ["NAMES", "power", "product_step", "rounding_error", "sum_step"]
 _LN2_HIGH = (0.693359375, 6.93147180369123816490e-01)
 _LN2_LOW = (-2.12194440e-4, 1.90821492927058770002e-10)
 _EXP_LOW, _EXP_HIGH = (-107.0, -750.0), (89.0, 710.0)
+#: Exponents by which powers of two are raised, so that those of all arguments from the lowest to 0 are normal numbers.
+_RAISED = (28, 60)
 _EXP_SERIES = tuple(1 / math.factorial(n) for n in range(2, 14))  # float64
 _ATANH_TERMS = (5, 10)  # |s| <= 0.172
 _ATANH_TERMS_WIDE = (8, 17)  # |s| <= 1/3
@@ -127,6 +129,10 @@ class _Value:
     def __neg__(self) -> _Value:
         return self._new(self.builder.fneg(self.value))
 
+    def constant_of(self, number: float) -> _Value:
+        """A number of the same type."""
+        return self._new(self._of(number))
+
     def compare(self, operator: str, other: Any) -> Any:
         """Ordered comparison: false where an operand is NaN."""
         return self.builder.fcmp_ordered(operator, self.value, self._of(other))
@@ -197,7 +203,22 @@ def _reduced(x: _Value, low: float, high: float) -> tuple[Any, _Value, _Value]:
 
 
 def _polynomial(x: _Value, coefficients: tuple[float, ...]) -> _Value:
-    """``coefficients[0] + coefficients[1]*x + ...`` by Horner's rule."""
+    """``coefficients[0] + coefficients[1]*x + ...`` in halves that do not wait for each other (Estrin's scheme).
+
+    Where much else hangs on the result, a chain of multiply-adds keeps too few numbers in flight: a processor looks
+    ahead some hundred operations.
+    """
+    terms: list[Any] = list(coefficients)
+    power = x
+    while len(terms) > 1:
+        pairs = [terms[k : k + 2] for k in range(0, len(terms), 2)]
+        terms = [power * pair[1] + pair[0] if len(pair) == 2 else pair[0] for pair in pairs]
+        power = power * power
+    return terms[0]
+
+
+def _horner(x: _Value, coefficients: tuple[float, ...]) -> _Value:
+    """The same with the fewest operations, one after the other."""
     total = x * coefficients[-1] + coefficients[-2]
     for coefficient in reversed(coefficients[:-2]):
         total = total * x + coefficient
@@ -225,9 +246,37 @@ def _scaled(value: _Value, k: Any) -> _Value:
     return value * value.power_of_two(half) * value.power_of_two(value.builder.sub(k, half))
 
 
+def _exp_raised(x: _Value, raised: Any) -> _Value:
+    """exp(x) * 2**raised, where the power of two that belongs to x is a normal number once it is raised; NaN stays.
+
+    Adding a large number rounds x/ln(2) to the whole number k, and leaves k and the bias of exponents in the last bits
+    of the mantissa: shifted to the exponent they are 2**(k + raised).
+    """
+    mantissa, bias = x.pick(_MANTISSA), x.pick(_BIAS)
+    large = raised + (1.5 * 2.0**mantissa + bias)
+    shifted = x.times_plus(1 / math.log(2), large)
+    k = shifted - large
+    r, rest = x - k * x.pick(_LN2_HIGH), k * -x.pick(_LN2_LOW)
+    main = r + 1
+    # what 1 + r loses to rounding is known exactly, and joins the small terms
+    value = main + ((r - (main - 1)) + (rest + _exp_terms(r + rest)))
+    return value * x.from_bits(x.builder.shl(shifted.bits(), x.constant_bits(mantissa)))
+
+
 def _exp(x: _Value) -> _Value:
-    k, main, rest = _exp_parts(x)
-    return x.choose(x.is_nan(), x, _scaled(main + rest, k))
+    # 2**k overflows or is subnormal where the result need not be: half way down and up again, or the other way
+    low, high, most = x.pick(_EXP_LOW), x.pick(_EXP_HIGH), x.pick(_RAISED)
+    clamped = x.choose(x.compare("<", low), low, x)
+    clamped = x.choose(clamped.compare(">", high), high, clamped)
+    negative = x.compare("<", 0)
+    raised = x.choose(negative, float(most), float(-most))
+    return _exp_raised(clamped, raised) * x.choose(negative, 2.0**-most, 2.0**most)
+
+
+def _exp_of_negative(x: _Value) -> _Value:
+    """exp(x) for x <= 0 or NaN."""
+    low, most = x.pick(_EXP_LOW), x.pick(_RAISED)
+    return _exp_raised(x.choose(x.compare("<", low), low, x), x.constant_of(float(most))) * 2.0**-most
 
 
 def _expm1(x: _Value) -> _Value:
@@ -247,7 +296,7 @@ def _log_one_plus(f: _Value, terms: int) -> _Value:
     s = f / (f + 2)
     square = s * s
     # 2*s = f - s*f: written so, the rounding of s counts only in small terms
-    return f - s * (f - square * _polynomial(square, tuple(2 / (2 * n + 1) for n in range(1, terms + 1))))
+    return f - s * (f - square * _horner(square, tuple(2 / (2 * n + 1) for n in range(1, terms + 1))))
 
 
 def _log(x: _Value) -> _Value:
@@ -302,7 +351,7 @@ def _tanh(x: _Value) -> _Value:
         return (grown / (grown + 2)).intrinsic("copysign", x)
     square = a * a
     small = a + a * (square * _polynomial(square, _TANH_SMALL))
-    large = 1 - 2 / (_exp(a + a) + 1)
+    large = 1 - 2 / (_exp_raised(a + a, a.constant_of(0.0)) + 1)
     return a.choose(a.compare("<", _TANH_SPLIT), small, large).intrinsic("copysign", x)
 
 
@@ -344,15 +393,18 @@ def _inverse_of_one_plus(a: _Value) -> tuple[_Value, _Value]:
 
 
 def _sigmoid(x: _Value) -> _Value:
-    e = _exp(-_absolute(x))
-    inverse, missing = _inverse_of_one_plus(e)
-    numerator = x.choose(x.compare(">", 0), 1.0, e)
-    return numerator.times_plus(inverse, numerator * missing)
+    e = _exp_of_negative(-_absolute(x))
+    total = e + 1
+    inverse = 1 / total
+    # what the sum and the quotient lost, as a part of the result
+    missing = (-total).times_plus(inverse, 1.0) - (e - (total - 1)) * inverse
+    result = x.choose(x.compare(">", 0), 1.0, e) * inverse
+    return result.times_plus(missing, result)
 
 
 def _softplus(x: _Value) -> _Value:
     positive = x.choose(x.compare("<", 0), 0.0, x)
-    return positive + _log1p_unit(_exp(-_absolute(x)))
+    return positive + _log1p_unit(_exp_of_negative(-_absolute(x)))
 
 
 def _quarter_turns(x: _Value) -> tuple[Any, _Value, _Value]:
@@ -474,7 +526,7 @@ def _min(x: _Value, y: _Value) -> _Value:
 def _logaddexp(x: _Value, y: _Value) -> _Value:
     distance = _absolute(x - y)
     distance = x.choose(x.compare("==", y), 0.0, distance)  # equal infinities
-    return _max(x, y) + _log1p_unit(_exp(-distance))
+    return _max(x, y) + _log1p_unit(_exp_of_negative(-distance))
 
 
 def _pow(x: _Value, y: _Value) -> _Value:
