@@ -157,6 +157,9 @@ CASES = [
     # ---- data handed in
     Bad("a missing input", lambda: graphc.backward(product()).at(x=1.0), graphc.DataError,
         ("no value for 'y'", "back.at(y=...)", "declared at")),
+    Bad("a missing parameter whose name is no identifier",
+        lambda: graphc.backward(graphc.sum(graphc.input("hidden.weight", (2,)))).at(), graphc.DataError,
+        ("no value for 'hidden.weight'", "back.at({'hidden.weight': ...})")),
     Bad("an unknown input", lambda: graphc.backward(product()).at(x=1.0, y=2.0, yy=3.0), graphc.DataError,
         ("no input or parameter is named 'yy'; did you mean 'y'?", "leaves of the graph: x, y")),
     Bad("an array of another rank", lambda: graphc.backward(product()).at(x=[1.0, 2.0], y=1.0), graphc.DataError,

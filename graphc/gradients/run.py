@@ -64,8 +64,9 @@ def gather_values(
             found[node] = numpy.zeros(tuple(int(str(e)) for e in node.shape))
         else:
             missing = [n.label for n in leaves if n not in found]
+            named = f"{missing[0]}=..." if missing[0].isidentifier() else f"{{{missing[0]!r}: ...}}"
             raise DataError(
-                f"no value for {', '.join(map(repr, missing))}; hand it in by name: back.at({missing[0]}=...)\n"
+                f"no value for {', '.join(map(repr, missing))}; hand it in by name: back.at({named})\n"
                 f"  {node.label!r} declared at {node.site}",
                 node=node,
                 site=node.site,
