@@ -44,9 +44,17 @@ def rolled(roots: Iterable[Node]) -> dict[Node, Node]:
     memory are linear in the number of nodes.
     """
     wanted = list(roots)
-    return (
-        _Rolling(wanted).result if any(node.gate == "slice" for node in topological(wanted)) else {n: n for n in wanted}
-    )
+    order = topological(wanted)
+    if all(node.gate != "slice" for node in order):
+        return {node: node for node in wanted}
+    found = _Rolling(wanted)
+    if not found.changed:
+        # the last copy of a cell has all of its outputs only if somebody asks for them: the memory of an LSTM
+        below = set(order)
+        applied = (node.application for node in order if node.application is not None)
+        others = dict.fromkeys(output for one in applied for output in one.outputs if output not in below)
+        found = _Rolling([*wanted, *others]) if others else found
+    return {node: found.result[node] for node in wanted}
 
 
 def _step_of(node: Node) -> tuple[Node, int, int] | None:
@@ -76,15 +84,15 @@ class _Rolling:
         # sequences of which every step is read, by their number of steps; the most common number is the loop's
         whole = {key: len(steps) for key, steps in counts.items() if set(steps) == set(range(len(steps)))}
         whole = {key: count for key, count in whole.items() if count >= _STEPS}
-        changed = False
+        self.changed = False
         for count in sorted(set(whole.values()), reverse=True):
             own = {node: found for node, found in reads.items() if whole.get(found[:2]) == count}
             body = _Body(order, self.same, own, count, set(self.result.values()))
             if body.found():
                 self.result = rebuilt(roots, body.replaced(), same=self.same, left=body.inner)
-                changed = True
+                self.changed = True
                 break
-        if not changed:
+        if not self.changed:
             self.result = {root: root for root in roots}
 
     def merged(self, roots: list[Node]) -> list[Node]:

@@ -57,6 +57,16 @@ def lstm(steps):
     return graphc.sum(states * states) + graphc.sum(c)
 
 
+def lstm_whose_memory_nobody_asks_for(steps):
+    """The last copy of the cell has no memory, unlike those before."""
+    x, h, _, w, u, b, _ = leaves(steps, rows=4)
+    c, total = graphc.input("c0", ("N", UNITS)), None
+    for t in range(steps):
+        h, c = graphc.lstm_cell(x[t], h, c, w, u, b)
+        total = graphc.sum(h * h) if total is None else total + graphc.sum(h * h)
+    return total
+
+
 def unrolled_lstm(steps):
     x, h, _, w, u, b, _ = leaves(steps, rows=4)
     c = graphc.input("c0", ("N", UNITS))
@@ -84,7 +94,15 @@ def without_state(steps):
     return sum(graphc.sum(graphc.tanh(x[t] @ w.T)) for t in range(steps))
 
 
-LOOPS = [sum_of_losses, list_of_losses, first_step_apart, lstm, two_layers, without_state]
+LOOPS = [
+    sum_of_losses,
+    list_of_losses,
+    first_step_apart,
+    lstm,
+    lstm_whose_memory_nobody_asks_for,
+    two_layers,
+    without_state,
+]
 
 
 def values_of(loss):
