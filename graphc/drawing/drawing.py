@@ -6,25 +6,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from graphc.drawing.cards import Cards, cards_scene, read_cards
 from graphc.drawing.circuit import Circuit, read_circuit
 from graphc.drawing.layout import Placement
 from graphc.drawing.picture import circuit_scene
 from graphc.drawing.scene import Scene
+from graphc.drawing.styles import checked_options, style_function
 from graphc.drawing.svg import svg_text
 from graphc.drawing.theme import Theme, theme_named
 from graphc.drawing.written import FORMATS, Written, checked_path, write_picture
-from graphc.errors import DrawingError, did_you_mean
+from graphc.errors import DrawingError
 from graphc.graph.node import Node, topological
 
-if TYPE_CHECKING:
-    pass
+__all__ = ["FORMATS", "Drawing", "cards_drawing", "circuit_drawing", "draw", "frames"]
 
-__all__ = ["FORMATS", "Drawing", "draw", "frames"]
-
-_STYLES = ("circuit", "cards")
+_DRAW_OPTIONS = ("theme", "direction", "digits", "engine")  # of every style
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,12 +92,12 @@ def draw(
     path: Any = None,
     *,
     style: str | None = None,
-    theme: str = "default",
+    theme: str | Theme = "default",
     direction: str = "LR",
     digits: int = 4,
-    marks: Mapping[Any, Any] | None = None,
     engine: str | None = None,
-) -> Drawing:
+    **options: Any,
+) -> Any:
     """Draw a graph: value above each wire, gradient below, local gradient at each gate input.
 
     Parameters
@@ -107,25 +105,27 @@ def draw(
     subject : Run, Backward or Node
         A run gives numbers, a `Backward` closed forms, a node the structure alone.
     path : str or path, optional
-        Where to write it; the suffix decides (.svg .pdf .tex .tikz .png .dot .txt).
+        Where to write it; the suffix decides (.svg .pdf .tex .tikz .png .dot .txt .html).
         Without it nothing is written.
     style : str, optional
-        ``"circuit"``, or ``"cards"``: one box a layer. By default cards for graphs with parameters
-        or with arrays of rank 2 and more.
-    theme : str, default ``"default"``
-        ``"default"`` (dark blue values, dark orange gradients) or ``"classic"`` (green, red).
+        ``"circuit"``, ``"cards"`` (one box a layer), or another of `graphc.drawing.styles.STYLES`. By default
+        cards for graphs with parameters or with arrays of rank 2 and more.
+    theme : str or Theme, default ``"default"``
+        ``"default"`` (dark blue values, dark orange gradients), ``"classic"`` (green, red), ``"print"`` (greys)
+        or ``"dark"`` (light on dark paper).
     direction : str, default ``"LR"``
-        ``"LR"``; cards may also run ``"TB"``.
+        ``"LR"`` (left to right) or ``"TB"`` (top to bottom).
     digits : int, default 4
         Significant digits of printed numbers.
-    marks : mapping, optional
-        Verdicts of a check: node, its name, or a pair (operand, gate), to verdict; drawn as frames.
     engine : str, optional
         Layout engine ``"layered"`` (the default), ``"pygraphviz"`` or ``"dot"``.
+    **options
+        What the style has beside these; see its function.
 
     Returns
     -------
-    Drawing
+    Drawing or another picture
+        Has ``save``, ``svg``, ``pdf``, ``png``, ``tex``, ``tikz``, ``html`` and ``text``.
 
     Raises
     ------
@@ -135,48 +135,77 @@ def draw(
     if path is not None:
         checked_path(path, tuple(FORMATS))  # before any work
     root, back, run = _parts(subject)
-    chosen = _checked_style(style) or ("circuit" if marks else _natural_style(root))
-    if chosen == "cards" and marks:
-        raise DrawingError("marks are drawn on wires; use style='circuit' for them")
+    options = {name: value for name, value in options.items() if value is not None}
+    chosen = style or ("circuit" if "marks" in options else _natural_style(root))
+    make = style_function(chosen)
+    checked_options(chosen, options, _DRAW_OPTIONS)
     colours = theme_named(theme)
     if not isinstance(digits, int) or not 1 <= digits <= 15:
         raise DrawingError(f"digits is the number of significant digits, 1 to 15, found {digits!r}")
     if direction not in ("LR", "TB"):
         raise DrawingError(f"unknown direction {direction!r}; known: 'LR' (left to right), 'TB' (top to bottom)")
-    if chosen == "circuit" and direction != "LR":
+    picture = make(root, back, run, theme=colours, direction=direction, digits=digits, engine=engine, **options)
+    if path is not None:
+        picture.save(path)
+    return picture
+
+
+def circuit_drawing(
+    root: Node,
+    back: Any,
+    run: Any,
+    *,
+    theme: Theme,
+    direction: str = "LR",
+    digits: int = 4,
+    engine: str | None = None,
+    marks: Mapping[Any, Any] | None = None,
+) -> Drawing:
+    """Draw the lecture circuit; see `draw`.
+
+    Parameters
+    ----------
+    marks : mapping, optional
+        Verdicts of a check: node, its name, or a pair (operand, gate), to verdict; drawn as frames.
+    """
+    if direction != "LR":
         raise DrawingError(
             "a circuit runs from left to right, since its wires carry the value above and the "
             "gradient below; direction='TB' is for style='cards'"
         )
-    content: Circuit | Cards
-    if chosen == "cards":
-        content = read_cards(root, run, digits=digits)
-    else:
-        content = read_circuit(root, back, run, digits=digits, marks=marks)
-    drawing = Drawing(content, colours, direction, engine, subject, digits)
-    if path is not None:
-        drawing.save(path)
-    return drawing
+    content = read_circuit(root, back, run, digits=digits, marks=marks)
+    return Drawing(content, theme, direction, engine, run or back or root, digits)
 
 
-def frames(
+def cards_drawing(
+    root: Node,
+    back: Any,
     run: Any,
-    path: Any,
     *,
-    theme: str = "default",
+    theme: Theme,
+    direction: str = "LR",
     digits: int = 4,
     engine: str | None = None,
-) -> list[FilePath]:
+) -> Drawing:
+    """Draw a network as cards, one a layer; see `draw`."""
+    return Drawing(read_cards(root, run, digits=digits), theme, direction, engine, run or back or root, digits)
+
+
+def frames(subject: Any, path: Any, *, style: str = "circuit", **options: Any) -> list[FilePath]:
     """Draw the forward and then the backward pass, one gate a frame, all on the same page box.
 
     Parameters
     ----------
-    run : Run
+    subject : Run
         The evaluated graph; a `Backward` or a node works too and shows less.
     path : str or path
         ``steps.pdf`` gives one file with a page a frame, ``steps.gif`` an animation, ``steps.tex``
         (or .tikz) a TikZ figure with beamer overlays; ``steps.svg`` and ``steps.png`` give
         ``steps-01.svg``, ``steps-02.svg``, ...
+    style : str, default ``"circuit"``
+        Any style whose picture has steps.
+    **options
+        As in `draw`.
 
     Returns
     -------
@@ -186,12 +215,13 @@ def frames(
     Raises
     ------
     DrawingError
-        If the suffix is none of these, a package that it needs is not installed, or a file cannot be
-        written.
+        If the suffix is none of these, the picture has no steps, a package that it needs is not installed,
+        or a file cannot be written.
     """
     target = checked_path(path, (".pdf", ".gif", ".tex", ".tikz", ".svg", ".png"))
-    drawing = draw(run, style="circuit", theme=theme, digits=digits, engine=engine)
-    scene, kind = drawing.scene, target.suffix.lower()
+    scene, kind = draw(subject, style=style, **options).scene, target.suffix.lower()
+    if scene.frames < 2:
+        raise DrawingError(f"a picture with style={style!r} has no steps here; graphc.draw writes it as one picture")
     if kind == ".pdf":
         from graphc.drawing.pdf import pdf_bytes
 
@@ -240,12 +270,6 @@ def _parts(subject: Any) -> tuple[Node, Any, Any]:
         f"draw needs a node, graphc.backward(node) or a run (graphc.backward(node).at(...)), "
         f"found {type(subject).__name__}"
     )
-
-
-def _checked_style(style: str | None) -> str | None:
-    if style is not None and style not in _STYLES:
-        raise DrawingError(f"unknown style {style!r}; known: {', '.join(_STYLES)}{did_you_mean(str(style), _STYLES)}")
-    return style
 
 
 def _natural_style(root: Node) -> str:

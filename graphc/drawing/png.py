@@ -33,7 +33,7 @@ def png_bytes(scene: Scene, frame: int | None = None, dots_per_inch: float = 200
         ) from missing
     longest = max(scene.width, scene.height) / 72
     dots = min(dots_per_inch, _WIDEST / longest)
-    figure = Figure(figsize=(scene.width / 72, scene.height / 72), dpi=dots, facecolor="white")
+    figure = Figure(figsize=(scene.width / 72, scene.height / 72), dpi=dots, facecolor=f"#{scene.paper}")
     FigureCanvasAgg(figure)
     order = 0
     for item in visible(scene.items, frame):

@@ -111,6 +111,7 @@ class Scene:
     title: str
     description: str
     frames: int = 1
+    paper: str = "FFFFFF"  # colour of the page, which every writer paints
 
 
 def line(x1: float, y1: float, x2: float, y2: float, stroke: str, width: float = 1.0) -> Path:

@@ -244,5 +244,7 @@ def test_the_report_of_a_check_draws_its_verdicts_on_the_circuit() -> None:
 
 
 def test_marks_belong_to_the_circuit() -> None:
-    with pytest.raises(graphc.DrawingError, match="marks are drawn on wires"):
+    with pytest.raises(
+        graphc.DrawingError, match=r"'cards' has no option marks=; marks= is an option of style='circuit'"
+    ):
         draw(simple(), style="cards", marks={"q": "differs"})
