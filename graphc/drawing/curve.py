@@ -113,12 +113,12 @@ def _axes(frame: _Frame, theme: Theme, *, numbers: bool) -> list[Item]:
     items: list[Item] = []
     for tick in _ticks(*frame.y, 4):
         y = frame.down(tick)
-        items.append(line(box.left, y, box.right, y, "DDDDDD" if abs(tick) > 1e-9 else theme.quiet, 0.8))
+        items.append(line(box.left, y, box.right, y, theme.grid if abs(tick) > 1e-9 else theme.quiet, 0.8))
         label = text_label(number_text(round(tick, 9)), _TICK, theme.quiet)
         items += label.at(round(box.left - 7 - label.width, 2), y + 3.4)
     for tick in _ticks(*frame.x, 8):
         x = frame.across(tick)
-        items.append(line(x, box.top, x, box.bottom, "DDDDDD" if abs(tick) > 1e-9 else theme.quiet, 0.8))
+        items.append(line(x, box.top, x, box.bottom, theme.grid if abs(tick) > 1e-9 else theme.quiet, 0.8))
         if numbers:
             label = text_label(number_text(round(tick, 9)), _TICK, theme.quiet)
             items += label.at(round(x - label.width / 2, 2), box.bottom + 13)
@@ -138,7 +138,7 @@ def _panel(frame: _Frame, curves: Sequence[Curve], which: str, theme: Theme) -> 
         for place in places:
             here = at(function, place)
             if math.isfinite(here) and frame.y[0] <= here <= frame.y[1]:
-                dot = circle(frame.across(place), frame.down(here), 3.4, fill="FFFFFF", stroke=colour, width=1.8)
+                dot = circle(frame.across(place), frame.down(here), 3.4, fill=theme.paper, stroke=colour, width=1.8)
                 items.append(Group((dot,), classes="kink"))
     return items
 
@@ -197,7 +197,11 @@ def curve_scene(name: str, theme: str = "default") -> Scene | None:
     for k, (which, box) in enumerate(zip(("value", "slope"), boxes, strict=True)):
         frame = _Frame(box, x, _range([c.value if which == "value" else c.slope for c in curves], x))
         for left, right in bands:
-            band = rounded(Box(frame.across(left), box.top, frame.across(right), box.bottom), 0, fill="E9E9E5")
+            band = rounded(
+                Box(frame.across(left), box.top, frame.across(right), box.bottom),
+                0,
+                fill=colours.mixed(colours.quiet, 0.16),
+            )
             items.append(Group((band,), classes="killed"))
         items += _axes(frame, colours, numbers=k == 1)
         items += _panel(frame, curves, which, colours)

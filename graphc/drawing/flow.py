@@ -160,15 +160,10 @@ def _luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def _shade(colour: str, share: float) -> str:
-    """A colour thinned with white."""
-    return "".join(f"{round(255 - share * (255 - int(colour[k : k + 2], 16))):02X}" for k in (0, 2, 4))
-
-
-def _readable(fill: str, ink: str) -> str:
-    """Whichever of ink and white stands out more."""
-    back = _luminance(fill) + 0.05
-    return ink if back / (_luminance(ink) + 0.05) >= 1.05 / back else "FFFFFF"
+def _readable(fill: str, theme: Theme) -> str:
+    """Whichever of ink and paper stands out more."""
+    back, ink, paper = (_luminance(colour) + 0.05 for colour in (fill, theme.ink, theme.paper))
+    return theme.ink if max(back / ink, ink / back) >= max(back / paper, paper / back) else theme.paper
 
 
 def _short(value: float, width: float) -> str:
@@ -345,9 +340,9 @@ class _Page:
             for k, share in enumerate(bands):
                 ends = [round(box.left + (box.right - box.left) * j / len(bands), 2) for j in (k, k + 1)]
                 if not alone:
-                    drawn.append(rounded(Box(ends[0], top, ends[1], box.bottom), 0, fill=_shade(colour, share)))
+                    drawn.append(rounded(Box(ends[0], top, ends[1], box.bottom), 0, fill=theme.mixed(colour, share)))
             faded = bool((part < _FADED).all())
-            fill = _shade(colour, float(part[0])) if alone and known else "FFFFFF" if alone else ""
+            fill = theme.mixed(colour, float(part[0])) if alone and known else theme.paper if alone else ""
             drawn.append(
                 rounded(
                     box, 4 if alone else 0, fill=fill, stroke=theme.ink if known else theme.wrong,
@@ -355,9 +350,9 @@ class _Page:
                 )
             )  # fmt: skip
             if alone:
-                inside = _formula([_cut(name, _TEXT, 200), str(first)], _TEXT, _readable(fill, theme.ink))
+                inside = _formula([_cut(name, _TEXT, 200), str(first)], _TEXT, _readable(fill, theme))
                 if inside.width > broad - 4:
-                    inside = text_label(str(first), _SMALL, _readable(fill, theme.ink))
+                    inside = text_label(str(first), _SMALL, _readable(fill, theme))
                 drawn += inside.centred((box.left + box.right) / 2, middle)
                 said = _short(float(values[first - 1]), self.column - 5)
             else:
