@@ -24,7 +24,7 @@ from graphc.graph.rolling import rolled
 if TYPE_CHECKING:
     from graphc.gradients.run import Run
 
-__all__ = ["Step", "ThroughTime", "repeat_of", "rolled_run", "seeded"]
+__all__ = ["Step", "ThroughTime", "repeat_of", "rolled_run", "written_out"]
 
 
 def repeat_of(nodes: Sequence[Node], name: str | None) -> Unrolling:
@@ -62,19 +62,38 @@ def rolled_run(run: Run) -> Run:
     return Run(backward(root, wrt, upstream=back.seed), {n: v for n, v in run.leaves.items() if n in below})
 
 
-def seeded(given: Sequence[Node]) -> tuple[Node, dict[Node, Node]]:
-    """Return a scalar whose gradient with respect to each node is a seed of its own: node to seed."""
-    seeds = {
+def written_out(given: Sequence[Node], inside: bool = True) -> tuple[Node, dict[Node, Node], dict[Node, Node]]:
+    """Return a scalar whose gradient with respect to each of some nodes is a seed of its own.
+
+    Parameters
+    ----------
+    inside : bool, default True
+        Whether gates of several lines below are written out.
+
+    Returns
+    -------
+    root : Node
+    became : dict of Node to Node
+        For each node what it is below the root.
+    seeds : dict of Node to Node
+        For each of these its seed.
+    """
+    pairs = {
         node: Node("input", node.shape, node.dtype, node.site, name=f"gradient at {k}")
         for k, node in enumerate(dict.fromkeys(given))
     }
-    root: Node | None = None
-    for node, seed in seeds.items():
-        term = registry.call("mul", node, seed)
-        term = registry.call("sum", term) if node.shape else term
-        root = term if root is None else registry.call("add", root, term)
-    assert root is not None
-    return root, seeds
+    terms = [registry.call("mul", node, seed) for node, seed in pairs.items()]
+    terms = [registry.call("sum", term) if term.shape else term for term in terms]
+    root = terms[0]
+    for term in terms[1:]:
+        root = registry.call("add", root, term)
+    root = expanded(root) if inside else root
+    own = set(pairs.values())
+    # a seed stands beside what it is the gradient of
+    beside = {
+        n.operands[1]: n.operands[0] for n in topological([root]) if len(n.operands) == 2 and n.operands[1] in own
+    }
+    return root, {node: beside[seed] for node, seed in pairs.items()}, {beside[seed]: seed for seed in pairs.values()}
 
 
 @dataclass(frozen=True)
@@ -93,6 +112,8 @@ class Step:
         What the step adds to the gradient of each weight.
     values, gradients : mapping of Node to array
         Of the nodes of the step, where they were asked for.
+    edges : mapping of (Node, int) to array
+        What flows back from a node of the step into each of its operands, where that was asked for.
     """
 
     number: int
@@ -101,6 +122,7 @@ class Step:
     terms: Mapping[Node, numpy.ndarray]
     values: Mapping[Node, numpy.ndarray]
     gradients: Mapping[Node, numpy.ndarray]
+    edges: Mapping[tuple[Node, int], numpy.ndarray]
 
 
 class ThroughTime:
@@ -134,13 +156,7 @@ class ThroughTime:
         self.run, self.application, self.inside = run, application, inside
         cell = application.cell
         floats = [n for n in (*cell.outputs, *cell.following) if n.is_float]
-        root, seeds = seeded(floats)
-        root = expanded(root) if inside else root
-        below = topological([root])
-        # a seed stands beside what it is the gradient of
-        beside = {o: n.operands[1 - n.operands.index(o)] for n in below for o in n.operands if o in seeds.values()}
-        self.seeds = {beside[seed]: seed for seed in seeds.values()}
-        became = {node: beside[seed] for node, seed in seeds.items()}
+        root, became, self.seeds = written_out(floats, inside)
         self.outputs = tuple(became.get(n, n) for n in cell.outputs)
         self.following = tuple(became.get(n, n) for n in cell.following)
         self.nodes = topological([*self.outputs, *self.following])
@@ -151,6 +167,7 @@ class ThroughTime:
         self.back = backward(root, wrt)
         self.wanted = {n: g for n in wrt if (g := self.back.gradient_of(n)) is not None}
         self.inner = {n: g for n in self.nodes if inside and (g := self.back.gradient_of(n)) is not None}
+        self.edges = {key: edge for key, edge in self.back.edges.items() if inside and key[0] in own}
 
     def steps(self) -> Iterator[Step]:
         """Yield the steps, the last one that was taken first."""
@@ -166,7 +183,12 @@ class ThroughTime:
                 shape = evaluate_shape(final, run)
                 arriving[node] = arriving.get(node, numpy.zeros(shape)) + outer.pop(final, numpy.zeros(shape))
         given = {n: v for n, v in run.given.items() if n.application is None}
-        roots = [*self.wanted.values(), *self.inner.values(), *(self.nodes if self.inside else ())]
+        roots = [
+            *self.wanted.values(),
+            *self.inner.values(),
+            *self.edges.values(),
+            *(self.nodes if self.inside else ()),
+        ]
         for t in range(count) if application.backward else reversed(range(count)):
             for node, result in zip(self.outputs, application.results, strict=False):
                 if result in outer and node in self.seeds:
@@ -189,6 +211,7 @@ class ThroughTime:
                 terms,
                 {n: found.get(n, now.get(n)) for n in self.nodes} if self.inside else {},
                 {n: numpy.broadcast_to(found[g], numpy.shape(found[n])) for n, g in self.inner.items()},
+                {key: found[edge] for key, edge in self.edges.items()},
             )
             arriving = {}
             for node, old in zip(self.following, cell.states, strict=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy
 import pytest
 
@@ -129,7 +131,7 @@ def test_what_arrives_is_what_leaves_the_step_behind():
     sweep = ThroughTime(run, repeat_of(run.back.nodes, "m"))
     steps = list(sweep.steps())
     assert [s.number for s in steps] == list(range(STEPS))[::-1]
-    for later, earlier in zip(steps, steps[1:], strict=False):
+    for later, earlier in itertools.pairwise(steps):
         leaving = [later.leaving[n] for n in sweep.application.cell.states]
         arriving = [earlier.arriving[n] for n in sweep.following]
         numpy.testing.assert_array_equal(leaving, arriving)
