@@ -23,6 +23,7 @@ STYLES: Mapping[str, str] = MappingProxyType(
     {
         "circuit": "graphc.drawing.drawing:circuit_drawing",
         "cards": "graphc.drawing.drawing:cards_drawing",
+        "convolution": "graphc.drawing.convolution:convolution_drawing",
     }
 )
 
