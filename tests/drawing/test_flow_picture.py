@@ -11,9 +11,10 @@ import numpy
 import pytest
 
 import graphc
-from graphc.drawing.flow import _luminance, _readable, flow_drawing
+from graphc.drawing.flow import flow_drawing
 from graphc.drawing.fonts import number_text
 from graphc.drawing.scene import Group, Path, Text, texts
+from graphc.drawing.strips import luminance, readable
 from graphc.drawing.theme import THEMES
 from graphc.errors import DrawingError
 from graphc.gradients.flow import Flow
@@ -114,8 +115,8 @@ def test_less_than_a_hundredth_is_outlined_by_dashes():
 def test_names_can_be_read_on_every_shade(theme):
     for share in numpy.linspace(0, 1, 101):
         fill = THEMES[theme].mixed(THEMES[theme].value, share)
-        ink = _readable(fill, THEMES[theme])
-        light, dark = sorted((_luminance(fill), _luminance(ink)), reverse=True)
+        ink = readable(fill, THEMES[theme])
+        light, dark = sorted((luminance(fill), luminance(ink)), reverse=True)
         assert (light + 0.05) / (dark + 0.05) > 3.8, (theme, share)  # 3.9 is what ink and paper allow between them
 
 
