@@ -183,5 +183,3 @@ def _snapped(
     commands: list[Command] = [("M", *points[0])]
     commands += [("C", *points[k], *points[k + 1], *points[k + 2]) for k in range(1, len(points) - 2, 3)]
     return tuple(commands)
-
-

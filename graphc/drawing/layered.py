@@ -145,9 +145,7 @@ def _order(grid: Grid) -> None:
         for rank, k in enumerate(row):
             position[k] = rank
     # the height at which the neighbour is met breaks ties between its entries
-    sides = tuple(
-        [[(n, height / 1e4) for n, height, _ in near] for near in side] for side in (grid.before, grid.after)
-    )
+    sides = tuple([[(n, height / 1e4) for n, height, _ in near] for near in side] for side in (grid.before, grid.after))
     counts = _Counts(sides[1], position)
     best, fewest = list(rows), counts.total(rows)
     known: dict[tuple[bool, int], tuple[list[int], list[int], list[int]]] = {}
@@ -210,9 +208,11 @@ class _Counts:
         position, seen, found, last = self.position, [], 0, -1.0
         for k in row:
             ends = self.after[k]
-            for end in sorted([position[n] + lift for n, lift in ends]) if len(ends) > 1 else [
-                position[n] + lift for n, lift in ends
-            ]:
+            for end in (
+                sorted([position[n] + lift for n, lift in ends])
+                if len(ends) > 1
+                else [position[n] + lift for n, lift in ends]
+            ):
                 if end >= last:
                     seen.append(end)
                     last = end

@@ -1,0 +1,579 @@
+"""Groups the gates of a graph that is too large to be read one by one: steps, layers, chains, named parts.
+
+A fold is drawn as one block that says how many gates it holds and how large their gradients are. Nothing here knows a
+cell or a layer: repetition is read off the graph (`graphc.drawing.repeats`), names are the user's. Contracting
+the folds leaves a graph without cycles, so it is drawn like any other.
+"""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphc.drawing.fonts import printable
+from graphc.drawing.repeats import Repeat, repeats
+from graphc.drawing.size import BUDGET, Estimate, estimate
+from graphc.errors import DrawingError, did_you_mean
+from graphc.graph.node import Node, topological
+
+__all__ = ["LIMIT", "Fold", "Grouped", "Steps", "grouped", "steps_of"]
+
+#: Blocks above which a picture is folded.
+LIMIT = 400
+_LEAST_STEPS = 4  # copies: the first and the last are drawn, what lies between is folded
+_LEAST_GAIN = 8  # gates that folding a repeat hides at least
+_LEAST_CHAIN = 3
+_LARGE_COPY = 12  # gates; of larger copies the first and the last are folded too where there are too many blocks
+_PARTS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Gates that are drawn as one block.
+
+    Attributes
+    ----------
+    label : str
+        Such as ``"t = 2 … 49"``.
+    kind : str
+        ``"steps"``, ``"layers"``, ``"chain"``, ``"name"`` or ``"part"``.
+    nodes : tuple of Node
+        Gates, and the leaves that nobody else reads, operands first.
+    copies : int
+        Of a repeated cell or layer.
+    """
+
+    label: str
+    kind: str
+    nodes: tuple[Node, ...]
+    copies: int = 1
+
+    @property
+    def gates(self) -> int:
+        """How many gates it holds."""
+        return sum(1 for node in self.nodes if node.operands)
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """A graph whose parts are drawn one by one or folded.
+
+    Attributes
+    ----------
+    order : tuple of Node or Fold
+        What is drawn, operands first.
+    note : str
+        One sentence that says what was folded; empty where nothing was.
+    estimate : Estimate
+        Blocks, wires and seconds of the picture.
+    """
+
+    order: tuple[Node | Fold, ...]
+    note: str
+    estimate: Estimate
+
+    @property
+    def folds(self) -> tuple[Fold, ...]:
+        """What is drawn as one block each."""
+        return tuple(item for item in self.order if isinstance(item, Fold))
+
+    @property
+    def kept(self) -> tuple[Node, ...]:
+        """What is drawn as it is."""
+        return tuple(item for item in self.order if isinstance(item, Node))
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Equal copies of a part of the graph, aligned: ``copies[c][i]`` is gate ``i`` of copy ``c``.
+
+    Attributes
+    ----------
+    recurrent : bool
+        Steps of a recurrence (they share leaves and read the step before), not layers with weights of their own.
+    names : tuple of str
+        Of each copy: ``"t = 3"``, ``"block3"``; empty strings where the graph has no names to tell.
+    """
+
+    copies: tuple[tuple[Node, ...], ...]
+    recurrent: bool
+    names: tuple[str, ...]
+
+
+# ---------------------------------------------------------------- the order
+
+
+@dataclass(slots=True)
+class _Order:
+    """Gates in an order in which operands come first, as the user wrote them."""
+
+    root: Node
+    gates: list[Node]
+    leaves: list[Node]
+    operands: list[list[int]] = field(default_factory=list)  # positions; -1 - number of a leaf
+
+    def __post_init__(self) -> None:
+        at = {node.id: k for k, node in enumerate(self.gates)}
+        at |= {node.id: -1 - k for k, node in enumerate(self.leaves)}
+        self.operands = [[at[operand.id] for operand in gate.operands] for gate in self.gates]
+
+    def labels(self) -> list[Any]:
+        return [(gate.gate, gate.shape, tuple(o.shape for o in gate.operands), gate.output) for gate in self.gates]
+
+
+def _ordered(root: Node) -> _Order:
+    nodes = topological([root])
+    gates = sorted((node for node in nodes if node.operands), key=lambda node: node.id)
+    leaves = [node for node in nodes if not node.operands]
+    # what only takes a part of a leaf stands by its first reader: all steps of a sequence may have been cut before
+    aside = {g.id: g for g in gates if g is not root and _cuts_a_leaf(g)}
+    order: list[Node] = []
+    for gate in gates:
+        if gate.id in aside:
+            continue
+        for operand in gate.operands:
+            if operand.id in aside:
+                order.append(aside.pop(operand.id))
+        order.append(gate)
+    return _Order(root, order, leaves)
+
+
+def _cuts_a_leaf(gate: Node) -> bool:
+    return len({o.id for o in gate.operands if o.kind != "constant"}) == 1 and not any(
+        o.operands for o in gate.operands
+    )
+
+
+# ---------------------------------------------------------------- copies
+
+
+def steps_of(root: Node) -> list[Steps]:
+    """Find equal copies below a node: steps of a recurrence written out, repeated layers.
+
+    Parameters
+    ----------
+    root : Node
+
+    Returns
+    -------
+    list of Steps
+        In forward order; each has at least three copies.
+    """
+    order = _ordered(root)
+    return [_steps(order, repeat) for repeat in repeats(order.labels(), order.operands)]
+
+
+def _steps(order: _Order, repeat: Repeat) -> Steps:
+    copies = tuple(tuple(order.gates[k] for k in repeat.copy(c)) for c in range(repeat.copies))
+    return Steps(copies, repeat.recurrent, _copy_names(copies, repeat.recurrent))
+
+
+def _copy_names(copies: Sequence[Sequence[Node]], recurrent: bool) -> tuple[str, ...]:
+    for named in _aligned_names(copies):
+        counted = _counted(named)
+        if counted is not None:
+            numbers, parts = counted
+            return tuple(f"t = {n}" for n in numbers) if recurrent else tuple(parts)
+    if recurrent:
+        return tuple(f"t = {c + 1}" for c in range(len(copies)))
+    return ("",) * len(copies)
+
+
+def _aligned_names(copies: Sequence[Sequence[Node]]) -> Iterator[list[str]]:
+    """Names that gates, and then leaves, at one place have in all copies."""
+    for column in zip(*copies, strict=True):
+        if all(node.name for node in column):
+            yield [node.name or "" for node in column]
+    for column in zip(*copies, strict=True):
+        for leaves in zip(*(node.operands for node in column), strict=True):
+            if all(leaf.name and not leaf.operands for leaf in leaves):
+                yield [leaf.name or "" for leaf in leaves]
+
+
+def _counted(names: Sequence[str]) -> tuple[list[int], list[str]] | None:
+    """Numbers by which names of copies count up or down, and each name up to the dotted part with its number."""
+    pieces = [re.split(r"(\d+)", name) for name in names]
+    if len({len(p) for p in pieces}) != 1:
+        return None
+    varying = [k for k, column in enumerate(zip(*pieces, strict=True)) if len(set(column)) > 1]
+    if len(varying) != 1 or varying[0] % 2 == 0:
+        return None
+    (k,) = varying
+    numbers = [int(p[k]) for p in pieces]
+    if {b - a for a, b in zip(numbers, numbers[1:], strict=False)} not in ({1}, {-1}):
+        return None
+    parts = ["".join(p[: k + 1]) + "".join(p[k + 1 :]).partition(".")[0] for p in pieces]
+    return numbers, parts
+
+
+# ---------------------------------------------------------------- grouping
+
+
+def grouped(root: Node, fold: Any = "auto", *, limit: int | None = None, keep: Iterable[Any] = ()) -> Grouped:
+    """Choose what is drawn one by one and what is folded.
+
+    Parameters
+    ----------
+    root : Node
+        It is always drawn.
+    fold : str, None, False or sequence, default ``"auto"``
+        ``"auto"`` folds where more than ``limit`` blocks would be drawn: first the middle ones of equal copies, then what
+        shares the prefix of a dotted name, then chains of elementwise gates, at last parts of equal size. None and False
+        never fold. A sequence folds what it lists: a prefix (``"encoder"`` takes ``"encoder.…"``), a node or its name
+        (with all that only it needs), a group of nodes.
+    limit : int, optional
+        Blocks above which ``"auto"`` folds, by default 400.
+    keep : iterable of Node or str
+        Nodes (or names) that stay unfolded.
+
+    Raises
+    ------
+    DrawingError
+        If a name is unknown, or a group cannot be one block because what leaves it comes back in.
+    """
+    order = _ordered(root)
+    drawn = [leaf for leaf in order.leaves if leaf is root or not _inside_gate(leaf)]
+    folding = _Folding(order, drawn, {root.id, *(_identity(k) for k in keep)})
+    if fold is None or fold is False:
+        return folding.result()
+    if isinstance(fold, str):
+        if fold != "auto":
+            raise DrawingError(
+                f"fold={fold!r} is not known; known: 'auto', None (never), or a list of names, prefixes and nodes: "
+                f"fold=[{fold!r}]"
+            )
+        return _auto(folding, LIMIT if limit is None else limit)
+    if not isinstance(fold, Iterable):
+        raise DrawingError(f"fold is 'auto', None or a list of names, prefixes and nodes; found {type(fold).__name__}")
+    for item in fold:
+        folding.listed(item)
+    return folding.result()
+
+
+def _inside_gate(node: Node) -> bool:
+    return node.kind == "constant" and all(extent == 1 for extent in node.shape)
+
+
+def _identity(key: Any) -> Any:
+    return key.id if isinstance(key, Node) else key
+
+
+def _auto(folding: _Folding, limit: int) -> Grouped:
+    order = folding.order
+    if folding.fits(limit):
+        return folding.result()
+    found = [
+        repeat
+        for repeat in repeats(order.labels(), order.operands)
+        if repeat.copies >= _LEAST_STEPS and (repeat.copies - 2) * repeat.period >= _LEAST_GAIN
+    ]
+    steps = [_steps(order, repeat) for repeat in found]
+    for repeat, copies in zip(found, steps, strict=True):
+        folding.copies(repeat, copies, 1, repeat.copies - 1)
+    for repeat, copies in zip(found, steps, strict=True):
+        if not folding.fits(limit) and repeat.period >= _LARGE_COPY:
+            folding.copies(repeat, copies, 0, 1)
+            folding.copies(repeat, copies, repeat.copies - 1, repeat.copies)
+    for attempt in (folding.prefixes, folding.chains, folding.parts):
+        if not folding.fits(limit):
+            attempt()
+    return folding.result()
+
+
+class _Folding:
+    """Folds as they are being chosen: sets of positions in the order."""
+
+    def __init__(self, order: _Order, leaves: list[Node], keep: set[Any]) -> None:
+        self.order = order
+        self.leaves = leaves
+        self.keep = keep
+        self.chosen: list[tuple[str, str, list[int], int]] = []  # label, kind, positions, copies
+        self.owner = [-1] * len(order.gates)
+        self.read_by: list[list[int]] = [[] for _ in order.gates]
+        self.leaf_read_by: list[list[int]] = [[] for _ in order.leaves]
+        for k, operands in enumerate(order.operands):
+            for operand in operands:
+                (self.read_by[operand] if operand >= 0 else self.leaf_read_by[-1 - operand]).append(k)
+
+    def kept(self, position: int) -> bool:
+        gate = self.order.gates[position]
+        return gate.id in self.keep or gate.name in self.keep
+
+    def add(self, label: str, kind: str, positions: Iterable[int], copies: int = 1) -> None:
+        """Fold positions that are not folded yet and are not to be kept."""
+        free = [k for k in positions if self.owner[k] < 0 and not self.kept(k)]
+        if len(free) > 1:
+            for k in free:
+                self.owner[k] = len(self.chosen)
+            self.chosen.append((label, kind, free, copies))
+
+    def count(self) -> int:
+        """How many blocks would be drawn."""
+        inside = {leaf.id for leaves in self.inner_leaves() for leaf in leaves}
+        drawn = sum(1 for leaf in self.leaves if leaf.id not in inside)
+        return drawn + sum(1 for owner in self.owner if owner < 0) + len(self.chosen)
+
+    def fits(self, limit: int) -> bool:
+        """Whether what would be drawn is small enough, in blocks and in time."""
+        return self.count() <= limit and self.estimate().seconds <= BUDGET
+
+    def estimate(self) -> Estimate:
+        """Blocks, wires and seconds of the picture, as folded so far."""
+        leaves = {leaf.id for leaf in self.leaves} - {leaf.id for found in self.inner_leaves() for leaf in found}
+        number: dict[tuple[bool, int], int] = {}
+        links: dict[tuple[int, int], None] = {}
+        for k, operands in enumerate(self.order.operands):
+            unit = self._unit(k)
+            for operand in operands:
+                tail = (True, self._unit(operand)) if operand >= 0 else (False, -1 - operand)
+                if operand < 0 and self.order.leaves[-1 - operand].id not in leaves:
+                    continue
+                number.setdefault(tail, len(number))
+                number.setdefault((True, unit), len(number))
+                if tail != (True, unit):
+                    links[number[tail], number[True, unit]] = None
+        return estimate(len(number), list(links))
+
+    def _unit(self, position: int) -> int:
+        owner = self.owner[position]
+        return position if owner < 0 else len(self.owner) + owner
+
+    def inner_leaves(self) -> list[list[Node]]:
+        """Leaves that one fold alone reads, by fold."""
+        found: list[list[Node]] = [[] for _ in self.chosen]
+        for leaf, readers in zip(self.order.leaves, self.leaf_read_by, strict=True):
+            owners = {self.owner[k] for k in readers}
+            if len(owners) == 1 and -1 not in owners and leaf.name not in self.keep and leaf.id not in self.keep:
+                found[owners.pop()].append(leaf)
+        return found
+
+    # ---- ways to fold
+
+    def copies(self, repeat: Repeat, steps: Steps, first: int, last: int) -> None:
+        """Fold copies ``first`` to ``last - 1``."""
+        positions = [k for c in range(first, last) for k in repeat.copy(c)]
+        count = last - first
+        begin, end = steps.names[first], steps.names[last - 1]
+        if steps.recurrent:
+            label = begin if count == 1 else f"{begin} … {end.removeprefix('t = ')}"
+        elif begin:
+            label = begin if count == 1 else f"{begin} … {end} (×{count})"
+        else:
+            label = f"{_gate_names([self.order.gates[k] for k in repeat.copy(first)])} ×{count}"
+        # kept gates (the root) split an interval; what is left of it may still be folded as one, since it stays convex
+        # only if nothing kept lies between its parts
+        for part in _intervals([k for k in positions if not self.kept(k)]):
+            self.add(label, "steps" if steps.recurrent else "layers", part, count)
+
+    def prefixes(self) -> None:
+        """Fold neighbours that share the first part of a dotted name."""
+        run: list[int] = []
+        name = ""
+        for k, gate in enumerate(self.order.gates):
+            own = next((n for n in _dotted(gate)), "")
+            if own == name or not own:
+                run.append(k)
+                continue
+            self._prefixed(name, run)
+            name, run = own, [k]
+        self._prefixed(name, run)
+
+    def _prefixed(self, name: str, run: list[int]) -> None:
+        if name:
+            for part in _intervals([k for k in run if self.owner[k] < 0 and not self.kept(k)]):
+                self.add(name, "name", part)
+
+    def chains(self) -> None:
+        """Fold chains of gates with one operand and one reader each."""
+        done = [owner >= 0 or self.kept(k) for k, owner in enumerate(self.owner)]
+        for k in range(len(self.owner)):
+            chain: list[int] = []
+            while not done[k] and len(self._fed(k)) == 1:
+                done[k] = True
+                chain.append(k)
+                if len(self.read_by[k]) != 1:
+                    break
+                k = self.read_by[k][0]
+            if len(chain) >= _LEAST_CHAIN:
+                self.add(_gate_names([self.order.gates[n] for n in chain]), "chain", chain)
+
+    def _fed(self, position: int) -> set[int]:
+        return {o for o in self.order.operands[position] if o >= 0 or not _inside_gate(self.order.leaves[-1 - o])}
+
+    def parts(self) -> None:
+        """Fold what is left into parts of about equal size, cut where few wires are cut."""
+        # chains do not stand together in the order: they are opened again
+        chains = {k for k, (_, kind, _, _) in enumerate(self.chosen) if kind == "chain"}
+        self.owner = [-1 if owner in chains else owner for owner in self.owner]
+        self.chosen = [item for k, item in enumerate(self.chosen) if k not in chains]
+        number = {
+            old: new for new, old in enumerate(k for k in range(len(self.chosen) + len(chains)) if k not in chains)
+        }
+        self.owner = [number.get(owner, -1) for owner in self.owner]
+        free = _intervals([k for k, owner in enumerate(self.owner) if owner < 0 and not self.kept(k)])
+        total = sum(len(part) for part in free)
+        size = max(-(-total // _PARTS), 2)
+        cut = self._wires_across()
+        parts: list[list[int]] = []
+        for part in free:
+            while len(part) > 1.5 * size:
+                near = range(max(2, int(0.7 * size)), int(1.3 * size) + 1)
+                at = min(near, key=lambda n, part=part: (cut[part[n]], abs(n - size)))
+                parts.append(part[:at])
+                part = part[at:]
+            parts.append(part)
+        for number_, part in enumerate(parts):
+            self.add(f"part {number_ + 1} of {len(parts)}", "part", part)
+
+    def _wires_across(self) -> list[int]:
+        """How many values are read across the place before each position."""
+        change = [0] * (len(self.owner) + 1)
+        for k, readers in enumerate(self.read_by):
+            if readers:
+                change[k + 1] += 1
+                change[max(readers) + 1 if max(readers) + 1 < len(change) else -1] -= 1
+        total, found = 0, []
+        for step in change[:-1]:
+            total += step
+            found.append(total)
+        return found
+
+    def listed(self, item: Any) -> None:
+        """Fold what an entry of a list names."""
+        position = {gate.id: k for k, gate in enumerate(self.order.gates)}
+        if isinstance(item, str):
+            label, kind, found = printable(item, 28), "name", self._named(item)
+        elif isinstance(item, Node):
+            label, kind, found = printable(item.label, 28), "name", self._cone(item)
+        elif isinstance(item, Sequence) and all(isinstance(node, Node) for node in item):
+            found = [position[node.id] for node in item if node.id in position]
+            label, kind = _gate_names([self.order.gates[k] for k in found]), "name"
+            missing = [node.label for node in item if node.operands and node.id not in position]
+            if missing:
+                raise DrawingError(f"fold: {missing[0]!r} is not below {self.order.root.label!r}")
+        else:
+            raise DrawingError(
+                f"fold takes names, prefixes, nodes and groups of nodes; found {type(item).__name__} in the list"
+            )
+        self.add(label, kind, sorted(found))
+
+    def _named(self, name: str) -> list[int]:
+        found = [k for k, gate in enumerate(self.order.gates) if any(_begins_with(n, name) for n in _names_at(gate))]
+        for gate in self.order.gates:
+            if gate.name == name:
+                return self._cone(gate)
+        if not found:
+            known = sorted({n for gate in self.order.gates for n in (*_names_at(gate), *_dotted(gate))})
+            shown = ", ".join(map(repr, known[:12])) + (", …" if len(known) > 12 else "")
+            raise DrawingError(
+                f"fold: no node or prefix below {self.order.root.label!r} is called {name!r}"
+                f"{did_you_mean(name, known)}; names: {shown or 'none'}"
+            )
+        return found
+
+    def _cone(self, node: Node) -> list[int]:
+        """A gate and all gates that only it needs."""
+        position = {gate.id: k for k, gate in enumerate(self.order.gates)}
+        if node.id not in position:
+            raise DrawingError(f"fold: {node.label!r} is no gate below {self.order.root.label!r}")
+        inside = {position[node.id]}
+        for k in range(position[node.id] - 1, -1, -1):
+            if self.read_by[k] and all(reader in inside for reader in self.read_by[k]):
+                inside.add(k)
+        return sorted(inside)
+
+    # ---- the answer
+
+    def result(self) -> Grouped:
+        leaves = self.inner_leaves()
+        gates = self.order.gates
+        folds = [
+            Fold(label, kind, (*leaves[k], *(gates[n] for n in positions)), copies)
+            for k, (label, kind, positions, copies) in enumerate(self.chosen)
+        ]
+        inside = {leaf.id for found in leaves for leaf in found}
+        shown = [leaf for leaf in self.leaves if leaf.id not in inside]
+        order = self._contracted(folds)
+        hidden = sum(fold.gates for fold in folds)
+        note = ""
+        if folds:
+            blocks = "one block" if len(folds) == 1 else f"{len(folds)} blocks"
+            note = f"{hidden:,} of {len(gates):,} gates are folded into {blocks}; fold=None draws them all"
+        return Grouped(tuple(_leaves_first(shown, order)), note, self.estimate())
+
+    def _contracted(self, folds: list[Fold]) -> list[Node | Fold]:
+        """Gates and folds, operands first, near to the order in which they were written."""
+        count = len(self.owner)
+        unit = [self._unit(k) for k in range(count)]
+        heads: dict[int, set[int]] = {}
+        for k, operands in enumerate(self.order.operands):
+            for operand in operands:
+                if operand >= 0 and unit[operand] != unit[k]:
+                    heads.setdefault(unit[operand], set()).add(unit[k])
+        waiting: dict[int, int] = dict.fromkeys(unit, 0)
+        for following in heads.values():
+            for head in following:
+                waiting[head] += 1
+        first = {u: k for k, u in reversed(list(enumerate(unit)))}
+        ready = [(first[u], u) for u, number in waiting.items() if number == 0]
+        heapq.heapify(ready)
+        found: list[Node | Fold] = []
+        while ready:
+            _, u = heapq.heappop(ready)
+            found.append(self.order.gates[u] if u < count else folds[u - count])
+            for head in heads.get(u, ()):
+                waiting[head] -= 1
+                if waiting[head] == 0:
+                    heapq.heappush(ready, (first[head], head))
+        if len(found) < len(waiting):
+            stuck = next(folds[u - count] for u, number in waiting.items() if number and u >= count)
+            raise DrawingError(
+                f"fold: {stuck.label!r} cannot be one block, since a value that leaves it comes back in through gates "
+                f"outside; fold these too, or a smaller part"
+            )
+        return found
+
+
+def _leaves_first(leaves: list[Node], order: list[Node | Fold]) -> list[Node | Fold]:
+    """Put each leaf before its first reader."""
+    waiting = {leaf.id: leaf for leaf in leaves}
+    found: list[Node | Fold] = []
+    for item in order:
+        for node in item.nodes if isinstance(item, Fold) else (item,):
+            for operand in node.operands:
+                if operand.id in waiting:
+                    found.append(waiting.pop(operand.id))
+        found.append(item)
+    return [*found, *waiting.values()]
+
+
+def _intervals(positions: Sequence[int]) -> list[list[int]]:
+    """Split sorted positions where they are not neighbours."""
+    parts: list[list[int]] = []
+    for k in positions:
+        if parts and parts[-1][-1] == k - 1:
+            parts[-1].append(k)
+        else:
+            parts.append([k])
+    return parts
+
+
+def _names_at(gate: Node) -> list[str]:
+    """Names of a gate and of the leaves that it reads."""
+    return [node.name for node in (gate, *(o for o in gate.operands if not o.operands)) if node.name]
+
+
+def _dotted(gate: Node) -> list[str]:
+    return [name.partition(".")[0] for name in _names_at(gate) if "." in name]
+
+
+def _begins_with(name: str, prefix: str) -> bool:
+    return name == prefix or name.startswith(f"{prefix.removesuffix('.')}.")
+
+
+def _gate_names(gates: Sequence[Node]) -> str:
+    names = list(dict.fromkeys(gate.gate for gate in gates))
+    return printable(" · ".join(names[:3]) + (" · …" if len(names) > 3 else ""), 36)
