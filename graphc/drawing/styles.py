@@ -23,6 +23,8 @@ STYLES: Mapping[str, str] = MappingProxyType(
     {
         "circuit": "graphc.drawing.drawing:circuit_drawing",
         "cards": "graphc.drawing.drawing:cards_drawing",
+        "feature_maps": "graphc.drawing.images:feature_maps",
+        "filters": "graphc.drawing.images:filters",
         "convolution": "graphc.drawing.convolution:convolution_drawing",
     }
 )
