@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from graphc.drawing.circuit import Circuit, Element, Port
-from graphc.drawing.fonts import number_text, printable
 from graphc.drawing.folding import Fold, Grouped, grouped
+from graphc.drawing.fonts import number_text, printable
 from graphc.drawing.size import HARD_LIMIT
 from graphc.errors import DrawingError
 from graphc.graph.node import Node
@@ -118,7 +118,7 @@ def _fold_element(k: int, fold: Fold, made: Grouped, home: dict[int, int], back:
             at = home.get(operand.id)
             if at is not None and at != k:
                 tails[at] = None
-    leaving = _leaving(k, fold, made, home)
+    leaving = _leaving(k, fold, made)
     name = ", ".join(node.name or "" for node in leaving)
     if not leaving or len(leaving) > _NAMED_WIRES or not all(node.name for node in leaving):
         name = "" if len(leaving) == 1 else f"{len(leaving)} values"
@@ -134,7 +134,7 @@ def _fold_element(k: int, fold: Fold, made: Grouped, home: dict[int, int], back:
     )
 
 
-def _leaving(k: int, fold: Fold, made: Grouped, home: dict[int, int]) -> list[Node]:
+def _leaving(k: int, fold: Fold, made: Grouped) -> list[Node]:
     """Values of a fold that something outside reads."""
     inside = {node.id: node for node in fold.nodes}
     found: dict[int, Node] = {}

@@ -8,16 +8,16 @@ the folds leaves a graph without cycles, so it is drawn like any other.
 from __future__ import annotations
 
 import heapq
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from graphc.drawing.copies import GateOrder, Steps, ordered, steps_at, steps_of
 from graphc.drawing.fonts import printable
 from graphc.drawing.repeats import Repeat, repeats
 from graphc.drawing.size import BUDGET, Estimate, estimate
 from graphc.errors import DrawingError, did_you_mean
-from graphc.graph.node import Node, topological
+from graphc.graph.node import Node
 
 __all__ = ["LIMIT", "Fold", "Grouped", "Steps", "grouped", "steps_of"]
 
@@ -86,129 +86,6 @@ class Grouped:
         return tuple(item for item in self.order if isinstance(item, Node))
 
 
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """Equal copies of a part of the graph, aligned: ``copies[c][i]`` is gate ``i`` of copy ``c``.
-
-    Attributes
-    ----------
-    recurrent : bool
-        Steps of a recurrence (they share leaves and read the step before), not layers with weights of their own.
-    names : tuple of str
-        Of each copy: ``"t = 3"``, ``"block3"``; empty strings where the graph has no names to tell.
-    """
-
-    copies: tuple[tuple[Node, ...], ...]
-    recurrent: bool
-    names: tuple[str, ...]
-
-
-# ---------------------------------------------------------------- the order
-
-
-@dataclass(slots=True)
-class _Order:
-    """Gates in an order in which operands come first, as the user wrote them."""
-
-    root: Node
-    gates: list[Node]
-    leaves: list[Node]
-    operands: list[list[int]] = field(default_factory=list)  # positions; -1 - number of a leaf
-
-    def __post_init__(self) -> None:
-        at = {node.id: k for k, node in enumerate(self.gates)}
-        at |= {node.id: -1 - k for k, node in enumerate(self.leaves)}
-        self.operands = [[at[operand.id] for operand in gate.operands] for gate in self.gates]
-
-    def labels(self) -> list[Any]:
-        return [(gate.gate, gate.shape, tuple(o.shape for o in gate.operands), gate.output) for gate in self.gates]
-
-
-def _ordered(root: Node) -> _Order:
-    nodes = topological([root])
-    gates = sorted((node for node in nodes if node.operands), key=lambda node: node.id)
-    leaves = [node for node in nodes if not node.operands]
-    # what only takes a part of a leaf stands by its first reader: all steps of a sequence may have been cut before
-    aside = {g.id: g for g in gates if g is not root and _cuts_a_leaf(g)}
-    order: list[Node] = []
-    for gate in gates:
-        if gate.id in aside:
-            continue
-        for operand in gate.operands:
-            if operand.id in aside:
-                order.append(aside.pop(operand.id))
-        order.append(gate)
-    return _Order(root, order, leaves)
-
-
-def _cuts_a_leaf(gate: Node) -> bool:
-    return len({o.id for o in gate.operands if o.kind != "constant"}) == 1 and not any(
-        o.operands for o in gate.operands
-    )
-
-
-# ---------------------------------------------------------------- copies
-
-
-def steps_of(root: Node) -> list[Steps]:
-    """Find equal copies below a node: steps of a recurrence written out, repeated layers.
-
-    Parameters
-    ----------
-    root : Node
-
-    Returns
-    -------
-    list of Steps
-        In forward order; each has at least three copies.
-    """
-    order = _ordered(root)
-    return [_steps(order, repeat) for repeat in repeats(order.labels(), order.operands)]
-
-
-def _steps(order: _Order, repeat: Repeat) -> Steps:
-    copies = tuple(tuple(order.gates[k] for k in repeat.copy(c)) for c in range(repeat.copies))
-    return Steps(copies, repeat.recurrent, _copy_names(copies, repeat.recurrent))
-
-
-def _copy_names(copies: Sequence[Sequence[Node]], recurrent: bool) -> tuple[str, ...]:
-    for named in _aligned_names(copies):
-        counted = _counted(named)
-        if counted is not None:
-            numbers, parts = counted
-            return tuple(f"t = {n}" for n in numbers) if recurrent else tuple(parts)
-    if recurrent:
-        return tuple(f"t = {c + 1}" for c in range(len(copies)))
-    return ("",) * len(copies)
-
-
-def _aligned_names(copies: Sequence[Sequence[Node]]) -> Iterator[list[str]]:
-    """Names that gates, and then leaves, at one place have in all copies."""
-    for column in zip(*copies, strict=True):
-        if all(node.name for node in column):
-            yield [node.name or "" for node in column]
-    for column in zip(*copies, strict=True):
-        for leaves in zip(*(node.operands for node in column), strict=True):
-            if all(leaf.name and not leaf.operands for leaf in leaves):
-                yield [leaf.name or "" for leaf in leaves]
-
-
-def _counted(names: Sequence[str]) -> tuple[list[int], list[str]] | None:
-    """Numbers by which names of copies count up or down, and each name up to the dotted part with its number."""
-    pieces = [re.split(r"(\d+)", name) for name in names]
-    if len({len(p) for p in pieces}) != 1:
-        return None
-    varying = [k for k, column in enumerate(zip(*pieces, strict=True)) if len(set(column)) > 1]
-    if len(varying) != 1 or varying[0] % 2 == 0:
-        return None
-    (k,) = varying
-    numbers = [int(p[k]) for p in pieces]
-    if {b - a for a, b in zip(numbers, numbers[1:], strict=False)} not in ({1}, {-1}):
-        return None
-    parts = ["".join(p[: k + 1]) + "".join(p[k + 1 :]).partition(".")[0] for p in pieces]
-    return numbers, parts
-
-
 # ---------------------------------------------------------------- grouping
 
 
@@ -220,10 +97,10 @@ def grouped(root: Node, fold: Any = "auto", *, limit: int | None = None, keep: I
     root : Node
         It is always drawn.
     fold : str, None, False or sequence, default ``"auto"``
-        ``"auto"`` folds where more than ``limit`` blocks would be drawn: first the middle ones of equal copies, then what
-        shares the prefix of a dotted name, then chains of elementwise gates, at last parts of equal size. None and False
-        never fold. A sequence folds what it lists: a prefix (``"encoder"`` takes ``"encoder.…"``), a node or its name
-        (with all that only it needs), a group of nodes.
+        ``"auto"`` folds where more than ``limit`` blocks would be drawn: first the middle ones of equal copies, then
+        what shares the prefix of a dotted name, then chains of elementwise gates, at last parts of equal size. None
+        and False never fold. A sequence folds what it lists: a prefix (``"encoder"`` takes ``"encoder.…"``), a node
+        or its name (with all that only it needs), a group of nodes.
     limit : int, optional
         Blocks above which ``"auto"`` folds, by default 400.
     keep : iterable of Node or str
@@ -234,7 +111,7 @@ def grouped(root: Node, fold: Any = "auto", *, limit: int | None = None, keep: I
     DrawingError
         If a name is unknown, or a group cannot be one block because what leaves it comes back in.
     """
-    order = _ordered(root)
+    order = ordered(root)
     drawn = [leaf for leaf in order.leaves if leaf is root or not _inside_gate(leaf)]
     folding = _Folding(order, drawn, {root.id, *(_identity(k) for k in keep)})
     if fold is None or fold is False:
@@ -270,7 +147,7 @@ def _auto(folding: _Folding, limit: int) -> Grouped:
         for repeat in repeats(order.labels(), order.operands)
         if repeat.copies >= _LEAST_STEPS and (repeat.copies - 2) * repeat.period >= _LEAST_GAIN
     ]
-    steps = [_steps(order, repeat) for repeat in found]
+    steps = [steps_at(order, repeat) for repeat in found]
     for repeat, copies in zip(found, steps, strict=True):
         folding.copies(repeat, copies, 1, repeat.copies - 1)
     for repeat, copies in zip(found, steps, strict=True):
@@ -286,7 +163,7 @@ def _auto(folding: _Folding, limit: int) -> Grouped:
 class _Folding:
     """Folds as they are being chosen: sets of positions in the order."""
 
-    def __init__(self, order: _Order, leaves: list[Node], keep: set[Any]) -> None:
+    def __init__(self, order: GateOrder, leaves: list[Node], keep: set[Any]) -> None:
         self.order = order
         self.leaves = leaves
         self.keep = keep
@@ -543,9 +420,7 @@ def _leaves_first(leaves: list[Node], order: list[Node | Fold]) -> list[Node | F
     found: list[Node | Fold] = []
     for item in order:
         for node in item.nodes if isinstance(item, Fold) else (item,):
-            for operand in node.operands:
-                if operand.id in waiting:
-                    found.append(waiting.pop(operand.id))
+            found += [waiting.pop(operand.id) for operand in dict.fromkeys(node.operands) if operand.id in waiting]
         found.append(item)
     return [*found, *waiting.values()]
 

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from graphc.drawing.blocks import GAP, Block, Link, Placement, Result
 from graphc.drawing.engines import LateError, import_pygraphviz, place_dot, place_pygraphviz
 from graphc.drawing.layered import place_layered
-from graphc.drawing.scene import Command
+from graphc.drawing.scene import Command, numbers_of
 from graphc.errors import DrawingError, did_you_mean
 
 __all__ = ["ENGINES", "GAP", "Block", "Link", "Placement", "engine_available", "place"]
@@ -79,8 +79,8 @@ def _framed(
     note: str = "",
 ) -> Placement:
     """Move everything so that the picture starts at the origin."""
-    xs = [v for wire in wires for command in wire for v in command[1::2]]
-    ys = [v for wire in wires for command in wire for v in command[2::2]]
+    xs = [v for wire in wires for command in wire for v in numbers_of(command)[::2]]
+    ys = [v for wire in wires for command in wire for v in numbers_of(command)[1::2]]
     left = min([x for x, _ in corners] + xs)
     top = min([y for _, y in corners] + ys)
     right = max([x + b.width for (x, _), b in zip(corners, blocks, strict=True)] + xs)
@@ -91,9 +91,7 @@ def _framed(
 
 
 def _shifted(command: Command, left: float, top: float) -> Command:
-    if len(command) == 3:
-        return (command[0], round(command[1] - left, 3), round(command[2] - top, 3))
-    numbers = command[1:]
+    numbers = numbers_of(command)
     return (command[0], *(round(v - (top if k % 2 else left), 3) for k, v in enumerate(numbers)))
 
 

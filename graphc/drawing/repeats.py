@@ -58,8 +58,8 @@ def repeats(labels: Sequence[Hashable], operands: Sequence[Sequence[int]], least
     labels : sequence of hashable
         Kind of each element, operands first.
     operands : sequence of sequence of int
-        Positions of the operands of each element; a negative number is something outside of the order (a leaf), the same
-        number the same thing.
+        Positions of the operands of each element; a negative number is something outside of the order (a leaf), the
+        same number the same thing.
     least : int, default 3
         Copies that a repeat has at least.
 

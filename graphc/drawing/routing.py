@@ -10,7 +10,7 @@ from graphc.drawing.blocks import Block, Link, Result
 from graphc.drawing.scene import Command
 
 if TYPE_CHECKING:
-    from graphc.drawing.layered import Grid
+    from graphc.drawing.grid import Grid
 
 __all__ = ["curve_between", "ends_of", "layered_wires"]
 

@@ -1,7 +1,7 @@
 """How long a picture will take, told before anything is laid out.
 
-Counted, not tried: the blocks, and the places of the wires that pass through a layer. The constants were measured on one core
-of a 2.x GHz server processor with circuits of 300 to 1,350 blocks and hold within a factor of about two.
+Counted, not tried: the blocks, and the places of the wires that pass through a layer. The constants were measured on
+one core of a server with circuits of 300 to 1,350 blocks and hold within a factor of about two.
 """
 
 from __future__ import annotations
