@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Any
 
 from graphc.drawing.cards import Cards, cards_scene, read_cards
 from graphc.drawing.circuit import Circuit, read_circuit
+from graphc.drawing.exam import Choice, read_choice
+from graphc.drawing.folded import folded_circuit
 from graphc.drawing.layout import Placement
+from graphc.drawing.pages import Resized, checked_font_size, page_size, resized
 from graphc.drawing.picture import circuit_scene
 from graphc.drawing.scene import Scene
-from graphc.drawing.styles import checked_options, style_function
+from graphc.drawing.styles import checked_options, style_function, style_options
 from graphc.drawing.svg import svg_text
 from graphc.drawing.theme import Theme, theme_named
 from graphc.drawing.written import FORMATS, Written, checked_path, write_picture
@@ -22,7 +25,8 @@ from graphc.graph.node import Node, topological
 
 __all__ = ["FORMATS", "Drawing", "cards_drawing", "circuit_drawing", "draw", "frames"]
 
-_DRAW_OPTIONS = ("theme", "direction", "digits", "engine")  # of every style
+_DRAW_OPTIONS = ("theme", "direction", "digits", "engine", "page", "font_size")  # of every style
+_FONT_SIZES: Mapping[type, float] = {Circuit: 12.5, Cards: 10.5}  # of the numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +49,22 @@ class Drawing(Written):
     asked_engine: str | None = None
     subject: Any = None
     digits: int = 4
+    choice: Choice | None = None
+    page: tuple[float, float] | None = None
+    font_size: float | None = None
 
     @cached_property
     def _laid_out(self) -> tuple[Scene, Placement]:
+        scene, placement = self._natural
+        if self.page is not None or self.font_size is not None:
+            scene = resized(scene, self.page, self.font_size, _FONT_SIZES[type(self.content)])
+        return scene, placement
+
+    @property
+    def _natural(self) -> tuple[Scene, Placement]:
+        """Scene in its own size, and where the blocks stand."""
         if isinstance(self.content, Circuit):
-            return circuit_scene(self.content, self.theme, self.asked_engine)
+            return self.circuit_scene(self.content)
         return cards_scene(self.content, self.theme, self.direction, self.asked_engine)
 
     @property
@@ -58,9 +73,53 @@ class Drawing(Written):
         return self._laid_out[0]
 
     @property
+    def note(self) -> str:
+        """What was folded away or laid out otherwise than asked for, in words."""
+        return " ".join(filter(None, (getattr(self.content, "note", ""), self._laid_out[1].note)))
+
+    @property
     def engine(self) -> str:
         """Name of the layout engine that served."""
         return self._laid_out[1].engine
+
+    def circuit_scene(
+        self, circuit: Circuit, change: Callable[[Circuit], Circuit] = lambda circuit: circuit
+    ) -> tuple[Scene, Placement]:
+        """Lay out a circuit as this picture does: its theme, direction, hidden parts and answers.
+
+        Parameters
+        ----------
+        change : callable, optional
+            Applied to the circuit that is measured and to those that are written.
+        """
+        if self.choice is None:
+            return circuit_scene(change(circuit), self.theme, self.asked_engine, direction=self.direction)
+        whole = self.choice.whole
+        return circuit_scene(
+            change(whole), self.theme, self.asked_engine, direction=self.direction, shown=change(circuit),
+            exam=change(self.choice.asked), is_hidden=self.choice.is_hidden,
+        )  # fmt: skip
+
+    def key(self, path: Any = None) -> Drawing:
+        """Return the answers to a picture drawn with ``exam=``: every box with what belongs into it.
+
+        Parameters
+        ----------
+        path : str or path, optional
+            Where to write it.
+
+        Raises
+        ------
+        DrawingError
+            If nothing was left to be filled in.
+        """
+        if self.choice is None or not self.choice.exam:
+            raise DrawingError("there is no key without an examination: graphc.draw(run, exam=['gradients']).key()")
+        choice = replace(self.choice, answers=True)
+        made = replace(self, content=choice.written, choice=choice)
+        if path is not None:
+            made.save(path)
+        return made
 
     def html(self) -> str:
         """Return one HTML file that steps through the frames; numbers of a run over scalars can be edited."""
@@ -96,6 +155,8 @@ def draw(
     direction: str = "LR",
     digits: int = 4,
     engine: str | None = None,
+    page: str | tuple[float, float] | None = None,
+    font_size: float | None = None,
     **options: Any,
 ) -> Any:
     """Draw a graph: value above each wire, gradient below, local gradient at each gate input.
@@ -119,6 +180,12 @@ def draw(
         Significant digits of printed numbers.
     engine : str, optional
         Layout engine ``"layered"`` (the default), ``"pygraphviz"`` or ``"dot"``.
+    page : str or (float, float), optional
+        ``"a4"``, ``"a4-landscape"``, ``"letter"``, ``"letter-landscape"``, ``"slide"`` (16 : 9), ``"slide-4:3"``, or
+        width and height in points: the picture stands in the middle of such a page, as large as fits. Without it the
+        page is as large as the picture.
+    font_size : float, optional
+        Size of the numbers in points; the whole picture grows with it.
     **options
         What the style has beside these; see its function.
 
@@ -139,12 +206,20 @@ def draw(
     chosen = style or ("circuit" if "marks" in options else _natural_style(root))
     make = style_function(chosen)
     checked_options(chosen, options, _DRAW_OPTIONS)
+    if page is not None and "page" in style_options(chosen):  # the style fits itself to the page
+        options["page"], page = page, None
+    box = None if page is None else page_size(page)
+    size = None if font_size is None else checked_font_size(font_size)
     colours = theme_named(theme)
-    if not isinstance(digits, int) or not 1 <= digits <= 15:
+    if isinstance(digits, bool) or not isinstance(digits, int) or not 1 <= digits <= 15:
         raise DrawingError(f"digits is the number of significant digits, 1 to 15, found {digits!r}")
     if direction not in ("LR", "TB"):
         raise DrawingError(f"unknown direction {direction!r}; known: 'LR' (left to right), 'TB' (top to bottom)")
     picture = make(root, back, run, theme=colours, direction=direction, digits=digits, engine=engine, **options)
+    if box is not None or size is not None:
+        picture = (
+            replace(picture, page=box, font_size=size) if isinstance(picture, Drawing) else Resized(picture, box, size)
+        )
     if path is not None:
         picture.save(path)
     return picture
@@ -160,6 +235,14 @@ def circuit_drawing(
     digits: int = 4,
     engine: str | None = None,
     marks: Mapping[Any, Any] | None = None,
+    form: str | None = None,
+    work: bool = False,
+    patterns: bool = False,
+    show: Any = None,
+    hide: Any = None,
+    exam: Any = None,
+    answers: bool = False,
+    fold: Any = "auto",
 ) -> Drawing:
     """Draw the lecture circuit; see `draw`.
 
@@ -167,14 +250,43 @@ def circuit_drawing(
     ----------
     marks : mapping, optional
         Verdicts of a check: node, its name, or a pair (operand, gate), to verdict; drawn as frames.
+    form : str, optional
+        ``"numeric"``, ``"symbolic"`` or ``"both"``: what the wires say. By default numbers where there is a run.
+    work : bool, default False
+        Add the worked line of each gate input: local × upstream = downstream.
+    patterns : bool, default False
+        Name the pattern of each gate: distributor, router, switcher.
+    show, hide : iterable, optional
+        Kinds of parts (`graphc.drawing.exam.KINDS`), nodes or their names, or pairs such as ``("gradients", "x")``.
+        Nothing moves.
+    exam : iterable, optional
+        Answers, said in the same way: an empty box stands in the place of each, and no file holds them.
+    answers : bool, default False
+        Write the answers into their boxes, as `Drawing.key` does.
+    fold : optional
+        ``"auto"`` folds what would make the picture too large; None or False never; else names, nodes or groups of
+        nodes. See `graphc.drawing.folding`.
+
+    Raises
+    ------
+    DrawingError
+        If an option has no meaning for this subject.
     """
-    if direction != "LR":
-        raise DrawingError(
-            "a circuit runs from left to right, since its wires carry the value above and the "
-            "gradient below; direction='TB' is for style='cards'"
+    wanted = [show] if isinstance(show, str) else list(show or ())
+    work, patterns = work or "work" in wanted, patterns or "patterns" in wanted
+
+    def read(nodes: Sequence[Node] | None = None) -> Circuit:
+        return read_circuit(
+            root, back, run, digits=digits, marks=marks, form=form, work=work, patterns=patterns, nodes=nodes
         )
-    content = read_circuit(root, back, run, digits=digits, marks=marks)
-    return Drawing(content, theme, direction, engine, run or back or root, digits)
+
+    content = folded_circuit(root, back, run, fold, read, digits=digits, keep=marks or ())
+    subject = run or back or root
+    if show is None and hide is None and exam is None and not answers:
+        return Drawing(content, theme, direction, engine, subject, digits)
+    choice = read_choice(content, show, hide, exam, answers)
+    # whatever computes numbers anew would know the answers
+    return Drawing(choice.written, theme, direction, engine, None if choice.exam else subject, digits, choice)
 
 
 def cards_drawing(

@@ -70,6 +70,7 @@ def _add(item: Item, figure: Any, height: float, order: int) -> int:
             transform=to_pixels,
         )
     patch.set_zorder(order)
+    patch.set_snap(False)  # else a straight wire and the curve that goes on from it part by half a pixel
     figure.add_artist(patch)
     return order + 1
 

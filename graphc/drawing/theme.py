@@ -73,9 +73,9 @@ class Theme:
 THEMES: Mapping[str, Theme] = MappingProxyType(
     {
         "default": Theme(),
-        "classic": Theme(value="00800A", gradient="E00000"),
+        "classic": Theme(value="007A09", gradient="D40000"),
         "print": Theme(
-            value="000000", gradient="666666", local="333333", local_fill="F2F2F2", frame="BBBBBB", ink="000000",
+            value="000000", gradient="5E5E5E", local="333333", local_fill="F2F2F2", frame="BBBBBB", ink="000000",
             quiet="5A5A5A", wire="303030", accent="C4C4C4", right="2A2A2A", wrong="000000", linear="000000",
             nonlinear="747474", card_fills=("FFFFFF", "EBEBEB", "F7F7F7", "DFDFDF"), value_bold=True,
         ),

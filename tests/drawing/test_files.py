@@ -264,16 +264,3 @@ def test_the_text_form_is_a_table_of_the_tree() -> None:
         "│  └─ y          5      −4        1\n"
         "└─ z             −4     3         q = 3\n"
     )
-
-
-def test_both_themes_can_be_read_on_white() -> None:
-    from graphc.drawing.theme import THEMES
-
-    def luminance(code: str) -> float:
-        channels = [int(code[k : k + 2], 16) / 255 for k in (0, 2, 4)]
-        r, g, b = (c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b
-
-    for theme in THEMES.values():
-        for colour in (theme.value, theme.gradient, theme.local, theme.ink, theme.quiet):
-            assert 1.05 / (luminance(colour) + 0.05) >= 4.5
