@@ -13,11 +13,11 @@ from typing import Any
 
 from graphc.drawing.fonts import number_text, printable, text_label
 from graphc.drawing.layout import Block, Link, Placement, place
+from graphc.drawing.network import attributes_text, grouped, links_between, parameter_count, shape_text
 from graphc.drawing.rows import CHANNEL, place_in_rows
 from graphc.drawing.scene import Box, Command, Group, Item, Path, Scene, moved, numbers_of, rounded
 from graphc.drawing.theme import Theme
-from graphc.errors import DrawingError
-from graphc.graph.mode import chooses, in_training, operands_in_training
+from graphc.graph.mode import chooses, in_training
 
 __all__ = ["Card", "Cards", "cards_scene", "read_cards"]
 
@@ -60,104 +60,6 @@ class Cards:
     description: str
 
 
-def shape_text(shape: Sequence[Any]) -> str:
-    """Print a shape the way it is read aloud: ``N × 6 × 14 × 14``."""
-    return " × ".join(str(extent).replace("*", "·") for extent in shape) or "scalar"
-
-
-@dataclass(slots=True)
-class _Layer:
-    name: str
-    nodes: list[Any]
-    parameters: list[Any]
-    closed: bool = False  # an activation has joined: nothing else may
-
-
-def _prefix(name: str) -> str:
-    return name.rpartition(".")[0] or name
-
-
-def _count(parameter: Any) -> int:
-    total = 1
-    for extent in parameter.shape:
-        if not isinstance(extent, int):
-            raise DrawingError(
-                f"the parameter {parameter.label!r} has the shape ({shape_text(parameter.shape)}); "
-                "its entries cannot be counted before every extent is a number",
-                node=parameter,
-                site=parameter.site,
-            )
-        total *= extent
-    return total
-
-
-def _leaf_only(nodes: Sequence[Any]) -> dict[int, set[Any]]:
-    """Map each node made of parameters and constants alone to those parameters."""
-    made: dict[int, set[Any]] = {}
-    for node in nodes:
-        if node.kind in ("parameter", "state"):
-            made[node.id] = {node}
-        elif node.kind in ("constant", "mode"):
-            made[node.id] = set()
-        elif node.operands and all(operand.id in made for operand in node.operands):
-            made[node.id] = set().union(*(made[operand.id] for operand in node.operands))
-    return made
-
-
-def _grouped(nodes: Sequence[Any]) -> tuple[list[_Layer], dict[int, int]]:
-    """Put every node on a card; returns the cards and the card of each node id."""
-    made = _leaf_only(nodes)
-    readers: dict[int, int] = {}
-    for node in nodes:
-        for operand in operands_in_training(node):
-            readers[operand.id] = readers.get(operand.id, 0) + 1
-    layers: list[_Layer] = []
-    home: dict[int, int] = {}
-
-    def open_layer(name: str, node: Any) -> _Layer:
-        layers.append(_Layer(name, [node], []))
-        home[node.id] = len(layers) - 1
-        return layers[-1]
-
-    for node in nodes:
-        if node.id in made and node is not nodes[-1]:
-            continue  # drawn on the card of the gate that uses it
-        mine = [p for o in node.operands for p in made.get(o.id, ()) if p.kind in ("parameter", "state")]
-        mine.sort(key=lambda p: p.id)
-        fed = [o for o in operands_in_training(node) if o.id in home]
-        if chooses(node) and fed:  # one thing in training, another in use: the card of what is trained
-            home[node.id] = home[fed[0].id]
-            layers[home[node.id]].nodes.append(node)
-            continue
-        before = layers[home[fed[0].id]] if len({home[o.id] for o in fed}) == 1 else None
-        alone = before is not None and len(fed) == 1 and readers[fed[0].id] == 1 and before.nodes[-1] is fed[0]
-        if not node.operands:
-            open_layer(node.name or node.label, node)
-            continue
-        if mine:
-            names = {_prefix(p.label) for p in mine}
-            dotted = all("." in p.label for p in mine)
-            joins = alone and before is not None and before.parameters and not before.closed
-            if joins and before is not None and (names == {before.name} or not dotted):
-                before.nodes.append(node)
-                before.parameters += [p for p in mine if p not in before.parameters]
-                home[node.id] = home[fed[0].id]
-                continue
-            given = node.name if node.name is not None and not dotted else None  # beside parameters without a layer
-            layer = open_layer(given or (min(names) if len(names) == 1 else node.label), node)
-            layer.parameters += list(dict.fromkeys(mine))
-            continue
-        unary = len(fed) == 1 and node.shape == fed[0].shape
-        worked = before is not None and (before.parameters or len(before.nodes[-1].operands) > 1)
-        if alone and unary and before is not None and worked and not before.closed:
-            before.nodes.append(node)
-            before.closed = True
-            home[node.id] = home[fed[0].id]
-            continue
-        open_layer(node.name or node.gate or node.label, node)
-    return layers, home
-
-
 def read_cards(root: Any, run: Any = None, *, digits: int = 4) -> Cards:
     """Describe the network under ``root``, one card a layer.
 
@@ -169,13 +71,13 @@ def read_cards(root: Any, run: Any = None, *, digits: int = 4) -> Cards:
         Adds the root's value and, on each card, the largest magnitude of the gradient there.
     """
     nodes = in_training(root)
-    layers, home = _grouped(nodes)
+    layers, home = grouped(nodes)
     cards: list[Card] = []
-    total = sum(_count(p) for p in nodes if p.kind == "parameter")
+    total = sum(parameter_count(p) for p in nodes if p.kind == "parameter")
     for k, layer in enumerate(layers):
         last = layer.nodes[-1]
         weights = [p for p in layer.parameters if p.kind == "parameter"]
-        counted = sum(_count(p) for p in weights)
+        counted = sum(parameter_count(p) for p in weights)
         gates = " · ".join(dict.fromkeys(n.gate for n in layer.nodes if n.gate and not chooses(n))) or last.kind
         tint = 0 if not last.operands else 3 if last is root else 1 if weights else 2
         shape = shape_text(last.shape)
@@ -183,7 +85,7 @@ def read_cards(root: Any, run: Any = None, *, digits: int = 4) -> Cards:
             Card(
                 index=k,
                 name=printable(layer.name, 28),
-                gates=printable(gates, 36) if gates != layer.name else _attributes(last),
+                gates=printable(gates, 36) if gates != layer.name else attributes_text(last),
                 shape=shape,
                 count=counted,
                 count_text=f"{counted:,}" if weights else "",
@@ -192,33 +94,15 @@ def read_cards(root: Any, run: Any = None, *, digits: int = 4) -> Cards:
                 node=last.name or "",
             )
         )
-    links: dict[tuple[int, int], None] = {}
-    for node in nodes:
-        for operand in operands_in_training(node):
-            if node.id in home and operand.id in home and home[node.id] != home[operand.id]:
-                links[home[operand.id], home[node.id]] = None
     said = [f"Network with {len(cards)} layers and {total:,} parameters."]
     said += [f"{c.name}: {', '.join(c.lines)}." for c in cards[:80]]
     return Cards(
         tuple(cards),
-        tuple(links),
+        links_between(nodes, home),
         total,
         f"Layers of {printable(root.name or 'the network')}",
         " ".join(said),
     )
-
-
-def _attributes(node: Any) -> str:
-    """Sizes and steps that the user chose for a gate, as one line."""
-    gate = node.application.gate if node.application is not None else None
-    shown: list[str] = []
-    for name, default in (gate.attributes if gate is not None else {}).items():
-        value = node.attributes.get(name)
-        parts = value if isinstance(value, tuple | list) else (value,)
-        whole = all(isinstance(part, int) and not isinstance(part, bool) for part in parts)
-        if whole and (value != default or not shown):
-            shown.append(f"{name.replace('_', ' ')} {'×'.join(map(str, parts))}")
-    return printable(", ".join(shown), 36)
 
 
 def _measured(node: Any, root: Any, run: Any, digits: int) -> str:
