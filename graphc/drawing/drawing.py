@@ -13,7 +13,7 @@ from graphc.drawing.circuit import Circuit, read_circuit
 from graphc.drawing.exam import Choice, read_choice
 from graphc.drawing.folded import folded_circuit
 from graphc.drawing.layout import Placement
-from graphc.drawing.pages import Resized, checked_font_size, page_size, resized
+from graphc.drawing.paper import Resized, checked_font_size, page_size, resized
 from graphc.drawing.picture import circuit_scene
 from graphc.drawing.scene import Scene
 from graphc.drawing.styles import checked_options, style_function, style_options

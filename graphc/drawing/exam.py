@@ -205,16 +205,16 @@ def _blanked(circuit: Circuit, is_hidden: Callable[..., bool], exam: Rules) -> C
         no_formula = local or formula or (same and no_number)
         operand = circuit.elements[p.operand]
         worked = exam.chosen("work", *at)
+        in_line = circuit.with_work and not is_hidden("work", *at)
+        in_sum = bool(operand.shares) and not (is_hidden("sums", p.operand) or is_hidden("gradients", p.operand))
         no_sent = worked or blank_gradient(operand) or exam.chosen("sums", operand.index)
         return replace(
             p,
             formula=_text(p.formula, is_hidden("formulas", *at) or is_hidden("locals", *at), no_formula),
             latex="" if no_formula or is_hidden("formulas", *at) or is_hidden("locals", *at) else p.latex,
             number=_text(p.number, is_hidden("locals", *at), no_number),
-            upstream=_text(
-                p.upstream, is_hidden("work", *at), worked or blank_gradient(e)
-            ),  # stands in worked lines only
-            sent=_text(p.sent, False, no_sent),
+            upstream=_text(p.upstream, not in_line, worked or blank_gradient(e)),
+            sent=_text(p.sent, not (in_line or in_sum), no_sent),
         )
 
     def element(e: Element) -> Element:

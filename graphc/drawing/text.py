@@ -16,7 +16,7 @@ def circuit_text(circuit: Circuit) -> str:
     """Write a circuit from the root down to its inputs; a shared part is written once.
 
     Columns: wire, value, gradient, and the local gradient of the gate above with respect to the
-    wire.
+    wire, with its worked line where the circuit has them.
     """
     rows: list[tuple[str, str, str, str]] = [("wire", "value", "gradient", "local gradient")]
     root = next(e for e in circuit.elements if e.root)
@@ -25,11 +25,11 @@ def circuit_text(circuit: Circuit) -> str:
     stack: list[tuple[Element, Port | None, str, str]] = [(root, None, "", "")]
     while stack:
         element, port, first, rest = stack.pop()
-        local = " = ".join(dict.fromkeys(filter(None, (port.formula, port.number)))) if port else ""
+        local = _local(port, circuit) if port else ""
         again = element.index in written and bool(element.symbol)
         rows.append(
             (first + _what(element, circuit) + (" (see above)" if again else ""),
-             element.value, element.gradient, local)
+             element.value_text, circuit.sum_text(element), local)
         )  # fmt: skip
         if again:
             continue
@@ -52,13 +52,25 @@ def circuit_text(circuit: Circuit) -> str:
     return "\n".join([circuit.title, "", *lines]) + "\n"
 
 
+def _local(port: Port, circuit: Circuit) -> str:
+    said = " = ".join(port.local_lines)
+    if not (circuit.with_work and port.upstream):
+        return said
+    return f"{said}; {_worked(port)}" if port.formula != port.number else _worked(port)
+
+
+def _worked(port: Port) -> str:
+    return " = ".join(filter(None, (f"{port.number or port.formula} × {port.upstream}", port.sent)))
+
+
 def _what(element: Element, circuit: Circuit) -> str:
     name = element.name or f"wire {element.index}"
     if not element.symbol:
         return name
     operands = [circuit.elements[p.operand] for p in element.ports]
     shown = ", ".join(o.name or f"wire {o.index}" for o in operands)
-    return f"{name} = [{element.symbol}] {shown}".rstrip()
+    pattern = f" {element.pattern}" if element.pattern else ""
+    return f"{name} = [{element.symbol}{pattern}] {shown}".rstrip()
 
 
 def cards_text(cards: Cards) -> str:
