@@ -183,7 +183,7 @@ class _Page(Strips):
             top += STRIP + self.over
         self.times(top - BETWEEN)
         height = round(top + _MARGIN + 4, 2)
-        return Scene(self.width, height, tuple(self.items), title, _words(flow, self.steps))
+        return Scene(self.width, height, tuple(self.items), title, _words(flow, self.steps), paper=theme.paper)
 
     # ---- rows of boxes -------------------------------------------------------------------------
 

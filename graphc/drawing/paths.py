@@ -14,7 +14,7 @@ from typing import Any
 import numpy
 
 from graphc.drawing.fonts import Label, number_text, printable, text_label, text_width
-from graphc.drawing.scene import Box, Command, Group, Item, Path, Scene, moved, rounded
+from graphc.drawing.scene import Box, Command, Group, Item, Path, Scene, circle, moved, rounded
 from graphc.drawing.strand_layout import Placed, place
 from graphc.drawing.strands import Operation, Strand, Strands, short_name
 from graphc.drawing.strips import subscripted
@@ -54,8 +54,13 @@ def state_names(application: Unrolling) -> tuple[str, ...]:
 
 
 def input_names(application: Unrolling) -> tuple[str, ...]:
-    """Names of what a step reads of the sequences."""
-    return tuple(short_name(n) or f"x{k + 1}" for k, n in enumerate(application.sequences))
+    """Names of what a step reads of the sequences; a part of a sequence has the name of the whole."""
+    found = []
+    for k, node in enumerate(application.sequences):
+        while node.name is None and node.gate in ("slice", "transpose"):
+            (node,) = node.operands
+        found.append(short_name(node) or f"x{k + 1}")
+    return tuple(found)
 
 
 def _strands(application: Unrolling, became: Mapping[Node, Node]) -> Strands:
@@ -293,6 +298,10 @@ def cell_picture(drawing: PathsDrawing, placed: Placed, *, backward: bool, prefi
         group = Group(tuple(drawn), id=f"link-{prefix}{k + 1}", classes=f"path {kind}", title="; ".join(titles))
         lines.append((direct, group))
     items = [item for _, item in sorted(lines, key=lambda pair: pair[0])]  # linear paths lie on top
+    for x, y, own in placed.joints:
+        direct = any(s.direct for s in own)
+        dot = circle(x, y, 3.2 if direct else 2.2, fill=theme.linear if direct else theme.nonlinear)
+        items.append(Group((dot,), classes="joint"))
     items += [_operation(o, placed.boxes[o.number], theme, f"{prefix}gate-{o.number}") for o in strands.operations]
     if backward:
         items += _factors(drawing, placed)
@@ -400,7 +409,9 @@ def _scene(drawing: PathsDrawing) -> Scene:
                 write(text_label(printable(said, 120), _SMALL, theme.quiet), _MARGIN, top)
                 top += 13
         top -= 13
-    return Scene(round(width, 2), round(top + _MARGIN, 2), tuple(items), drawing.title, _description(drawing))
+    return Scene(
+        round(width, 2), round(top + _MARGIN, 2), tuple(items), drawing.title, _description(drawing), paper=theme.paper
+    )
 
 
 def _numbers(drawing: PathsDrawing, placed: Placed) -> list[Item]:

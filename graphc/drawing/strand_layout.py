@@ -48,10 +48,11 @@ class Run:
 
 @dataclass
 class Placed:
-    """Boxes of operations by number, runs of lines, and the extent of the whole, from (0, 0)."""
+    """Boxes of operations by number, runs of lines, points where lines part, and the extent of it all from (0, 0)."""
 
     boxes: dict[int, Box] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
+    joints: list[tuple[float, float, tuple[Strand, ...]]] = field(default_factory=list)
     width: float = 0.0
     height: float = 0.0
 
@@ -111,6 +112,8 @@ def place(
     ports = _ports(items, found.boxes)
     for item in items:
         begin = found.boxes[item.net].right if item.operation else lefts[item.column] + widths[item.column]
+        if not item.operation and len(item.behind) > 1:
+            found.joints.append((begin, item.y, tuple(item.strands)))
         for other in item.behind:
             shared = tuple(s for s in item.strands if s in other.strands) if not item.operation else tuple(
                 s for s in other.strands if s.source == item.net

@@ -172,6 +172,7 @@ class Strips:
         self.theme, self.steps, self.left, self.right, self.folded = theme, steps, left, right, folded
         self.width = right + 16.0
         self.over = _OVER_NARROW if folded else _OVER
+        self.begin, self.down = 0, False  # steps before the first bar, and whether the last step comes first
         self.items: list[Item] = []
 
     def write(self, label: Label, x: float, baseline: float) -> float:
@@ -226,8 +227,12 @@ class Strips:
 
     def span(self, bar: int, bars: int) -> str:
         """The steps of a bar."""
-        first, last = self.ends(bar, bars)
+        first, last = map(self.numbered, self.ends(bar, bars))
         return f"t = {first}" if first == last else f"t = {first} … {last}"
+
+    def numbered(self, t: int) -> int:
+        """The number of the t-th step."""
+        return self.steps + 1 - t if self.down else t + self.begin
 
     def ends(self, bar: int, bars: int) -> tuple[int, int]:
         """First and last step of a bar; the first groups are larger by one, as numpy.array_split makes them."""
@@ -275,15 +280,18 @@ class Strips:
         self.write(text_label("t", _SMALL, theme.ink), self.left - 12, top + 11)
         bars = min(self.steps, _BARS_SHOWN)
         width = (self.right - self.left) / self.steps
-        room = text_width(str(self.steps), _SMALL) + 8
+        room = text_width(str(self.steps + self.begin), _SMALL) + 8
         every = next(m * 10**p for p in range(9) for m in (1, 2, 5) if m * 10**p * width >= room)
-        shown = list(range(every, self.steps + 1, every))
-        if shown[0] != 1 and (shown[0] - 1) * width >= room:
-            shown.insert(0, 1)
-        for t in shown:
+        places = {self.numbered(t): t for t in range(1, self.steps + 1)}
+        shown = [n for n in places if n % every == 0]
+        first = min(places)
+        if first not in shown and (not shown or abs(places[min(shown)] - places[first]) * width >= room):
+            shown.insert(0, first)
+        for number in shown:
+            t = places[number]
             # the middle of the bar that has the step: bars of groups differ by one step
             bar = next(k for k in range(bars) if self.ends(k, bars)[0] <= t <= self.ends(k, bars)[1])
             centre = self.left + (bar + 0.5) * (self.right - self.left) / bars
-            label = text_label(str(t), _SMALL, theme.ink)
+            label = text_label(str(number), _SMALL, theme.ink)
             x = min(max(centre - label.width / 2, self.left - 2), self.width - 2 - label.width)
             self.write(label, x, top + 11)

@@ -25,6 +25,8 @@ STYLES: Mapping[str, str] = MappingProxyType(
         "cards": "graphc.drawing.drawing:cards_drawing",
         "feature_maps": "graphc.drawing.images:feature_maps",
         "filters": "graphc.drawing.images:filters",
+        "paths": "graphc.drawing.paths:paths_drawing",
+        "recurrence": "graphc.drawing.recurrence:recurrence_drawing",
         "convolution": "graphc.drawing.convolution:convolution_drawing",
     }
 )

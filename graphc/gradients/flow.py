@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy
 
 from graphc.formula.size import Size, extent_value
-from graphc.gradients.through_time import repeat_of, rolled_run
+from graphc.gradients.through_time import repeat_of, rolled_run, values_inside
 from graphc.graph import registry, verbs
 from graphc.graph.node import Node, topological
-from graphc.graph.reference import evaluate, evaluate_all
+from graphc.graph.reference import evaluate
 from graphc.graph.repeating import Unrolling
 
 if TYPE_CHECKING:
     from graphc.gradients.run import Run
 
-__all__ = ["Flow", "flow"]
+__all__ = ["Flow", "flow", "state_name"]
 
 #: Cells with more units of their states than this have no Jacobian computed, nor have, where examples are no named size
 #: and each unit of each step takes a sweep of its own, repeats with more sweeps than this.
@@ -88,10 +88,9 @@ def flow(run: Run, name: str | None = None, *, example: int = 0) -> Flow:
     application = repeat_of(run.back.nodes, name)
     tensors = dict(zip(application.formula.outputs, application.outputs, strict=True))
     gradients = {t: run.back.gradient_of(n) for t, n in tensors.items()}
-    roots = [*tensors.values(), *(g for g in gradients.values() if g is not None)]
-    values = evaluate_all(roots, run.given)
+    values = values_inside(run, application)
     count = extent_value(application.steps, run.sizes)
-    names = {tensor: _shown(application, tensor) for tensor in tensors}
+    names = {tensor: state_name(application, tensor) for tensor in tensors}
     states, gates, means = {}, {}, {}
     order = slice(None, None, -1 if application.backward else 1)  # as steps are taken
     carried = {application.places[n][0] for n in application.cell.states}
@@ -109,7 +108,7 @@ def _norms(gradient: numpy.ndarray) -> numpy.ndarray:
     return numpy.sqrt((gradient.reshape(len(gradient), -1) ** 2).sum(axis=1))
 
 
-def _shown(application: Unrolling, tensor: str) -> str:
+def state_name(application: Unrolling, tensor: str) -> str:
     """The name by which people know a tensor: without the number of its row before the first step."""
     for k, node in enumerate(application.cell.states):
         if application.places[node][0] == tensor:
@@ -135,7 +134,7 @@ def _sensitivity(
     shapes = [tuple(extent_value(e, run.sizes) for e in (n.shape[1:] if together else n.shape)) for n in states]
     counts = [math.prod(shape) for shape in shapes]
     total = sum(counts)
-    sequences = dict(zip(cell.inputs, evaluate(application.sequences, run.given), strict=True))
+    sequences = {n: values[s] for n, s in zip(cell.inputs, application.sequences, strict=True)}
     length = len(next(iter(sequences.values())))
     if total > _STATES or (not together and total * length > _SWEEPS):
         return {}
@@ -165,7 +164,7 @@ def _sensitivity(
     def rows(seed_values: numpy.ndarray, lead: tuple[int, ...]) -> dict[Node, numpy.ndarray]:
         """Rows of the Jacobian of one step: what flows back from each unit of the states."""
         parts = numpy.split(seed_values, splits, axis=-1)
-        given.update({s: p.reshape(*lead, *shape) for s, p, shape in zip(seeds, parts, shapes, strict=True)})
+        given.update({s: p.reshape((*lead, *shape)) for s, p, shape in zip(seeds, parts, shapes, strict=True)})
         found = evaluate(wrt.values(), given)
         return {n: v.reshape(len(seed_values) if lead else 1, -1) for n, v in zip(wrt, found, strict=True)}
 

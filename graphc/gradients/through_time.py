@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy
 
@@ -24,7 +25,7 @@ from graphc.graph.rolling import rolled
 if TYPE_CHECKING:
     from graphc.gradients.run import Run
 
-__all__ = ["Step", "ThroughTime", "repeat_of", "rolled_run", "written_out"]
+__all__ = ["Step", "ThroughTime", "repeat_of", "rolled_run", "values_inside", "written_out"]
 
 
 def repeat_of(nodes: Sequence[Node], name: str | None) -> Unrolling:
@@ -62,13 +63,10 @@ def rolled_run(run: Run) -> Run:
     return Run(backward(root, wrt, upstream=back.seed), {n: v for n, v in run.leaves.items() if n in below})
 
 
-def written_out(given: Sequence[Node], inside: bool = True) -> tuple[Node, dict[Node, Node], dict[Node, Node]]:
+def written_out(given: Sequence[Node]) -> tuple[Node, dict[Node, Node], dict[Node, Node]]:
     """Return a scalar whose gradient with respect to each of some nodes is a seed of its own.
 
-    Parameters
-    ----------
-    inside : bool, default True
-        Whether gates of several lines below are written out.
+    Gates of several lines below them are written out, so that what several gradients need is computed once.
 
     Returns
     -------
@@ -87,13 +85,26 @@ def written_out(given: Sequence[Node], inside: bool = True) -> tuple[Node, dict[
     root = terms[0]
     for term in terms[1:]:
         root = registry.call("add", root, term)
-    root = expanded(root) if inside else root
+    root = expanded(root)
     own = set(pairs.values())
     # a seed stands beside what it is the gradient of
     beside = {
         n.operands[1]: n.operands[0] for n in topological([root]) if len(n.operands) == 2 and n.operands[1] in own
     }
     return root, {node: beside[seed] for node, seed in pairs.items()}, {beside[seed]: seed for seed in pairs.values()}
+
+
+#: Evaluating a repeat takes all of its steps: done once for each run.
+_VALUES: WeakKeyDictionary[Run, dict[int, Mapping[Node, numpy.ndarray]]] = WeakKeyDictionary()
+
+
+def values_inside(run: Run, application: Unrolling) -> Mapping[Node, numpy.ndarray]:
+    """Values of all tensors of a repeat, of their gradients, and of its sequences, by node."""
+    found = _VALUES.setdefault(run, {})
+    if id(application) not in found:
+        gradients = [g for n in application.outputs if (g := run.back.gradient_of(n)) is not None]
+        found[id(application)] = evaluate_all([*application.outputs, *gradients, *application.sequences], run.given)
+    return found[id(application)]
 
 
 @dataclass(frozen=True)
@@ -134,7 +145,7 @@ class ThroughTime:
     application : Unrolling
         One of its repeats.
     inside : bool, default False
-        Whether gates of several lines are written out, and values and gradients of all nodes of a step are kept.
+        Whether values and gradients of all nodes of a step are kept.
 
     Attributes
     ----------
@@ -156,7 +167,7 @@ class ThroughTime:
         self.run, self.application, self.inside = run, application, inside
         cell = application.cell
         floats = [n for n in (*cell.outputs, *cell.following) if n.is_float]
-        root, became, self.seeds = written_out(floats, inside)
+        root, became, self.seeds = written_out(floats)
         self.outputs = tuple(became.get(n, n) for n in cell.outputs)
         self.following = tuple(became.get(n, n) for n in cell.following)
         self.nodes = topological([*self.outputs, *self.following])
@@ -174,7 +185,7 @@ class ThroughTime:
         application, cell, run = self.application, self.application.cell, self.run
         tensors = dict(zip(application.formula.outputs, application.outputs, strict=True))
         rows = {n: tensors[application.places[n][0]] for n in cell.states}
-        values = evaluate_all([*rows.values(), *application.sequences], run.given)
+        values = values_inside(run, application)
         count = extent_value(application.steps, run.sizes)
         outer = self._from_outside()
         arriving = {}
