@@ -23,6 +23,7 @@ STYLES: Mapping[str, str] = MappingProxyType(
     {
         "circuit": "graphc.drawing.drawing:circuit_drawing",
         "cards": "graphc.drawing.drawing:cards_drawing",
+        "architecture": "graphc.drawing.architecture:architecture_drawing",
         "feature_maps": "graphc.drawing.images:feature_maps",
         "filters": "graphc.drawing.images:filters",
         "paths": "graphc.drawing.paths:paths_drawing",
