@@ -378,7 +378,7 @@ class _Folding:
         note = ""
         if folds:
             blocks = "one block" if len(folds) == 1 else f"{len(folds)} blocks"
-            note = f"{hidden:,} of {len(gates):,} gates are folded into {blocks}; fold=None draws them all"
+            note = f"{hidden:,} of {len(gates):,} gates are folded into {blocks}; fold=False draws them all"
         return Grouped(tuple(_leaves_first(shown, order)), note, self.estimate())
 
     def _contracted(self, folds: list[Fold]) -> list[Node | Fold]:

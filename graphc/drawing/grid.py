@@ -14,7 +14,10 @@ from dataclasses import dataclass
 
 from graphc.drawing.blocks import Block, Link
 
-__all__ = ["PASSING", "Grid", "Near", "grid_of", "layers"]
+__all__ = ["MANY_PLACES", "PASSING", "Grid", "Near", "grid_of", "layers"]
+
+#: Places above which fewer sweeps serve: what is left to gain is no longer seen in a picture of metres.
+MANY_PLACES = 20_000
 
 #: Height of the place of a wire that passes through a layer, in points.
 PASSING = 10.0

@@ -13,14 +13,15 @@ import itertools
 from collections.abc import Sequence
 
 from graphc.drawing.blocks import GAP, Block, Link, Result
-from graphc.drawing.grid import Grid, Near, grid_of
+from graphc.drawing.grid import MANY_PLACES, Grid, Near, grid_of
 from graphc.drawing.ordering import order_rows
 from graphc.drawing.routing import layered_wires
 
 __all__ = ["place_layered"]
 
 _LEVEL_SWEEPS = 24  # for the heights; in the last quarter both sides pull
-_MANY_PLACES = 20_000  # above, half the sweeps serve: what is left to gain is no longer seen
+_FEW_LEVEL_SWEEPS = 8
+_PASSES = 3  # of straightening
 
 
 def place_layered(blocks: Sequence[Block], links: Sequence[Link], channel: float) -> Result:
@@ -68,7 +69,7 @@ def _level(grid: Grid) -> None:
         _Pulls(grid, [a or b for b, a in zip(before, after, strict=True)]),
     )
     both = _Pulls(grid, [b + a for b, a in zip(before, after, strict=True)])
-    sweeps = _LEVEL_SWEEPS if len(grid.layer) <= _MANY_PLACES else _LEVEL_SWEEPS // 2
+    sweeps = _LEVEL_SWEEPS if len(grid.layer) <= MANY_PLACES else _FEW_LEVEL_SWEEPS
     for sweep in range(sweeps):
         turn = sweep % 2
         pulls = both if sweep >= sweeps - sweeps // 4 else either[turn] if sweep > 1 else first[turn]
@@ -169,7 +170,7 @@ def _straighten(grid: Grid, before: list[Near], after: list[Near]) -> None:
     nobody: frozenset[int] = frozenset()
     singles = [([k], nobody) for row in rows for k in row]
     groups = singles + [(chain, frozenset(chain)) for chain in _passing(grid)]
-    for _ in range(3):
+    for _ in range(_PASSES if len(top) <= MANY_PLACES else 1):
         moved = False
         for group, members in groups:
             # an equal cost moves a bend onwards, to a place where it may vanish

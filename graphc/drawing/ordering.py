@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 
-from graphc.drawing.grid import Grid
+from graphc.drawing.grid import MANY_PLACES, Grid
 
 __all__ = ["order_rows"]
 
 _SWEEPS = 12
+_FEW_SWEEPS = 6
 
 
 def order_rows(grid: Grid) -> None:
@@ -29,7 +30,7 @@ def order_rows(grid: Grid) -> None:
     counts = _Counts(sides[1], position)
     best, fewest = list(rows), counts.total(rows)
     known: dict[tuple[bool, int], tuple[list[int], list[int], list[int]]] = {}
-    for sweep in range(_SWEEPS):
+    for sweep in range(_SWEEPS if len(grid.layer) <= MANY_PLACES else _FEW_SWEEPS):
         if not fewest:
             break
         down = sweep % 2 == 0

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from graphc.drawing import layout
+from graphc.drawing import engines, layout
 from graphc.drawing.layout import ENGINES, Block, Link, engine_available, place
-from graphc.drawing.scene import Box, Path
+from graphc.drawing.scene import Box
+from graphc.drawing.scene import Path as Outline
 from graphc.errors import DrawingError
 from tests.drawing.geometry import flattened, touched
 
@@ -41,7 +44,7 @@ def faults(blocks: list[Block], links: list[Link], placement: layout.Placement) 
     for k, box in enumerate(boxes):
         found += [f"{k} meets {n}" for n in range(k + 1, len(boxes)) if box.overlaps(boxes[n], 0.5)]
     for link, wire in zip(links, placement.wires, strict=True):
-        points = flattened(Path(wire))
+        points = flattened(Outline(wire))
         start, end = points[0], points[-1]
         tail, head = boxes[link.tail], boxes[link.head]
         assert start == pytest.approx((tail.right, tail.top + blocks[link.tail].exit), abs=0.01)
@@ -71,22 +74,23 @@ def test_a_large_graph_is_laid_out_in_a_child_process(monkeypatch: pytest.Monkey
     if "pygraphviz" not in AVAILABLE:
         pytest.skip("needs pygraphviz")
     started: list[list[str]] = []
-    run = layout._run
-    monkeypatch.setattr(layout, "_run", lambda c, s: started.append(c) or run(c, s))
-    blocks, links = random_graph(5, 320)
-    assert place(blocks, links, "pygraphviz").engine == "pygraphviz"
+    run = engines._run
+    monkeypatch.setattr(engines, "_run", lambda c, s: started.append(c) or run(c, s))
+    blocks, links = random_graph(5, 130)
+    placement = place(blocks, links, "pygraphviz")
+    assert (placement.engine, placement.note) == ("pygraphviz", "")
     assert len(started) == 1
 
 
 @pytest.mark.parametrize(
     ("failure", "message"),
     [
-        (subprocess.TimeoutExpired("dot", 20), "no layout within 20 s; use engine='layered'"),
+        (subprocess.TimeoutExpired("dot", 20), "no layout within 20 s"),
         (OSError("no memory"), "did not start: no memory"),
         (subprocess.CompletedProcess("dot", -11, b"", b"boom"), "status -11: boom"),
     ],
 )
-def test_a_late_or_crashing_child_is_reported_and_python_lives_on(
+def test_where_a_child_is_late_or_crashes_the_layered_layout_serves_and_a_note_says_so(
     monkeypatch: pytest.MonkeyPatch, failure: Any, message: str
 ) -> None:
     def run(*_: object, **__: object) -> Any:
@@ -94,11 +98,30 @@ def test_a_late_or_crashing_child_is_reported_and_python_lives_on(
             raise failure
         return failure
 
-    monkeypatch.setattr(layout, "_import_pygraphviz", object)
+    monkeypatch.setattr(engines, "import_pygraphviz", object)
     monkeypatch.setattr(subprocess, "run", run)
-    blocks, links = random_graph(5, 310)
-    with pytest.raises(DrawingError, match=message):
-        place(blocks, links, "pygraphviz")
+    blocks, links = random_graph(5, 130)
+    placement = place(blocks, links, "pygraphviz")
+    assert placement.engine == "layered"
+    assert message in placement.note
+    assert placement.note.endswith("placed by the layered layout")
+    assert placement.corners == place(blocks, links, "layered").corners
+
+
+def test_a_child_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(engines, "import_pygraphviz", object)
+    monkeypatch.setattr(engines, "TIME_LIMIT", 0.5)
+    pid = tmp_path / "pid"
+    hang = f"import os, pathlib, time; pathlib.Path({str(pid)!r}).write_text(str(os.getpid())); time.sleep(60)"
+    monkeypatch.setattr(engines, "_CHILD", hang)
+    blocks, links = random_graph(5, 130)
+    start = time.perf_counter()
+    placement = place(blocks, links, "pygraphviz")
+    assert time.perf_counter() - start < 30  # far below the minute that the child sleeps
+    assert "made no layout within" in placement.note
+    if pid.exists():  # it had come as far as its first line
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(pid.read_text()), 0)
 
 
 def test_an_engine_asked_for_by_name_must_serve(monkeypatch: pytest.MonkeyPatch) -> None:
