@@ -35,6 +35,7 @@ _TERM = 10.5  # of a sum, and of a worked line
 _ROOM = 18.0  # least room of a number: an answer is written into it by hand
 _TERM_ROOM = 13.0  # in a sum or a worked line
 TAG_ROW = 11.5  # least height of a row in the box before a gate
+_RIM = 2.5  # from a number that is not finite to its frame
 _NOT_FINITE = frozenset(("nan", "∞", "−∞"))
 
 
@@ -66,7 +67,8 @@ class Part:
     @property
     def room(self) -> float:
         """Width that is kept for it."""
-        return max(self.label.width, self.least)
+        width = self.label.width if self.finite else self.label.width + 2 * _RIM
+        return max(width, self.least)
 
     @property
     def finite(self) -> bool:
@@ -108,11 +110,11 @@ def _part_items(part: Part, x: float, baseline: float, theme: Theme, shift: floa
             Group((box,), classes="answer" if part.shown else "blank", title="" if part.shown else "to fill in")
         )
     if part.shown:
-        left = x + (part.room - part.label.width) * (0.5 if part.boxed else shift)
+        left = x + (part.room - part.label.width) * (shift if part.finite and not part.boxed else 0.5)
         items += part.label.at(left, baseline)
         if not part.finite:
-            top, bottom = baseline - part.label.ascent - 2, baseline + part.label.descent + 0.5
-            rim = Box(left - 2.5, top, left + part.label.width + 2.5, bottom)
+            top, bottom = baseline - part.label.ascent - (0.4 if part.tight else 2), baseline + part.label.descent + 0.5
+            rim = Box(left - _RIM, top, left + part.label.width + _RIM, bottom)
             mark = rounded(rim, 2, stroke=theme.wrong, width=1.1, dash=(1.0, 2.0))
             items.append(Group((mark,), classes="not-finite", title="not a finite number"))
     return items
