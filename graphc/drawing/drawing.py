@@ -122,9 +122,14 @@ class Drawing(Written):
         return made
 
     def html(self) -> str:
-        """Return one HTML file that steps through the frames; numbers of a run over scalars can be edited."""
+        """Return one HTML file that steps through the frames; numbers of a run over scalars can be edited.
+
+        The page of an examination only steps: a page that computes would know the answers.
+        """
         from graphc.drawing.page import page_text
 
+        if self.choice is not None and self.choice.exam:
+            return page_text(Resized(self, None, None))
         return page_text(self if self.subject is None else self.subject, self, digits=self.digits)
 
     def dot(self) -> str:
@@ -281,7 +286,7 @@ def circuit_drawing(
         )
 
     content = folded_circuit(root, back, run, fold, read, digits=digits, keep=marks or ())
-    subject = run or back or root
+    subject = next(part for part in (run, back, root) if part is not None)
     if show is None and hide is None and exam is None and not answers:
         return Drawing(content, theme, direction, engine, subject, digits)
     choice = read_choice(content, show, hide, exam, answers)
@@ -300,7 +305,7 @@ def cards_drawing(
     engine: str | None = None,
 ) -> Drawing:
     """Draw a network as cards, one a layer; see `draw`."""
-    return Drawing(read_cards(root, run, digits=digits), theme, direction, engine, run or back or root, digits)
+    return Drawing(read_cards(root, run, digits=digits), theme, direction, engine, root if run is None else run, digits)
 
 
 def frames(subject: Any, path: Any, *, style: str = "circuit", **options: Any) -> list[FilePath]:

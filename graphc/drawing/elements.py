@@ -151,7 +151,7 @@ def _fitted(shape: Shape, names: float, wires: float, together: bool) -> Shape:
     if tag_length:
         tag_length += 5  # a little wire before the tag
     above = row_width(shape.named) + row_width(shape.value)
-    wire = max(above, row_width(shape.gradient), 18.0) + 12
+    wire = max(above, row_width(shape.gradient), 18.0) + (18 if element.root else 12)  # room for the arrow
     end = shape.name.width + 7 if element.root and shape.name is not None else 0.0
     count = max(len(element.ports), 1)
     pitch = _FOLD_ROW if _is_fold(element) else _ROW

@@ -123,7 +123,8 @@ def test_the_search_finds_every_answer_of_the_key() -> None:
 def test_the_numbers_that_a_page_computes_with_are_not_in_the_page_of_an_examination() -> None:
     run = marked_run()
     page = draw(run, exam=["gradients"]).html()
-    assert "function compute(v, m) {\n\n}" in page or "compute" not in page
+    assert "v[0]" not in page
+    assert "v[0]" in draw(run).html()
     numbers = [repr(float(run.grad(node)))[:8] for node in run.back.nodes]
     assert not [number for number in numbers if len(number) == 8 and number in page]
     assert repr(float(run.value("f")))[:8] in readable(draw(run, digits=12).html().encode())
