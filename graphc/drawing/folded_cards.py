@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from graphc.drawing.cards import Card, Cards
 from graphc.drawing.fonts import number_text, printable
+from graphc.drawing.measures import Measures
 from graphc.drawing.repeats import repeats
 
 __all__ = ["CARDS", "folded_cards"]
@@ -89,8 +90,10 @@ def _one_card(hidden: Sequence[Card], index: int, copies: int, period: int) -> C
         shape=last.shape,
         count=count,
         count_text=f"{count:,}" if count else "",
-        extra=_range([card.extra for card in hidden]),
+        extra=_gradients(hidden),
         node="",
+        measures=Measures(),
+        inside=(),
     )
 
 
@@ -99,17 +102,13 @@ def _named(cards: Sequence[Card]) -> str:
     return next((card.name for card in cards if re.search(r"\d", card.name)), cards[0].name)
 
 
-def _range(lines: Sequence[str]) -> str:
-    """One line for lines that end in a number: the smallest and the largest."""
-    found = [line.rpartition(" ") for line in lines if line]
-    heads = {head for head, _, _ in found}
-    if len(heads) != 1:
+def _gradients(hidden: Sequence[Card]) -> str:
+    """One line for the outputs of all layers: the smallest and the largest of their largest |gradient|."""
+    texts = [m.largest for card in hidden for m in card.measures.magnitudes if m.of == "output"]
+    found = [float(text.replace("−", "-")) for text in texts]
+    if not found:
         return ""
-    try:
-        numbers = [float(number.replace("−", "-")) for _, _, number in found]
-    except ValueError:  # a line that ends in no number
-        return ""
-    if any(map(math.isnan, numbers)):
-        return f"{heads.pop()} NaN"
-    low, high = number_text(min(numbers), 2), number_text(max(numbers), 2)
-    return f"{heads.pop()} {low}" if low == high else f"{heads.pop()} {low} … {high}"
+    if any(map(math.isnan, found)):
+        return "max |gradient| of outputs: NaN"
+    low, high = number_text(min(found), 2), number_text(max(found), 2)
+    return f"max |gradient| of outputs: {low}" + (f" … {high}" if low != high else "")

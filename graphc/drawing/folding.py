@@ -349,7 +349,18 @@ class _Folding:
                 f"fold: no node or prefix below {self.order.root.label!r} is called {name!r}"
                 f"{did_you_mean(name, known)}; names: {shown or 'none'}"
             )
-        return found
+        return self._closed(found)
+
+    def _closed(self, positions: Sequence[int]) -> list[int]:
+        """Gates and all that lies between them: what has no name of its own belongs to the part around it."""
+        behind, before = set(positions), set(positions)
+        for k in range(min(positions), max(positions) + 1):
+            if any(operand in behind for operand in self.order.operands[k]):
+                behind.add(k)
+        for k in range(max(positions), min(positions) - 1, -1):
+            if any(reader in before for reader in self.read_by[k]):
+                before.add(k)
+        return sorted(behind & before)
 
     def _cone(self, node: Node) -> list[int]:
         """A gate and all gates that only it needs."""

@@ -74,9 +74,7 @@ def repeats(labels: Sequence[Hashable], operands: Sequence[Sequence[int]], least
     found: list[Repeat] = []
     for _, period, start, stop in _runs(sequence, least):
         for low, high in _free(start, stop, found):
-            made = _aligned(operands, low, high, period, least)
-            if made is not None:
-                found.append(made)
+            found += _aligned(operands, low, high, period, least)
     return sorted(found, key=lambda repeat: repeat.start)
 
 
@@ -109,13 +107,11 @@ def _free(start: int, stop: int, taken: Sequence[Repeat]) -> list[tuple[int, int
     return [*parts, (start, stop)] if start < stop else parts
 
 
-def _aligned(operands: Sequence[Sequence[int]], low: int, high: int, period: int, least: int) -> Repeat | None:
-    """Cut a run into copies where fewest wires are cut, and keep the copies whose wiring agrees."""
-    if (high - low) // period < least:
-        return None
+def _aligned(operands: Sequence[Sequence[int]], low: int, high: int, period: int, least: int) -> list[Repeat]:
+    """Cut a run into copies where fewest wires are cut, and keep stretches of copies whose wiring agrees."""
     candidates = range(low, min(low + period, high - least * period + 1))
     if not candidates:
-        return None
+        return []
     crossing = _crossings(operands, low, high)
     # a boundary in the middle of the run stands for all: the first copy may begin where nothing is read yet
     middle = (high - low) // period // 2 * period
@@ -133,9 +129,14 @@ def _aligned(operands: Sequence[Sequence[int]], low: int, high: int, period: int
         first = last + 1
     count, begin = best[0], -best[1]
     if count < least:
-        return None
+        return []
     start += begin * period
-    return Repeat(start, period, count, _recurrent(operands, start, period))
+    made = Repeat(start, period, count, _recurrent(operands, start, period))
+    return [
+        *_aligned(operands, low, made.start, period, least),
+        made,
+        *_aligned(operands, made.stop, high, period, least),
+    ]
 
 
 def _crossings(operands: Sequence[Sequence[int]], low: int, high: int) -> list[int]:
