@@ -24,6 +24,10 @@ from tests.drawing.graphs import CORPUS, LECTURE, folded_neuron, neuron, random_
 SVG = "{http://www.w3.org/2000/svg}"
 
 
+LARGE = [f"random{seed}" for seed in range(7, 20)]
+EVERY = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in CORPUS]
+
+
 def circuit_of(drawing: Drawing) -> Circuit:
     assert isinstance(drawing.content, Circuit)
     return drawing.content
@@ -46,7 +50,7 @@ def number_of(drawing: Drawing, name: str, what: str) -> float:
     return read(by_id(drawing)[f"wire-{k}-{what}"].text)
 
 
-@pytest.mark.parametrize("name", CORPUS)
+@pytest.mark.parametrize("name", EVERY)
 def test_numbers_in_the_svg_are_those_of_the_run_to_the_printed_digits(name: str) -> None:
     run = CORPUS[name]()
     drawing = draw(run, digits=6)
@@ -64,7 +68,7 @@ def test_numbers_in_the_svg_are_those_of_the_run_to_the_printed_digits(name: str
             assert read(shown) == pytest.approx(local, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", CORPUS)
+@pytest.mark.parametrize("name", EVERY)
 def test_local_times_upstream_adds_up_to_the_gradient_of_each_wire(name: str) -> None:
     drawing = draw(CORPUS[name](), digits=12)
     circuit = circuit_of(drawing)
@@ -113,7 +117,7 @@ def test_the_folded_neuron_shows_the_sigmoid_local_gradient_through_its_output()
     assert gate.ports[0].number == "0.1966"
 
 
-@pytest.mark.parametrize("name", CORPUS)
+@pytest.mark.parametrize("name", EVERY)
 def test_no_label_meets_another_or_a_foreign_wire(name: str) -> None:
     assert overlaps(draw(CORPUS[name]()).scene) == []
 
@@ -339,12 +343,11 @@ def test_wires_say_numbers_formulas_or_both() -> None:
     assert "x + y = 3" in draw(run, form="both").text()
 
 
-@pytest.mark.parametrize("name", [n for n in CORPUS if n not in ("random17", "random18", "random19")])
+@pytest.mark.parametrize("name", EVERY)
 def test_no_label_meets_another_or_a_wire_in_any_direction_with_every_part(name: str) -> None:
     run = CORPUS[name]()
     assert overlaps(draw(run, direction="TB").scene) == []
-    small = name in LECTURE or name in ("random0", "random5")
-    for options in ({"work": True, "patterns": True}, {"form": "both", "work": True}) if small else ():
+    for options in ({"work": True, "patterns": True}, {"form": "both", "work": True}) if name != "scalar_lstm" else ():
         for direction in ("LR", "TB"):
             assert overlaps(draw(run, direction=direction, **options).scene) == []
 
