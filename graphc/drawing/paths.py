@@ -32,7 +32,7 @@ _MARGIN, _TITLE, _TEXT, _SMALL = 16.0, 13.0, 10.5, 9.0
 _HALF, _ROUND = 12.0, 11.0  # half the height of a box, radius of a circle
 _NAMED = 10.0  # room for the name of a value above what makes it
 _THICK, _THIN, _WIDEST = 2.6, 1.2, 7.0
-_DASH = (5.0, 3.0)
+_DASH, _DOTS = (5.0, 3.0), (1.5, 2.5)
 _SHOW = ("both", "forward", "backward")
 _CIRCLED = frozenset("+−×÷")
 
@@ -59,7 +59,7 @@ def input_names(application: Unrolling) -> tuple[str, ...]:
     for k, node in enumerate(application.sequences):
         while node.name is None and node.gate in ("slice", "transpose"):
             (node,) = node.operands
-        found.append(short_name(node) or f"x{k + 1}")
+        found.append(short_name(node) or node.gate.rpartition(" ")[2] or f"x{k + 1}")
     return tuple(found)
 
 
@@ -206,8 +206,9 @@ def _single(root: Node, run: Any, theme: Theme, digits: int, show: str) -> Paths
     outputs = [n for n in (root.application.outputs if root.application is not None else ()) if n.is_float]
     if not outputs:
         raise DrawingError(f"{root.label!r} is no result of a gate, so that there are no paths to draw")
-    flows: dict[Strand, float] = {}
-    values = gradients = edges = None
+    values: dict[Node, numpy.ndarray] = {}
+    gradients: dict[Node, numpy.ndarray] = {}
+    edges: dict[tuple[Node, int], numpy.ndarray] = {}
     if run is None:
         _, became, _ = written_out(outputs)
         ends = [became[n] for n in outputs]
@@ -226,8 +227,8 @@ def _single(root: Node, run: Any, theme: Theme, digits: int, show: str) -> Paths
     sources = [(n, n.label, "", -1) for n in below if n.kind in ("input", "state") and n.is_float]
     sinks = [(n, n.name or (f"y{k + 1}" if len(ends) > 1 else "y"), "", -1) for k, n in enumerate(ends)]
     strands = Strands.of(sources, sinks)
-    if run is not None:
-        flows = {s: s.contribution(values, gradients, edges, run.sizes) for s in strands.strands}
+    measured = strands.strands if run is not None else []
+    flows = {s: s.contribution(values, gradients, edges, run.sizes) for s in measured}
     title = f"Paths through {printable(root.gate or root.label)}"
     return PathsDrawing(title, strands, flows, {}, "at this point", theme, show, digits)
 
@@ -270,10 +271,11 @@ def cell_picture(drawing: PathsDrawing, placed: Placed, *, backward: bool, prefi
         closed = all(s.closed for s in run.strands)
         if backward and closed:
             continue
-        dash = () if direct else (1.5, 2.5) if closed else (max(5.0, 1.5 * width), max(3.0, width))
+        dash = () if direct else _DOTS if closed else (max(5.0, 1.5 * width), max(3.0, width))
         (x1, y1), (x2, y2) = run.start, run.end
         head = max(5.0, 1.6 * width) if (run.arrives and not backward) or (run.starts and backward) else 0.0
-        a, b = (x1 + head if backward and run.starts else x1), (x2 - head if run.arrives and not backward else x2)
+        a = x1 + head if backward and run.starts else x1
+        b = x2 if not run.arrives else x2 - (width / 2 if backward else head)  # a thick line has round ends
         bend = (b - a) / 2
         commands: list[Command] = [("M", a, y1), ("C", a + bend, y1, b - bend, y2, b, y2)]
         if abs(y1 - y2) < 0.01:
@@ -299,6 +301,8 @@ def cell_picture(drawing: PathsDrawing, placed: Placed, *, backward: bool, prefi
         lines.append((direct, group))
     items = [item for _, item in sorted(lines, key=lambda pair: pair[0])]  # linear paths lie on top
     for x, y, own in placed.joints:
+        if backward and all(s.closed for s in own):
+            continue
         direct = any(s.direct for s in own)
         dot = circle(x, y, 3.2 if direct else 2.2, fill=theme.linear if direct else theme.nonlinear)
         items.append(Group((dot,), classes="joint"))
@@ -331,15 +335,22 @@ def _operation(o: Operation, box: Box, theme: Theme, name: str) -> Group:
 
 
 def _factors(drawing: PathsDrawing, placed: Placed) -> list[Item]:
-    """Local gradients above the linear paths."""
+    """Local gradients at level lines of linear paths: above the uppermost line into an operation, below the lowest."""
+    entering: dict[int, list[float]] = {}
+    for run in placed.runs:
+        if run.arrives:
+            entering.setdefault(run.strands[0].target, []).append(run.end[1])
     items: list[Item] = []
     for run in placed.runs:
-        s = run.strands[0]
-        if run.arrives and s.direct and s.local not in ("", "1"):
-            said = text_label(f"× {printable(s.local, 20)}", _SMALL, drawing.theme.linear, classes="local")
-            width = max(_WIDEST * 0.5, _THICK)
-            x = run.end[0] - 8 - said.width
-            items += said.at(round(x, 2), round(run.end[1] - width - 3.5, 2))
+        s, (x, y) = run.strands[0], run.end
+        heights = entering.get(s.target, [])
+        level = run.arrives and s.direct and s.local not in ("", "1") and abs(run.start[1] - y) < 0.5
+        if not level or y not in (min(heights), max(heights)):
+            continue
+        said = text_label(f"× {printable(s.local, 20)}", _SMALL, drawing.theme.linear, classes="local")
+        width = max(_WIDEST * 0.5, _THICK)
+        baseline = y - width - 3.5 if y == min(heights) else y + width + 9.5
+        items += said.at(round(x - 8 - said.width, 2), round(baseline, 2))
     return items
 
 
@@ -362,22 +373,23 @@ def _scene(drawing: PathsDrawing) -> Scene:
         items.extend(label.at(round(x, 2), round(y, 2)))
 
     write(text_label(drawing.title, _TITLE, theme.ink, bold=True), _MARGIN, 26)
-    linear, bent = any(s.direct for s in drawing.strands.strands), any(not s.direct for s in drawing.strands.strands)
+    kinds = (
+        (
+            any(s.direct for s in drawing.strands.strands),
+            True, (), "linear path: no local gradient on it contains its operand",
+        ),
+        (
+            any(not s.direct and not s.closed for s in drawing.strands.strands),
+            False, _DASH, "nonlinear: on every path along it some local gradient does",
+        ),
+        (any(s.closed for s in drawing.strands.strands), False, _DOTS, "no gradient passes"),
+    )  # fmt: skip
     top = 42.0
-    for said, direct in (
-        ("linear path: no local gradient on it contains its operand", True),
-        ("nonlinear: on every path along it some local gradient does", False),
-    ):
-        if linear if direct else bent:
+    for there, direct, dash, said in kinds:
+        if there:
             colour = theme.linear if direct else theme.nonlinear
-            dash = () if direct else _DASH
-            stroke = Path(
-                (("M", _MARGIN, top - 3), ("L", _MARGIN + 30, top - 3)),
-                stroke=colour,
-                width=_THICK if direct else 1.6,
-                dash=dash,
-            )
-            items.append(stroke)
+            ends: tuple[Command, ...] = (("M", _MARGIN, top - 3), ("L", _MARGIN + 30, top - 3))
+            items.append(Path(ends, stroke=colour, width=_THICK if direct else 1.6, dash=dash))
             write(text_label(said, _SMALL, theme.quiet), _MARGIN + 38, top)
             top += 14
     for backward in (False, True):
@@ -401,7 +413,7 @@ def _scene(drawing: PathsDrawing) -> Scene:
             items += [moved(item, left, top) for item in _numbers(drawing, placed)]
         top += placed.height
     if drawing.flows and drawing.show != "forward":
-        top += 22
+        top += 28
         for state, (straight, other) in drawing.shares().items():
             if state in drawing.ends or not drawing.ends:
                 parts = [number_text(share, drawing.digits) for share in (straight, other)]

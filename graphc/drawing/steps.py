@@ -204,7 +204,7 @@ class _Page(Strips):
                 self.number_below(f"state-{k}-start", box, self.start_gradient(k))
                 self.arrow(f"link-{k}-start", [(_LEFT, y), (entry, y)])
             else:  # the line goes on from the one above
-                before = self.columns[columns[0].first - 1].low
+                before = self.columns[self.columns.index(columns[0]) - 1].low
                 label = subscripted([cut(state, _TEXT, self.node_width), before], _TEXT, self.theme.quiet)
                 self.write(label, _LEFT - 8 - label.width, y + 3.5)
                 self.arrow(f"link-{k}-{columns[0].first}-on", [(_LEFT - 4, y), (entry, y)])
@@ -229,11 +229,16 @@ class _Page(Strips):
         drawn: list[Item] = []
         fill = theme.local_fill if cell.inputs else ""
         if column.folded:
-            for shift in (6.0, 3.0):
-                box = Box(frame.left + shift, frame.top - shift, frame.right + shift, frame.bottom - shift)
-                drawn.append(rounded(box, 5, fill=theme.paper, stroke=theme.quiet, width=0.9))
+            for shift in (6.0, 3.0):  # sheets behind, of which two edges are seen
+                left, top = round(frame.left + shift, 2), round(frame.top - shift, 2)
+                right, bottom = round(frame.right + shift, 2), round(frame.bottom - shift, 2)
+                edges: tuple[Command, ...] = (
+                    ("M", left, frame.top), ("L", left, top), ("L", right, top), ("L", right, bottom),
+                    ("L", frame.right, bottom),
+                )  # fmt: skip
+                drawn.append(Path(edges, stroke=theme.quiet, width=0.9))
         stroke = theme.ink if cell.inputs else theme.frame
-        drawn.append(rounded(frame, 5, fill=fill or (theme.paper if column.folded else ""), stroke=stroke, width=1.2))
+        drawn.append(rounded(frame, 5, fill=fill, stroke=stroke, width=1.2))
         contents = tuple(_renamed(moved(i, x, origin), f"{at}-") for i in cell.items)
         drawn += contents
         for k, (name, across, down) in enumerate(cell.read):
@@ -347,6 +352,7 @@ class _Page(Strips):
             label = self.named(name, column.read, 64.0, theme.ink)
             half = max((INPUT - 6) / 2, label.width / 2 + 6 if count == 1 else 0.0)
             middle = (frame.left + frame.right) / 2 + (k - (count - 1) / 2) * INPUT
+            middle = max(middle, frame.left + 12 + half)  # clear of the line of the weights
             top = round(frame.bottom + _ARROW, 2)
             box = Box(round(middle - half, 2), top, round(middle + half, 2), top + _TALL)
             self.node(

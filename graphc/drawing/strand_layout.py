@@ -284,10 +284,10 @@ def _ports(items: Sequence[_Item], boxes: Mapping[int, Box]) -> dict[tuple[int, 
         comes = {s: other.y for other in item.before for s in item.strands if s.source == other.net}
         order = sorted(item.strands, key=lambda s: comes.get(s, item.y))
         height = boxes[item.net].bottom - boxes[item.net].top
-        pitch = min(8.0, (height - 8) / max(len(order) - 1, 1))
         # a line that is straight stays so
         straight = next((k for k, s in enumerate(order) if abs(comes.get(s, -1e9) - item.y) < 0.02 and s.direct), None)
         middle = straight if straight is not None else (len(order) - 1) / 2
+        pitch = min(8.0, (height / 2 - 4) / max(middle, len(order) - 1 - middle, 0.5))
         for k, s in enumerate(order):
             found[id(item), s] = round(item.y + (k - middle) * pitch, 2)
     return found

@@ -307,11 +307,12 @@ class _Reader:
             if part.number is None:
                 continue
             same = {d.name for d, p in zip(dummies, parts, strict=True) if p.number == part.number}
-            linear = not same & set(symbols(own))
+            closed = own == Number(0)
+            linear = not closed and not same & set(symbols(own))
             through = call("mul", slope, substitute(own, back))
             self.line(
                 Strand(
-                    part.number, number, linear, formula_text(fold(substitute(said, texts))), own == Number(0), node,
+                    part.number, number, linear, formula_text(fold(substitute(said, texts))), closed, node,
                     slope=fold(through),
                 )
             )  # fmt: skip
@@ -339,7 +340,8 @@ class _Reader:
             reads = {o.tensor for o in found.operands if o.role == "input"} if found is not None else set()
             bent = found is not None and (bool(reads & same) or any(o.role == "output" for o in found.operands))
             factor = ", ".join(own) if found is not None and own and product else "" if found is not None else "0"
-            self.line(Strand(self.numbers[operand], number, not bent, factor, found is None, node, position))
+            linear = found is not None and not bent
+            self.line(Strand(self.numbers[operand], number, linear, factor, found is None, node, position))
         return number
 
 

@@ -287,10 +287,14 @@ class Strips:
         first = min(places)
         if first not in shown and (not shown or abs(places[min(shown)] - places[first]) * width >= room):
             shown.insert(0, first)
+        written: set[int] = set()
         for number in shown:
             t = places[number]
             # the middle of the bar that has the step: bars of groups differ by one step
             bar = next(k for k in range(bars) if self.ends(k, bars)[0] <= t <= self.ends(k, bars)[1])
+            if bar in written:
+                continue
+            written.add(bar)
             centre = self.left + (bar + 0.5) * (self.right - self.left) / bars
             label = text_label(str(number), _SMALL, theme.ink)
             x = min(max(centre - label.width / 2, self.left - 2), self.width - 2 - label.width)

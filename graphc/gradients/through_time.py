@@ -220,7 +220,7 @@ class ThroughTime:
                 {n: now[seed] for n, seed in self.seeds.items()},
                 leaving,
                 terms,
-                {n: found.get(n, now.get(n)) for n in self.nodes} if self.inside else {},
+                {n: found[n] for n in self.nodes} if self.inside else {},
                 {n: numpy.broadcast_to(found[g], numpy.shape(found[n])) for n, g in self.inner.items()},
                 {key: found[edge] for key, edge in self.edges.items()},
             )
