@@ -22,7 +22,7 @@ __all__ = ["STYLES", "checked_options", "style_function", "style_options"]
 STYLES: Mapping[str, str] = MappingProxyType(
     {
         "circuit": "graphc.drawing.drawing:circuit_drawing",
-        "cards": "graphc.drawing.drawing:cards_drawing",
+        "cards": "graphc.drawing.cards:cards_drawing",
         "architecture": "graphc.drawing.architecture:architecture_drawing",
         "feature_maps": "graphc.drawing.images:feature_maps",
         "filters": "graphc.drawing.images:filters",

@@ -23,7 +23,11 @@ def network(batch: int = 3) -> Any:
     generator = numpy.random.default_rng(4)
     loss = convolutional_network()
     back = graphc.backward(loss)
-    parameters = {n.label: 0.2 * generator.normal(size=n.shape) for n in back.nodes if n.kind == "parameter"}
+    parameters = {
+        n.label: 0.2 * generator.normal(size=tuple(int(str(e)) for e in n.shape))
+        for n in back.nodes
+        if n.kind == "parameter"
+    }
     image = generator.uniform(size=(batch, 1, 28, 28))
     return back.at(parameters=parameters, image=image, label=numpy.arange(batch))
 
