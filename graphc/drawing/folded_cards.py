@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from graphc.drawing.cards import Card, Cards
-from graphc.drawing.fonts import number_text, printable
-from graphc.drawing.measures import Measures
+from graphc.drawing.fonts import printable
+from graphc.drawing.measures import combined
 from graphc.drawing.repeats import repeats
 
 __all__ = ["CARDS", "folded_cards"]
@@ -57,7 +56,9 @@ def _neighbours(count: int) -> list[range]:
 
 
 def _contracted(cards: Cards, folds: Sequence[range], copies: dict[int, tuple[int, int]]) -> Cards:
-    owner = {k: part for part in folds for k in part if len(part) > 1}
+    # a card that the user expanded stays
+    folds = [part for part in folds if len(part) > 1 and not any(cards.cards[k].inside for k in part)]
+    owner = {k: part for part in folds for k in part}
     home: list[int] = []
     made: list[Card] = []
     for k, card in enumerate(cards.cards):
@@ -68,7 +69,7 @@ def _contracted(cards: Cards, folds: Sequence[range], copies: dict[int, tuple[in
             made.append(_one_card([cards.cards[n] for n in part], len(made), *copies.get(k, (1, len(part)))))
         home.append(len(made) - 1)
     links = dict.fromkeys((home[a], home[b]) for a, b in cards.links if home[a] != home[b])
-    hidden = sum(len(part) for part in folds if len(part) > 1)
+    hidden = sum(len(part) for part in folds)
     blocks = "one card" if len(folds) == 1 else f"{len(folds)} cards"
     note = f"{hidden:,} of {len(cards.cards):,} layers are folded into {blocks}; fold=False draws them all"
     said = f"{cards.description} {note}."
@@ -90,9 +91,9 @@ def _one_card(hidden: Sequence[Card], index: int, copies: int, period: int) -> C
         shape=last.shape,
         count=count,
         count_text=f"{count:,}" if count else "",
-        extra=_gradients(hidden),
+        extra="",
         node="",
-        measures=Measures(),
+        measures=combined([card.measures for card in hidden]),
         inside=(),
     )
 
@@ -100,15 +101,3 @@ def _one_card(hidden: Sequence[Card], index: int, copies: int, period: int) -> C
 def _named(cards: Sequence[Card]) -> str:
     """Name of the first layer with a number in it, else of the first."""
     return next((card.name for card in cards if re.search(r"\d", card.name)), cards[0].name)
-
-
-def _gradients(hidden: Sequence[Card]) -> str:
-    """One line for the outputs of all layers: the smallest and the largest of their largest |gradient|."""
-    texts = [m.largest for card in hidden for m in card.measures.magnitudes if m.of == "output"]
-    found = [float(text.replace("−", "-")) for text in texts]
-    if not found:
-        return ""
-    if any(map(math.isnan, found)):
-        return "max |gradient| of outputs: NaN"
-    low, high = number_text(min(found), 2), number_text(max(found), 2)
-    return f"max |gradient| of outputs: {low}" + (f" … {high}" if low != high else "")
