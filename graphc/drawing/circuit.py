@@ -6,22 +6,19 @@ coordinates here; the geometry, the DOT text and the text table all start from t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from graphc.drawing.fonts import formula_text, number_text, printable
+from graphc.drawing.fonts import number_text
 from graphc.drawing.gate_names import gate_pattern, gate_symbol, inside_gate, is_scalar
+from graphc.drawing.wording import is_symbol, printed_names, written
 from graphc.errors import DrawingError, did_you_mean
 from graphc.formula.expression import (
-    Call,
     Expression,
-    Number,
     Symbol,
-    call,
     operation_count,
     symbols,
     to_latex,
@@ -136,22 +133,6 @@ def share_texts(circuit: Circuit, element: Element) -> tuple[str, ...]:
 # ---------------------------------------------------------------- names and numbers
 
 
-_LETTERS = tuple("uvpqrstabcdghmnk")
-_SIMPLE = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
-
-
-def _letters(taken: set[str]) -> Any:
-    """Yield names for wires that the user left unnamed but a formula needs."""
-    for letter in _LETTERS:
-        if letter not in taken:
-            yield letter
-    number = 1
-    while True:
-        if f"u{number}" not in taken:
-            yield f"u{number}"
-        number += 1
-
-
 def _value_text(array: Any, digits: int, shape: str) -> str:
     array = np.asarray(array, dtype=np.float64)
     if array.size == 1:
@@ -250,7 +231,7 @@ def read_circuit(
     mentioned = [e for e in expressions.values() if operation_count(e) <= _LONGEST_FORMULA]
     if form != "numeric":
         mentioned += [e for e in map(_gate_expression, drawn) if e is not None]
-    names = _names(root, drawn, {name for e in mentioned for name in symbols(e)})
+    names = printed_names(root, drawn, {name for e in mentioned for name in symbols(e)})
     reading = _Reading(
         run, back, digits, form, index, names, expressions, len(drawn) <= _OUTLINED, names.get(root.label, "f"),
         marks or {},
@@ -265,13 +246,12 @@ def read_circuit(
             if port.sent:
                 shares[port.operand].append((k, port.position))
         elements.append(_element(reading, node, ports, root, patterns))
-    elements = [
+    for k, terms in enumerate(shares):
         # a sum where every reader is drawn and sends a number, and none comes from elsewhere
-        replace(
-            e, readers=n, shares=tuple(s) if nodes is None and len(s) == n > 1 and not e.root and e.gradient else ()
-        )
-        for e, n, s in zip(elements, readers, shares, strict=True)
-    ]
+        summed = nodes is None and len(terms) == readers[k] > 1 and drawn[k] is not root and elements[k].gradient
+        # going back, the last gate sends its term first
+        ordered = tuple(sorted(terms, key=lambda term: (-term[0], term[1]))) if summed else ()
+        elements[k] = replace(elements[k], readers=readers[k], shares=ordered)
     return Circuit(
         tuple(elements),
         f"Computation graph of {reading.root_name}",
@@ -303,25 +283,10 @@ def _gate_expression(node: Any) -> Expression | None:
     return expression if operation_count(expression) <= _LONGEST_FORMULA else None
 
 
-def _names(root: Any, drawn: Sequence[Any], needed: set[str]) -> dict[str, str]:
-    """Names that are printed: the user's own, and a letter for each unnamed wire that a formula mentions."""
-    taken = {node.name for node in drawn if node.name} | {node.label for node in drawn if not node.gate}
-    letters = _letters(taken)
-    names: dict[str, str] = {}
-    for node in drawn:
-        if node.name or not node.gate:
-            names[node.label] = printable(node.name or ("constant" if node.kind == "constant" else node.label))
-        elif node is root:
-            names[node.label] = "f" if "f" not in taken else next(letters)
-        elif node.label in needed:
-            names[node.label] = next(letters)
-    return names
-
-
 def _port(reading: _Reading, node: Any, position: int, operand: Any) -> Port:
     found = reading.expressions.get((node.id, position))
     short = found if found is not None and operation_count(found) <= _LONGEST_FORMULA else None
-    formula, latex = _written(short, reading.names)
+    formula, latex = written(short, reading.names)
     number = upstream = sent = ""
     run = reading.run
     if run is not None and reading.form != "symbolic":
@@ -356,18 +321,18 @@ def _gradient_name(reading: _Reading, node: Any) -> str:
 def _element(reading: _Reading, node: Any, ports: tuple[Port, ...], root: Any, patterns: bool) -> Element:
     run, back, names, form = reading.run, reading.back, reading.names, reading.form
     name = names.get(node.label, "")
-    plain = _SIMPLE.match(name) is not None
+    plain = is_symbol(name)
     value = gradient = gradient_name = gradient_latex = expression = expression_latex = ""
     if run is not None and form != "symbolic":
         value = _value_text(run.value(node), reading.digits, shapes.shape_text(node.shape))
     elif not is_scalar(node):
         value = shapes.shape_text(node.shape)
     if form != "numeric":
-        expression, expression_latex = _written(_gate_expression(node), names)
+        expression, expression_latex = written(_gate_expression(node), names)
     if back is not None and back.has_grad(node):
         if form != "numeric" and name and node is not root:
             gradient_name = _gradient_name(reading, node)
-            if reading.outlined and plain and _SIMPLE.match(reading.root_name):
+            if reading.outlined and plain and is_symbol(reading.root_name):
                 over, under = (to_latex(Symbol(n)) for n in (reading.root_name, name))
                 gradient_latex = rf"\partial {over} / \partial {under}"
         if run is not None and form != "symbolic":
@@ -394,58 +359,6 @@ def _element(reading: _Reading, node: Any, ports: tuple[Port, ...], root: Any, p
         gradient_name=gradient_name,
         pattern=gate_pattern(node) if patterns and node.gate else "",
     )
-
-
-# ---------------------------------------------------------------- formulas as they are said
-
-
-def _written(expression: Expression | None, names: Mapping[str, str]) -> tuple[str, str]:
-    """Plain and LaTeX form of a local gradient; no LaTeX where a name cannot be set as a symbol."""
-    if expression is None:
-        return "", ""
-    if isinstance(expression, Number):
-        return number_text(float(expression.value)), ""
-    expression = _as_said(expression)
-    plain = formula_text(expression, names)
-    mentioned = {name: names.get(name, name) for name in symbols(expression)}
-    if not all(_SIMPLE.match(name) for name in mentioned.values()):
-        return plain, ""
-    return plain, to_latex(expression, {name: to_latex(Symbol(shown)) for name, shown in mentioned.items()})
-
-
-_OPPOSITE = {
-    "less": "greater_equal",
-    "less_equal": "greater",
-    "greater": "less_equal",
-    "greater_equal": "less",
-    "equal": "not_equal",
-    "not_equal": "equal",
-}
-
-
-_TURNED = {
-    "less": "greater",
-    "less_equal": "greater_equal",
-    "greater": "less",
-    "greater_equal": "less_equal",
-}
-
-
-def _as_said(expression: Expression) -> Expression:
-    """Write an expression the way it is said: minus a fraction, ``x > 0`` for not ``0 >= x``."""
-    if not isinstance(expression, Call):
-        return expression
-    function, operands = expression.function, tuple(_as_said(o) for o in expression.operands)
-    if function == "not" and isinstance(operands[0], Call) and operands[0].function in _OPPOSITE:
-        return _as_said(Call(_OPPOSITE[operands[0].function], operands[0].operands))
-    if function == "select" and operands[1] == Number(0):
-        return Call("select", (_as_said(Call("not", (operands[0],))), operands[2], operands[1]))
-    first = operands[0]
-    if function in _TURNED and isinstance(first, Number):
-        return Call(_TURNED[function], (operands[1], first))
-    if function in ("div", "mul") and isinstance(first, Number) and first.value < 0:
-        return call("neg", call(function, Number(-first.value), operands[1]))
-    return Call(function, operands)
 
 
 # ---------------------------------------------------------------- in words

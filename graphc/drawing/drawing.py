@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Any
 
-from graphc.drawing.cards import Cards, cards_scene, read_cards
+from graphc.drawing.cards import Cards, cards_scene
 from graphc.drawing.circuit import Circuit, read_circuit
 from graphc.drawing.exam import Choice, read_choice
 from graphc.drawing.folded import folded_circuit
@@ -23,7 +23,7 @@ from graphc.drawing.written import FORMATS, Written, checked_path, write_picture
 from graphc.errors import DrawingError
 from graphc.graph.node import Node, topological
 
-__all__ = ["FORMATS", "Drawing", "cards_drawing", "circuit_drawing", "draw", "frames"]
+__all__ = ["FORMATS", "Drawing", "circuit_drawing", "draw", "frames"]
 
 _DRAW_OPTIONS = ("theme", "direction", "digits", "engine", "page", "font_size")  # of every style
 _FONT_SIZES: Mapping[type, float] = {Circuit: 12.5, Cards: 10.5}  # of the numbers
@@ -75,7 +75,7 @@ class Drawing(Written):
     @property
     def note(self) -> str:
         """What was folded away or laid out otherwise than asked for, in words."""
-        return " ".join(filter(None, (getattr(self.content, "note", ""), self._laid_out[1].note)))
+        return " ".join(filter(None, (self.content.note, self._laid_out[1].note)))
 
     @property
     def engine(self) -> str:
@@ -269,7 +269,7 @@ def circuit_drawing(
     answers : bool, default False
         Write the answers into their boxes, as `Drawing.key` does.
     fold : optional
-        ``"auto"`` folds what would make the picture too large; None or False never; else names, nodes or groups of
+        ``"auto"`` folds what would make the picture too large; False never; else names, nodes or groups of
         nodes. See `graphc.drawing.folding`.
 
     Raises
@@ -292,20 +292,6 @@ def circuit_drawing(
     choice = read_choice(content, show, hide, exam, answers)
     # whatever computes numbers anew would know the answers
     return Drawing(choice.written, theme, direction, engine, None if choice.exam else subject, digits, choice)
-
-
-def cards_drawing(
-    root: Node,
-    back: Any,
-    run: Any,
-    *,
-    theme: Theme,
-    direction: str = "LR",
-    digits: int = 4,
-    engine: str | None = None,
-) -> Drawing:
-    """Draw a network as cards, one a layer; see `draw`."""
-    return Drawing(read_cards(root, run, digits=digits), theme, direction, engine, root if run is None else run, digits)
 
 
 def frames(subject: Any, path: Any, *, style: str = "circuit", **options: Any) -> list[FilePath]:

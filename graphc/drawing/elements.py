@@ -8,40 +8,38 @@ the wire, one from top to bottom has it to the left.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from graphc.drawing.circuit import Element, Port
+from graphc.drawing.circuit import Element
 from graphc.drawing.fonts import Label, text_label
 from graphc.drawing.layout import GAP, Block
 from graphc.drawing.parts import (
-    NAME,
     TAG_ROW,
     Part,
     Views,
     gradient_row,
     name_label,
-    row_items,
     row_width,
     tag_rows,
     value_row,
 )
-from graphc.drawing.scene import Box, Group, Item, Path, circle, line, rounded
+from graphc.drawing.scene import Box, Path, line
 from graphc.drawing.theme import Theme
 
-__all__ = ["Axes", "Shape", "Steps", "drawn", "mark_style", "measured"]
+__all__ = ["ASIDE", "LEAD", "RADIUS", "ROW", "Axes", "Shape", "Steps", "is_fold", "measured", "symbol_size", "tag_size"]
 
-_ROW = 42.0  # pitch of a gate's inputs
-_WIRE = _ROW - GAP  # height of a wire block: inputs side by side have the pitch of a gate's inputs
+ROW = 42.0  # pitch of a gate's inputs
+_WIRE = ROW - GAP  # height of a wire block: inputs side by side have the pitch of a gate's inputs
 _SYMBOL = 13.0
 _PATTERN = 9.0
-_RADIUS = 14.0
+RADIUS = 14.0
 _FOLD_ROW = 16.0  # pitch of the wires into a fold
 _FOLD = 44.0  # least breadth of a fold
-_LEAD = 15.0  # from a tag to its gate
+LEAD = 15.0  # from a tag to its gate
 _FALL = 32.0  # length of a wire that runs down, beside which its texts stand
 _CAPTION = 19.0  # room of a name above or below such a wire
-_ASIDE = 6.0  # from such a wire to its texts
+ASIDE = 6.0  # from such a wire to its texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,8 @@ class Shape:
     block: Block  # in flow coordinates
 
 
-def _tag_size(tag: Sequence[Sequence[Part]]) -> tuple[float, float]:
+def tag_size(tag: Sequence[Sequence[Part]]) -> tuple[float, float]:
+    """Width and height of the box before a gate; nothing where it says nothing."""
     if not tag:
         return 0.0, 0.0
     heights = [max((part.label.height for part in row), default=0.0) for row in tag]
@@ -101,7 +100,8 @@ def _tag_size(tag: Sequence[Sequence[Part]]) -> tuple[float, float]:
     return max(row_width(row) for row in tag) + 9, sum(heights) + 2.5 * (len(tag) - 1) + 6
 
 
-def _symbol_size(symbol: str) -> float:
+def symbol_size(symbol: str) -> float:
+    """Font size of what is written in a gate."""
     return _SYMBOL + 2 if symbol in ("+", "−", "×", "÷", "=") else _SYMBOL
 
 
@@ -126,13 +126,13 @@ def _texts(views: Views, k: int, theme: Theme, steps: Steps) -> Shape:
     named, value = value_row(views, k, theme)
     gradient = gradient_row(views, k, theme, dict(steps.backward))
     tags = tuple(tag_rows(views, k, entry, theme) for entry in range(len(whole.ports)))
-    symbol = text_label(whole.symbol, _symbol_size(whole.symbol), theme.ink) if whole.symbol else None
+    symbol = text_label(whole.symbol, symbol_size(whole.symbol), theme.ink) if whole.symbol else None
     pattern = None
     if whole.pattern:
         label = text_label(whole.pattern, _PATTERN, theme.quiet, italic=True, id=f"gate-{k}-pattern", classes="pattern")
         asked = exam.pattern != whole.pattern and bool(shown.pattern)
         pattern = Part(label, shown.pattern == whole.pattern, asked)
-    width = max(2 * _RADIUS, symbol.width + 12) if symbol else 0.0
+    width = max(2 * RADIUS, symbol.width + 12) if symbol else 0.0
     return Shape(
         whole, name_label(whole, theme), named, value, gradient, tags, symbol, pattern, 0.0, 0.0, width, 0.0, 0.0,
         Block(0.0, 0.0),
@@ -147,21 +147,21 @@ def _fitted(shape: Shape, names: float, wires: float, together: bool) -> Shape:
         extra = shape.name.width + 7 if element.root and shape.name else 0.0
         block = Block(caption + wire + extra, _WIRE, (), _WIRE / 2, first=together)
         return replace(shape, wire=wire, caption=caption, block=block)
-    tag_length = max((_tag_size(tag)[0] for tag in shape.tags), default=0.0)
+    tag_length = max((tag_size(tag)[0] for tag in shape.tags), default=0.0)
     if tag_length:
         tag_length += 5  # a little wire before the tag
     above = row_width(shape.named) + row_width(shape.value)
     wire = max(above, row_width(shape.gradient), 18.0) + (18 if element.root else 12)  # room for the arrow
     end = shape.name.width + 7 if element.root and shape.name is not None else 0.0
     count = max(len(element.ports), 1)
-    pitch = _FOLD_ROW if _is_fold(element) else _ROW
-    breadth = max(count * pitch - GAP, _FOLD if _is_fold(element) else _WIRE)
+    pitch = _FOLD_ROW if is_fold(element) else ROW
+    breadth = max(count * pitch - GAP, _FOLD if is_fold(element) else _WIRE)
     slot = shape.gate_width
     if shape.pattern is not None:
         slot = max(slot, shape.pattern.label.width + 4)
-        breadth = max(breadth, 2 * (_RADIUS + 13.0))
+        breadth = max(breadth, 2 * (RADIUS + 13.0))
     entries = tuple(breadth / 2 + (k - (count - 1) / 2) * pitch for k in range(len(element.ports)))
-    lead = _LEAD if tag_length or len(element.ports) > 1 else 0.0
+    lead = LEAD if tag_length or len(element.ports) > 1 else 0.0
     block = Block(tag_length + lead + slot + wire + end, breadth, entries, breadth / 2)
     return replace(shape, tag_length=tag_length, slot=slot, wire=wire, block=block)
 
@@ -170,8 +170,8 @@ def _fitted_down(shape: Shape, names: float, wires: float, together: bool) -> Sh
     """Sizes of an element that runs from top to bottom."""
     element = shape.element
     # a gradient must not be taken for the value of the next wire
-    left = row_width(shape.named) + row_width(shape.value) + 2 * _ASIDE
-    right = row_width(shape.gradient) + 2 * _ASIDE
+    left = row_width(shape.named) + row_width(shape.value) + 2 * ASIDE
+    right = row_width(shape.gradient) + 2 * ASIDE
     caption = _CAPTION if shape.name is not None else 0.0
     if not element.symbol:
         half = shape.name.width / 2 if shape.name else 0.0
@@ -179,14 +179,14 @@ def _fitted_down(shape: Shape, names: float, wires: float, together: bool) -> Sh
         extra = _CAPTION if element.root and shape.name is not None else 0.0
         block = Block(caption + _FALL + extra, left + right, (), left, first=together)
         return replace(shape, wire=_FALL, caption=caption, block=block)
-    sizes = [_tag_size(tag) for tag in shape.tags]
-    pitches = [_FOLD_ROW if _is_fold(element) else max(width + 10.0, _WIRE) for width, _ in sizes]
+    sizes = [tag_size(tag) for tag in shape.tags]
+    pitches = [_FOLD_ROW if is_fold(element) else max(width + 10.0, _WIRE) for width, _ in sizes]
     breadth = sum(pitches)
     tag_length = max((height for _, height in sizes), default=0.0)
     if tag_length:
         tag_length += 5
     half = shape.gate_width / 2
-    if _is_fold(element):
+    if is_fold(element):
         half = max(half, breadth / 2)
         shape = replace(shape, gate_width=2 * half)
     beside = half + 4 + shape.pattern.label.width if shape.pattern is not None else half
@@ -195,262 +195,12 @@ def _fitted_down(shape: Shape, names: float, wires: float, together: bool) -> Sh
         left, right = max(left, shape.name.width / 2), max(right, shape.name.width / 2)
     starts = [sum(pitches[:k]) for k in range(len(pitches))]
     entries = tuple(left - breadth / 2 + s + p / 2 for s, p in zip(starts, pitches, strict=True))
-    lead = _LEAD if tag_length or len(element.ports) > 1 else 0.0
+    lead = LEAD if tag_length or len(element.ports) > 1 else 0.0
     end = _CAPTION if element.root and shape.name is not None else 0.0
-    block = Block(tag_length + lead + 2 * _RADIUS + _FALL + end, left + right, entries, left)
-    return replace(shape, tag_length=tag_length, slot=2 * _RADIUS, wire=_FALL, block=block)
+    block = Block(tag_length + lead + 2 * RADIUS + _FALL + end, left + right, entries, left)
+    return replace(shape, tag_length=tag_length, slot=2 * RADIUS, wire=_FALL, block=block)
 
 
-def _is_fold(element: Element) -> bool:
-    """Whether an element stands for many gates: a box as broad as all the wires that enter it."""
+def is_fold(element: Element) -> bool:
+    """Say whether an element stands for many gates: a box as broad as all the wires that enter it."""
     return element.kind == "fold"
-
-
-# ---------------------------------------------------------------- drawing
-
-
-@dataclass(frozen=True, slots=True)
-class _Pen:
-    views: Views
-    theme: Theme
-    axes: Axes
-    steps: Steps
-    is_hidden: Callable[..., bool]
-
-
-def drawn(
-    shape: Shape,
-    corner: tuple[float, float],
-    views: Views,
-    theme: Theme,
-    axes: Axes,
-    steps: Steps,
-    is_hidden: Callable[..., bool],
-) -> list[Item]:
-    """Draw an element whose block starts at a corner, in flow coordinates."""
-    pen = _Pen(views, theme, axes, steps, is_hidden)
-    element, k = shape.element, shape.element.index
-    along, across = corner
-    middle = across + shape.block.exit
-    items: list[Item] = []
-    rule: list[Item] = []
-    if element.symbol:
-        lead = _LEAD if shape.tag_length or len(element.ports) > 1 else 0.0
-        start = along + shape.tag_length + lead + shape.slot
-        items += _gate(shape, along, across, start - shape.slot, middle, pen)
-    else:
-        start = along + shape.caption
-        rule += _caption(shape, start, middle, pen, before=True)
-    end = start + shape.wire
-    if not is_hidden("wires", k):
-        if element.mark:
-            frame = (start + 2, middle - 15, end - 2, middle + 17)
-            box = axes.box(start + 2, middle - 9, end - 2, middle + 9) if axes.down else Box(*frame)
-            rule.append(_mark(element.mark, box, theme))
-        rim = start - (shape.slot - shape.gate_width) / 2 if element.symbol and not axes.down else start
-        rule.append(axes.line(rim, middle, end, middle, theme.wire))
-        if element.readers > 1:
-            rule.append(circle(*axes.point(end, middle), 2.4, fill=theme.wire))
-        if element.root:
-            rule.append(_arrow(end, middle, theme.wire, axes))
-    if element.root:
-        rule += _caption(shape, end, middle, pen, before=False)
-    rule += _rows(shape, start, end, middle, pen)
-    title = _wire_title(views.shown.elements[k])
-    items.append(Group(tuple(rule), id=f"wire-{k}", classes="wire", title=title, node=element.label))
-    return items
-
-
-def _caption(shape: Shape, at: float, middle: float, pen: _Pen, before: bool) -> Sequence[Item]:
-    """Name of an input at the start of its wire, or of the output behind it."""
-    name = shape.name
-    if name is None or not pen.views.shown.elements[shape.element.index].name:
-        return ()
-    if pen.axes.down:
-        return name.at(middle - name.width / 2, at - 5 if before else at + 5 + name.ascent)
-    x = at - 7 - name.width if before else at + 5
-    return name.at(x, middle + NAME * 0.28)
-
-
-def _rows(shape: Shape, start: float, end: float, middle: float, pen: _Pen) -> list[Item]:
-    element, k, theme = shape.element, shape.element.index, pen.theme
-    shown = pen.views.shown.elements[k]
-    above = row_width(shape.named) + row_width(shape.value)
-    if pen.axes.down:
-        x, y = middle - _ASIDE - above, (start + end) / 2 + 4.5
-        x_below, y_below = middle + _ASIDE, y
-    else:
-        centre = (start + end) / 2
-        x, y = centre - above / 2, middle - 5
-        x_below, y_below = centre - row_width(shape.gradient) / 2, middle + 13.5
-    items: list[Item] = row_items(shape.named, x, y, theme)
-    value = row_items(shape.value, x + row_width(shape.named), y, theme, 1.0 if pen.axes.down else 0.5)
-    if value:
-        appears = pen.steps.forward.get(k, 0) if element.symbol else 0
-        items.append(Group(tuple(value), classes="above", title=_title("value", shown.value_text), appears=appears))
-    alone = 0.0 if pen.axes.down else 0.5
-    below = _below(shape.gradient, x_below, y_below, pen.steps.gradient.get(k, 0), theme, alone)
-    if below:
-        title = _title("gradient", pen.views.shown.sum_text(shown))
-        first = min((item.appears for item in below if isinstance(item, Group)), default=0)
-        first = first if any(part.appears for part in shape.gradient) else pen.steps.gradient.get(k, 0)
-        items.append(Group(tuple(below), classes="below", title=title, appears=first))
-    return items
-
-
-def _below(row: Sequence[Part], x: float, y: float, complete: int, theme: Theme, alone: float) -> list[Item]:
-    """Write a gradient; the terms of a sum appear one by one, its result with the last of them."""
-    terms = [n for n, part in enumerate(row) if part.appears]
-    if not terms:
-        return row_items(row, x, y, theme, alone)
-    items: list[Item] = []
-    first, after = terms[0], terms[-1] + 1
-    for n, part in enumerate(row):
-        made = row_items([part], x, y, theme, part.shift)
-        if not part.appears and made:
-            made = [Group(tuple(made), classes="result", appears=complete if n >= after else row[first].appears)]
-        items += made
-        x += part.gap + part.room
-    return items
-
-
-def _title(what: str, text: str) -> str:
-    return f"{what} {text}".replace("____", "to fill in") if text else ""
-
-
-def _gate(shape: Shape, along: float, across: float, slot: float, middle: float, pen: _Pen) -> list[Item]:
-    element, k, theme, axes = shape.element, shape.element.index, pen.theme, pen.axes
-    shown = pen.views.shown.elements[k]
-    centre = slot + shape.slot / 2
-    x, y = axes.point(centre, middle)
-    half = shape.block.height / 2 if _is_fold(element) and not axes.down else _RADIUS
-    box = Box(x - shape.gate_width / 2, y - half, x + shape.gate_width / 2, y + half)
-    items: list[Item] = []
-    for entry, port in enumerate(element.ports):
-        lead = _input(shape, entry, along, across + shape.block.entries[entry], slot, (centre, middle), pen)
-        id = f"wire-{port.operand}-local-{k}-{port.position}-tag"
-        if lead:
-            items.append(Group(tuple(lead), id=id, classes="input"))
-    if pen.is_hidden("gates", k):
-        return items
-    assert shape.symbol is not None
-    if _is_fold(element):
-        outline = rounded(box, 4.5, fill=theme.card_fills[2], stroke=theme.ink, width=1.4)
-    else:
-        outline = rounded(box, _RADIUS, fill=theme.gate_fill, stroke=theme.ink, width=1.4)
-    rim = Box(box.left - 3, box.top - 3, box.right + 3, box.bottom + 3)
-    glow = rounded(rim, _RADIUS + 3, fill=theme.accent)
-    lights: list[Item] = [
-        Group((glow,), classes="now", appears=when, vanishes=when + 1)
-        for when in (pen.steps.forward.get(k), pen.steps.backward.get(k))
-        if when is not None
-    ]
-    # operators are centred on the axis of the line, words on their capital height
-    drop = _symbol_size(element.symbol) * (0.33 if element.symbol in ("+", "−", "×", "÷", "=") else 0.36)
-    said: list[Item] = list(shape.symbol.at(x - shape.symbol.width / 2, y + drop))
-    if shape.pattern is not None:
-        width = shape.pattern.label.width
-        at = (box.right + 4, y + 3.2) if axes.down else (x - width / 2, y + _RADIUS + 9.5)
-        said += row_items([shape.pattern], *at, theme)
-    title = f"gate {element.symbol}" + (f", {shown.pattern}" if shown.pattern else "")
-    items.append(
-        Group(
-            (*lights, outline, *said), id=f"gate-{k}", classes=f"gate {element.kind}",
-            title=title.replace("____", "pattern to fill in"), node=element.label,
-        )
-    )  # fmt: skip
-    return items
-
-
-def _input(
-    shape: Shape, entry: int, along: float, row: float, slot: float, gate: tuple[float, float], pen: _Pen
-) -> list[Item]:
-    """One wire into a gate, with the box of its local gradient."""
-    element, k, theme, axes = shape.element, shape.element.index, pen.theme, pen.axes
-    tag, port, shown = shape.tags[entry], element.ports[entry], pen.views.shown.elements[k].ports[entry]
-    tag_end = along + shape.tag_length
-    with_wire = not pen.is_hidden("wires", k, port.operand)
-    items: list[Item] = []
-    if with_wire:
-        items.append(_lead(shape, tag_end if tag else along, row, slot, gate, pen))
-    if not tag:
-        return items
-    width, height = _tag_size(tag)
-    size = height if axes.down else width
-    if with_wire:
-        items.insert(0, axes.line(along, row, tag_end - size, row, theme.wire))
-    if axes.down:
-        frame = Box(row - width / 2, tag_end - height, row + width / 2, tag_end)
-    else:
-        frame = Box(tag_end - width, row - height / 2, tag_end, row + height / 2)
-    inner: list[Item] = []
-    top = frame.top + 3
-    for line_ in tag:
-        tall = max(TAG_ROW, *(part.label.height for part in line_))
-        label = max((part.label for part in line_), key=lambda found: found.height)
-        baseline = top + tall / 2 + (label.ascent - label.descent) / 2
-        inner += row_items(line_, (frame.left + frame.right - row_width(line_)) / 2, baseline, theme)
-        top += tall + 2.5
-    if with_wire and not inner:  # the wire goes on where the box is hidden
-        items.append(axes.line(tag_end - size, row, tag_end, row, theme.wire))
-    if inner:
-        items.append(rounded(frame, 4.5, fill=theme.local_fill, stroke=theme.frame, width=0.7))
-        if port.mark:
-            items.append(_mark(port.mark, frame, theme))
-        appears = pen.steps.backward.get(k, 0)
-        title = _local_title(shown)
-        items.append(Group(tuple(inner), classes="local-gradient", title=title, appears=appears))
-    return items
-
-
-def _local_title(port: Port) -> str:
-    worked = f", times {port.upstream} gives {port.sent}" if port.upstream and port.sent else ""
-    return _title(f"local gradient with respect to wire {port.operand}:", " = ".join(port.local_lines) + worked)
-
-
-def _lead(shape: Shape, along: float, row: float, slot: float, gate: tuple[float, float], pen: _Pen) -> Path:
-    """The last piece of wire, from a tag to the rim of the gate."""
-    centre, middle = gate
-    theme, axes, width = pen.theme, pen.axes, shape.gate_width
-    rim = centre - (2 * _RADIUS if axes.down else width) / 2
-    if abs(row - middle) < 0.5 or _is_fold(shape.element):
-        return axes.line(along, row, rim, row, theme.wire)
-    # aim at the rim so that the wires of one gate arrive apart from each other
-    reach = (width - 2 * _RADIUS) / 2 + _RADIUS * 0.62 if axes.down else _RADIUS * 0.62
-    lift = max(-1.0, min(1.0, (row - middle) / _ROW)) * reach
-    bent = max(0.0, abs(lift) - (width / 2 - _RADIUS)) if axes.down else abs(lift)
-    inset = _RADIUS - (_RADIUS**2 - bent**2) ** 0.5
-    points = [(along, row), (slot, middle + lift), (rim + inset, middle + lift)]
-    if rim - slot < 0.5:
-        points.pop(1)  # no room for a pattern's name to go around
-    first, *others = [axes.point(*point) for point in points]
-    return Path((("M", *first), *(("L", *point) for point in others)), stroke=theme.wire, width=1.2)
-
-
-def _arrow(along: float, across: float, colour: str, axes: Axes) -> Path:
-    tip, first, second = (
-        axes.point(along + 2, across), axes.point(along - 6, across - 3.2), axes.point(along - 6, across + 3.2),
-    )  # fmt: skip
-    return Path((("M", *tip), ("L", *first), ("L", *second), ("Z",)), fill=colour)
-
-
-def mark_style(mark: str, theme: Theme) -> tuple[str, tuple[float, ...]]:
-    """Colour and dash of a verdict's frame; the dash tells right from wrong without colour."""
-    if mark == "differs":
-        return theme.wrong, (4.0, 2.5)
-    if mark in ("proved", "agrees"):
-        return theme.right, ()
-    return theme.quiet, (1.0, 2.5)
-
-
-def _mark(mark: str, box: Box, theme: Theme) -> Path:
-    colour, dash = mark_style(mark, theme)
-    grown = Box(box.left - 2, box.top - 2, box.right + 2, box.bottom + 2)
-    return rounded(grown, 6, stroke=colour, width=1.8, dash=dash)
-
-
-def _wire_title(element: Element) -> str:
-    said = [element.name or f"wire {element.index}"]
-    if element.mark:
-        said.append(element.mark)
-    return ", ".join(said)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from graphc.drawing.circuit import Circuit
-from graphc.drawing.elements import Axes, Steps, drawn, mark_style, measured
+from graphc.drawing.element_picture import drawn, mark_style
+from graphc.drawing.elements import Axes, Steps, measured
 from graphc.drawing.fonts import Label, printable, text_label
 from graphc.drawing.layout import Link, Placement, place
 from graphc.drawing.parts import Views
