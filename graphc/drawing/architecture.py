@@ -7,28 +7,24 @@ the same gates, shapes and links one after the other.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import Any
 
-from graphc.drawing.fonts import printable, text_label
+from graphc.drawing.fonts import printable, text_label, text_width
 from graphc.drawing.network_layout import ROW, TEXT, NetworkLayout, Piece, drawn_units, numbered_wires
 from graphc.drawing.network_steps import Chain, Repeat, Unit, read_chain
-from graphc.drawing.scene import Group, Item, Scene, Text, numbers_of
+from graphc.drawing.paper import page_size
+from graphc.drawing.scene import Item, Scene, moved, scaled
 from graphc.drawing.sheet import Sheet
 from graphc.drawing.theme import Theme
-from graphc.errors import DrawingError, did_you_mean
+from graphc.errors import DrawingError
 from graphc.graph.node import Node
 
-__all__ = ["PAGES", "architecture_drawing"]
-
-#: Pages by name: width and height in points.
-PAGES: Mapping[str, tuple[float, float]] = MappingProxyType({"a4": (841.89, 595.28), "16:9": (960.0, 540.0)})
+__all__ = ["architecture_drawing"]
 
 _SMALLEST = 7.0  # points; what is smaller cannot be read on paper
 _LEAST = _SMALLEST / TEXT
-_MARGIN, _HEAD, _FOOT = 22.0, 34.0, 20.0
+_MARGIN, _HEAD, _FOOT = 22.0, 34.0, 24.0
 _WIDTHS = (0.6, 0.7, 0.8, 0.88, 0.96, 1.04, 1.12, 1.2, 1.3, 1.45, 1.7)  # of rows, as shares of what fits the page
 _LARGEST = 1.5  # scale of a small network
 _MANY = 150  # boxes of which there is no room to say much
@@ -43,16 +39,16 @@ def architecture_drawing(
     direction: str = "LR",
     digits: int = 4,  # noqa: ARG001 - every style is given it
     engine: str | None = None,
-    page: str = "a4",
+    page: Any = "a4-landscape",
     title: str | None = None,
 ) -> Sheet:
     """Draw the architecture of a network on one landscape page, repeated blocks once.
 
     Parameters
     ----------
-    page : str, default ``"a4"``
-        ``"a4"`` or ``"16:9"``, landscape. A network that would need text of less than 7 points gets a larger page of
-        the same form.
+    page : str or (float, float), default ``"a4-landscape"``
+        As in `graphc.draw`, ``"slide"`` for example. A network that would need text of less than 7 points gets a
+        larger page of the same form.
     title : str, optional
         Heading of the page.
 
@@ -71,8 +67,7 @@ def architecture_drawing(
     """
     if direction != "LR":
         raise DrawingError("an architecture runs from left to right in rows; direction='TB' is for style='cards'")
-    if page not in PAGES:
-        raise DrawingError(f"unknown page {page!r}; known: {', '.join(PAGES)}{did_you_mean(str(page), PAGES)}")
+    size = page_size(page)
     units, chain, parameters = read_chain(root)
     drawn = drawn_units(step for part in chain.parts for step in part.steps)
     layers = sum(1 for unit in units if unit.parameters)
@@ -80,7 +75,6 @@ def architecture_drawing(
     if _repeats(chain):
         said += ": a block that comes several times in a row, with the same gates and shapes, is drawn once"
     heading = printable(title or f"Network of {layers} layers with weights", 80)
-    size = PAGES[page]
     best: tuple[float, Piece] | None = None
     for level in (0, 1, 2) if len(drawn) <= _MANY else (2,):
         found = _fitted(units, chain, theme, engine, level, size)
@@ -95,9 +89,12 @@ def architecture_drawing(
     scale = min(max(scale, _LEAST), _LARGEST)
     left = (width - piece.width * scale) / 2
     top = _HEAD + (height - _HEAD - _FOOT - piece.height * scale) / 2
-    head, foot = text_label(heading, 14.0, theme.ink, bold=True), text_label(said, 8.5, theme.quiet)
-    items: list[Item] = [*head.at(_MARGIN, 26.0), *foot.at(_MARGIN, round(height - 12.0, 2))]
-    items += [_scaled(item, scale, left, top) for item in numbered_wires(piece.items)]
+    room = width - 2 * _MARGIN
+    heading = printable(heading, max(12, int(room / 8.5)))
+    items: list[Item] = [*text_label(heading, 14.0, theme.ink, bold=True).at(_MARGIN, 26.0)]
+    for number, line in enumerate(reversed(_wrapped(said, 8.5, room))):
+        items += text_label(line, 8.5, theme.quiet).at(_MARGIN, round(height - 10.0 - 11.0 * number, 2))
+    items += [moved(scaled(item, scale), left, top) for item in numbered_wires(piece.items)]
     scene = Scene(
         width, height, tuple(items), heading, " ".join([f"{said}.", *_words(chain, units)]), paper=theme.paper
     )  # fmt: skip
@@ -106,6 +103,18 @@ def architecture_drawing(
 
 
 # ---- what is drawn, as words ---------------------------------------------------------------------------
+
+
+def _wrapped(text: str, size: float, width: float) -> list[str]:
+    """Break a text into lines of at most a width."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and text_width(longer, size) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
 
 
 def _repeats(chain: Chain) -> list[Repeat]:
@@ -167,20 +176,3 @@ def _fitted(
             best = scale, piece
     assert best is not None
     return best
-
-
-def _scaled(item: Item, scale: float, left: float, top: float) -> Item:
-    """Return an item larger or smaller, its origin at a point."""
-    if isinstance(item, Group):
-        return replace(item, items=tuple(_scaled(child, scale, left, top) for child in item.items))
-    if isinstance(item, Text):
-        return replace(
-            item, x=round(item.x * scale + left, 2), y=round(item.y * scale + top, 2),
-            size=item.size * scale, length=round(item.length * scale, 2),
-        )  # fmt: skip
-    commands = tuple(
-        (c[0], *(round(v * scale + (top if k % 2 else left), 2) for k, v in enumerate(numbers_of(c))))
-        for c in item.commands
-    )
-    dash = tuple(round(d * scale, 2) for d in item.dash)
-    return replace(item, commands=commands, width=round(item.width * scale, 2), dash=dash)

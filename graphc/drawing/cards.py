@@ -124,7 +124,8 @@ def cards_drawing(
         content = replace(content, cards=tuple(_without_image(card) for card in content.cards))
     if fold not in ("auto", False):
         raise DrawingError(f"fold={fold!r} of style='cards' is 'auto' or False")
-    return Drawing(folded_cards(content, fold), theme, direction, engine, run or back or root, digits)
+    content = folded_cards(content, False if expand else fold)  # what is expanded stays
+    return Drawing(content, theme, direction, engine, run or back or root, digits)
 
 
 def _without_image(card: Card) -> Card:

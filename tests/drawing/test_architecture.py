@@ -29,7 +29,7 @@ NETWORKS: dict[str, Callable[[], Any]] = {
     "resnet50": resnet50, "vgg16": vgg16, "inceptions": inceptions, "two_towers": two_towers, "u_net": u_net,
     "dense_net": dense_net, "lenet": convolutional_network,
 }  # fmt: skip
-PAGES = {"a4": (841.89, 595.28), "16:9": (960.0, 540.0)}
+PAGES = {"a4-landscape": (841.89, 595.28), "letter-landscape": (792.0, 612.0), "slide": (960.0, 540.0)}
 
 
 def repeats(chain: Chain) -> list[int]:
@@ -117,7 +117,7 @@ def test_resnet_of_50_layers_fits_one_landscape_page_with_text_of_7_points(page:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_each_network_fits_one_page_and_nothing_overlaps(name: str) -> None:
     scene = draw(NETWORKS[name](), style="architecture").scene
-    assert (scene.width, scene.height) == PAGES["a4"]
+    assert (scene.width, scene.height) == PAGES["a4-landscape"]
     assert min(t.size for t in texts(scene.items)) >= 7.0
     assert overlaps(scene) == []
 
@@ -214,9 +214,17 @@ def test_a_network_too_large_for_the_page_gets_a_larger_one() -> None:
     for number in range(260):
         h = graphc.relu(graphc.layers.dense(h, 4 + number % 7 + number // 7, name=f"layer{number}"))
     scene = draw(graphc.mean(h), style="architecture").scene
-    assert scene.width > PAGES["a4"][0]
-    assert scene.width / scene.height == pytest.approx(PAGES["a4"][0] / PAGES["a4"][1], rel=1e-3)
+    assert scene.width > PAGES["a4-landscape"][0]
+    assert scene.width / scene.height == pytest.approx(PAGES["a4-landscape"][0] / PAGES["a4-landscape"][1], rel=1e-3)
     assert min(t.size for t in texts(scene.items)) >= 7.0 - 1e-9
+
+
+@pytest.mark.parametrize("page", ["a4", (400, 300), (2000, 500)])
+def test_other_pages_hold_what_they_are_given(page: Any) -> None:
+    for root in (inceptions(), two_towers()):
+        scene = draw(root, style="architecture", page=page, title="A rather long title for so small a page").scene
+        assert overlaps(scene) == []
+        assert min(t.size for t in texts(scene.items)) >= 7.0
 
 
 def test_a_single_gate_and_a_lone_input_are_networks_too() -> None:
@@ -226,7 +234,7 @@ def test_a_single_gate_and_a_lone_input_are_networks_too() -> None:
 
 
 def test_bad_input_is_refused_with_advice() -> None:
-    with pytest.raises(DrawingError, match=r"unknown page 'A4 portrait'; known: a4, 16:9"):
+    with pytest.raises(DrawingError, match=r"no page is called 'A4 portrait'; known: a4, a4-landscape"):
         draw(inceptions(), style="architecture", page="A4 portrait")
     with pytest.raises(DrawingError, match="direction='TB'"):
         draw(inceptions(), style="architecture", direction="TB")
