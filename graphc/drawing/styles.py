@@ -27,6 +27,7 @@ STYLES: Mapping[str, str] = MappingProxyType(
         "feature_maps": "graphc.drawing.images:feature_maps",
         "filters": "graphc.drawing.images:filters",
         "paths": "graphc.drawing.paths:paths_drawing",
+        "curve": "graphc.drawing.curves:curve_drawing",
         "recurrence": "graphc.drawing.recurrence:recurrence_drawing",
         "convolution": "graphc.drawing.convolution:convolution_drawing",
     }
