@@ -100,16 +100,18 @@ def _text_outline(text: Text) -> Any:
 
     installed = {entry.name for entry in fontManager.ttflist}
     family = [name for name in _FAMILIES if name in installed]
-    font = FontProperties(
-        family=family,
-        weight="bold" if text.bold else "normal",
-        style="italic" if text.italic else "normal",
-    )
-    with warnings.catch_warnings():
-        # a character that no installed font has is drawn as an empty box, as in the PDF
-        warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
-        escaped = text.text.replace("$", r"\$")
-        outline = TextPath((0, 0), escaped, size=text.size, prop=font, usetex=False)
+    escaped = text.text.replace("$", r"\$")
+
+    def outlined(style: str) -> tuple[Any, bool]:
+        font = FontProperties(family=family, weight="bold" if text.bold else "normal", style=style)
+        with warnings.catch_warnings(record=True) as told:
+            # a character that no installed font has is drawn as an empty box, as in the PDF
+            warnings.filterwarnings("always", message="Glyph .* missing", category=UserWarning)
+            return TextPath((0, 0), escaped, size=text.size, prop=font, usetex=False), bool(told)
+
+    outline, missing = outlined("italic" if text.italic else "normal")
+    if missing and text.italic:
+        outline, _ = outlined("normal")  # some scripts have no italics
     if len(outline.vertices) == 0:
         return outline
     box = outline.get_extents()
