@@ -186,6 +186,16 @@ def test_a_prefix_a_node_and_a_group_can_be_folded() -> None:
         assert overlaps(graphc.draw(run, style="circuit", fold=how).scene) == []
 
 
+def test_a_part_ends_with_the_activation_behind_it() -> None:
+    w, u, h = graphc.inputs("encoder.w encoder.u h0")
+    for t in range(1, 4):
+        h = graphc.tanh(w * graphc.input(f"x{t}") + u * h)
+    loss = (graphc.sigmoid(graphc.input("head.v") * h) - 1) ** 2
+    (fold,) = grouped(loss, ["encoder"]).folds
+    assert fold.gates == 12
+    assert fold.nodes[-1] is h
+
+
 @pytest.mark.parametrize(
     ("fold", "message"),
     [
