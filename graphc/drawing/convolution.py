@@ -19,7 +19,7 @@ from graphc.drawing.grids import numbered
 from graphc.drawing.matrices import patches_scene, toeplitz_scene
 from graphc.drawing.products import products_of, slides
 from graphc.drawing.scene import Scene
-from graphc.drawing.sheet import Sheet, find_node, needs_run, one_example
+from graphc.drawing.sheet import Sheet, find_node, one_example
 from graphc.drawing.theme import Theme
 from graphc.drawing.window import Sliding, window_scene
 from graphc.errors import DrawingError, did_you_mean
@@ -48,7 +48,7 @@ def convolution_drawing(
     map: int = 0,
     at: Any = None,
 ) -> Sheet:
-    """Draw a convolution at work on one example.
+    """Draw a convolution at work on one example; without a run, with letters in the place of numbers.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def convolution_drawing(
     Raises
     ------
     DrawingError
-        If there is no run, no such convolution, example, map or view, or it is too large to be read as numbers.
+        If there is no such convolution, example, map or view, or it is too large to be read.
 
     Source
     ------
@@ -81,13 +81,17 @@ def convolution_drawing(
         raise DrawingError(f"unknown view {view!r}; known: {', '.join(VIEWS)}{did_you_mean(str(view), VIEWS)}")
     if direction != "LR":
         raise DrawingError("a convolution is drawn from left to right; direction='TB' is for style='cards'")
-    run = needs_run(run, "convolution")
     chosen = _convolution(root, node)
-    products = products_of(chosen, run.sizes)
-    image, result = run.value(products.image), run.value(chosen)
-    if products.batched:
-        image, result = (one_example(array, example, chosen) for array in (image, result))
-    sliding = Sliding.of(products, image, run.value(products.weight), result)
+    if run is None:
+        products = products_of(chosen)
+        letters = zip("xwy", (products.input_shape, products.weight_shape, products.output_shape), strict=True)
+        image, weight, result = (_named(letter, shape) for letter, shape in letters)
+    else:
+        products = products_of(chosen, run.sizes)
+        image, weight, result = (run.value(node) for node in (products.image, products.weight, chosen))
+        if products.batched:
+            image, result = (one_example(array, example, chosen) for array in (image, result))
+    sliding = Sliding.of(products, image, weight, result)
     if not 0 <= map < sliding.maps:
         raise DrawingError(f"{chosen.label!r} has maps 0 to {sliding.maps - 1}, found map={map!r}")
     position = None if at is None else _position(at, sliding, chosen)
@@ -124,6 +128,16 @@ def _convolution(root: Node, asked: Any) -> Node:
             )
         node = before[0]
     return node
+
+
+def _named(letter: str, shape: tuple[int, ...]) -> numpy.ndarray:
+    """Return names such as x12: the letter and the place, counted from 1, without axes of one element."""
+    names = numpy.empty(shape, dtype=object)
+    shown = [axis for axis, extent in enumerate(shape) if extent > 1]
+    between = "," if any(extent > 9 for extent in shape) else ""
+    for place in numpy.ndindex(*shape):
+        names[place] = letter + between.join(str(place[axis] + 1) for axis in shown)
+    return names
 
 
 def _layer_name(node: Node, nodes: list[Node]) -> str:

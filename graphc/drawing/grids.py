@@ -11,7 +11,7 @@ from graphc.drawing.fonts import number_text, text_label, text_width
 from graphc.drawing.scene import Box, Command, Group, Item, Path, rounded
 from graphc.drawing.theme import Theme
 
-__all__ = ["Grid", "cell_width", "numbered", "rectangles", "tints"]
+__all__ = ["Grid", "cell_width", "numbered", "rectangles", "said", "tints"]
 
 
 def tints(count: int, theme: Theme) -> tuple[str, ...]:
@@ -134,9 +134,14 @@ class Grid:
         return Group(tuple(items), id=self.id, classes="grid")
 
 
+def said(value: Any, digits: int) -> str:
+    """Print a number; a name is printed as it is."""
+    return value if isinstance(value, str) else number_text(float(value), digits)
+
+
 def numbered(values: Any, digits: int) -> tuple[tuple[str, ...], ...]:
     """Print an array of two axes, or a list of rows."""
-    return tuple(tuple(number_text(float(v), digits) for v in row) for row in values)
+    return tuple(tuple(said(v, digits) for v in row) for row in values)
 
 
 def cell_width(cells: Sequence[Sequence[str]], size: float, least: float) -> float:

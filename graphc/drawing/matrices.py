@@ -9,8 +9,8 @@ from math import prod
 
 import numpy
 
-from graphc.drawing.fonts import number_text, printable, text_label
-from graphc.drawing.grids import Grid, cell_width, numbered, tints
+from graphc.drawing.fonts import printable, text_label
+from graphc.drawing.grids import Grid, cell_width, numbered, said, tints
 from graphc.drawing.scene import Group, Item, Path, Scene
 from graphc.drawing.theme import Theme
 from graphc.drawing.window import Sliding
@@ -53,15 +53,15 @@ def toeplitz_scene(sliding: Sliding, *, theme: Theme, digits: int, map: int, at:
         ]
         uses.append(kept)
         for column, element in kept:
-            said = number_text(sliding.filters.ravel()[element], digits)
-            cells[row][column] = f"{cells[row][column]}+{said}" if cells[row][column] else said
+            weight = said(sliding.filters.ravel()[element], digits)
+            cells[row][column] = f"{cells[row][column]}+{weight}" if cells[row][column] else weight
             colours[row, column] = kinds[element]
     matrix, column = tuple(tuple(row) for row in cells), tuple((t,) for t in _column(sliding.input, digits))
     result = tuple((t,) for t in _column(sliding.output, digits))
     filled = len(colours)
     used = len({element for row in uses for _, element in row})
-    said = f"y = T x: {used} weight{'s' * (used > 1)} fill {filled} of {rows * columns} entries; the others are 0"
-    page.head(f"{page.name} as a sparse matrix", said)
+    rule = f"y = T x: {used} weight{'s' * (used > 1)} fill {filled} of {rows * columns} entries; the others are 0"
+    page.head(f"{page.name} as a sparse matrix", rule)
     top = page.top
     y = page.grid("y", result, _MARGIN, top)
     t = page.grid("matrix", matrix, y.right + _GAP, top)
@@ -91,7 +91,7 @@ def toeplitz_scene(sliding: Sliding, *, theme: Theme, digits: int, map: int, at:
             for plane, i, j in (_place(k, grids) for k in (seen if grids else ())):
                 marks.append(grids[plane].outline(i, j, 1, 1, theme.value, 1.4))
         page.step(frame, len(chosen), row, marks)
-    return page.scene(f"Convolution {page.name} as a sparse matrix", said, len(chosen))
+    return page.scene(f"Convolution {page.name} as a sparse matrix", rule, len(chosen))
 
 
 def patches_scene(
@@ -127,11 +127,11 @@ def patches_scene(
     weights = sliding.filters.ravel()[element[:, 0]].T  # (terms, maps)
     output = sliding.output.reshape(maps, places).T
     kinds = tints(terms, theme)
-    said = (
+    rule = (
         f"each row holds what the window sees at one place, each column one filter: {places} × {terms} times "
         f"{terms} × {maps}"
     )
-    page.head(f"{page.name} as patches times filters", said)
+    page.head(f"{page.name} as patches times filters", rule)
     inputs = [numbered(plane, digits) for plane in sliding.input]
     results = [numbered(plane, digits) for plane in sliding.output]
     patches, filters = numbered(seen, digits), numbered(weights, digits)
@@ -166,7 +166,7 @@ def patches_scene(
             marks.append(xs[channel].outline(i, j, 1, 1, theme.value, 1.4))
         marks += [grid.outline(*divmod(row, grid.columns), 1, 1, theme.value) for grid in maps_drawn]
         page.step(frame, len(chosen), row, marks)
-    return page.scene(f"Convolution {page.name} as patches times filters", said, len(chosen))
+    return page.scene(f"Convolution {page.name} as patches times filters", rule, len(chosen))
 
 
 def _place(k: int, grids: list[Grid]) -> tuple[int, int, int]:
@@ -176,7 +176,7 @@ def _place(k: int, grids: list[Grid]) -> tuple[int, int, int]:
 
 
 def _column(array: Array, digits: int) -> list[str]:
-    return [number_text(float(v), digits) for v in array.ravel()]
+    return [said(v, digits) for v in array.ravel()]
 
 
 def _stack(tables: list[_Table]) -> int:
@@ -206,12 +206,12 @@ class _Page:
                 site=node.site,
             )
 
-    def head(self, title: str, said: str) -> None:
+    def head(self, title: str, rule: str) -> None:
         """Write the title and a line below."""
         theme, settings = self.theme, self.sliding.settings()
-        said = f"{said}; {settings}" if settings else said
+        rule = f"{rule}; {settings}" if settings else rule
         heading = text_label(title, _TITLE, theme.ink, bold=True)
-        below = text_label(said, _TEXT, theme.quiet)
+        below = text_label(rule, _TEXT, theme.quiet)
         self.items += [*heading.at(_MARGIN, _MARGIN + 8), *below.at(_MARGIN, _MARGIN + 25)]
         self.right = max(heading.width, below.width) + _MARGIN
 
@@ -296,9 +296,9 @@ class _Page:
         gone = None if frame + 1 == frames else frame + 1
         self.over.append(Group(tuple(marks), id=f"row-{row}", classes="step", appears=frame, vanishes=gone))
 
-    def scene(self, title: str, said: str, frames: int) -> Scene:
+    def scene(self, title: str, rule: str, frames: int) -> Scene:
         """Put everything together."""
         width, height = round(self.right + _MARGIN, 2), round(self.low + _MARGIN, 2)
         numbers = ", ".join(_column(self.sliding.output, self.digits)[:200])
-        said = f"{said}. Outputs: {numbers}."
-        return Scene(width, height, (*self.items, *self.over), title, said, frames, self.theme.paper)
+        words = f"{rule}. Outputs: {numbers}."
+        return Scene(width, height, (*self.items, *self.over), title, words, frames, self.theme.paper)

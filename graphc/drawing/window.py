@@ -7,8 +7,8 @@ from math import prod
 
 import numpy
 
-from graphc.drawing.fonts import Label, number_text, printable, text_label
-from graphc.drawing.grids import Grid, cell_width, numbered
+from graphc.drawing.fonts import Label, printable, text_label
+from graphc.drawing.grids import Grid, cell_width, numbered, said
 from graphc.drawing.products import Products
 from graphc.drawing.scene import Group, Item, Scene
 from graphc.drawing.theme import Theme
@@ -93,7 +93,7 @@ class Sliding:
         channel, row, column = self.read[output].T
         height, width = self.input.shape[1:]
         inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-        seen = numpy.where(inside, self.input[channel, row % height, column % width], 0.0)
+        seen = numpy.where(inside, self.input[channel, row % height, column % width], 0)
         return seen, self.filters.ravel()[self.element[output]], inside
 
     def settings(self) -> str:
@@ -163,7 +163,7 @@ class _Window:
             )
 
     def _padded(self, channel: int) -> Array:
-        plane = numpy.zeros(self.extents)
+        plane = numpy.full(self.extents, 0, dtype=self.sliding.input.dtype)
         height, width = self.sliding.input.shape[1:]
         plane[-self.low[0] : height - self.low[0], -self.low[1] : width - self.low[1]] = self.sliding.input[channel]
         return plane
@@ -194,7 +194,8 @@ class _Window:
         edges, items = self._still(top, reach)
         frames, bottom = [], 0.0
         sums = [self._sum(output) for output in self.shown]
-        self.width = max(self.right + _MARGIN, max(label.width for lines in sums for label in lines) + 2 * _MARGIN)
+        wide = [label.width + _MARGIN for label in (*self._heading(), *(label for lines in sums for label in lines))]
+        self.width = max(self.right, *wide) + _MARGIN
         for frame, (output, lines) in enumerate(zip(self.shown, sums, strict=True)):
             group, low = self._frame(frame, output, lines, top + reach + 26.0)
             frames.append(group)
@@ -216,18 +217,23 @@ class _Window:
         """Weights of an output, one table a channel, where the window meets them."""
         rows, columns = self._window(output)
         _, weights, _ = self.sliding.values(output)
-        tables = numpy.zeros((len(self.channels), len(rows), len(columns)))
+        tables = numpy.full((len(self.channels), len(rows), len(columns)), 0, dtype=weights.dtype)
         for (channel, row, column), weight in zip(self.sliding.read[output].tolist(), weights, strict=True):
             tables[self.channels.index(channel), rows.index(row), columns.index(column)] = weight
         return [numbered(table, self.digits) for table in tables]
 
+    def _heading(self) -> tuple[Label, Label]:
+        settings = self.sliding.settings()
+        rule = "each output element is the sum of products of the window and the filter"
+        return (
+            text_label(f"{self.name}: a filter slides over the input", _TITLE, self.theme.ink, bold=True),
+            text_label(rule + (f"; {settings}" if settings else ""), _TEXT, self.theme.quiet),
+        )
+
     def _still(self, top: float, reach: float) -> tuple[list[Item], list[Item]]:
         """What no frame changes: the fills below the marks of a frame, and everything above them."""
         theme, sliding = self.theme, self.sliding
-        settings = sliding.settings()
-        title = text_label(f"{self.name}: a filter slides over the input", _TITLE, theme.ink, bold=True)
-        said = "each output element is the sum of products of the window and the filter"
-        below = text_label(said + (f"; {settings}" if settings else ""), _TEXT, theme.quiet)
+        title, below = self._heading()
         items: list[Item] = [*title.at(_MARGIN, _MARGIN + 8), *below.at(_MARGIN, _MARGIN + 25)]
         height, width = sliding.input.shape[1:]
         heads = [
@@ -287,7 +293,7 @@ class _Window:
             over.append(grid.outline(rows[0] - self.low[0], columns[0] - self.low[1], *span, theme.value, 2.0))
         for (channel, i, j), weight in zip(cells, weights, strict=True):
             box = self.inputs[self.channels.index(channel)].box(i, j)
-            label = text_label(f"×{number_text(weight, self.digits)}", _SMALL, theme.value, classes="weight")
+            label = text_label(f"×{said(weight, self.digits)}", _SMALL, theme.value, classes="weight")
             if label.width < self.cell[0] - 4:
                 over += label.at(round(box.right - label.width - 2, 2), round(box.bottom - 2.5, 2))
         under += self.result.fills({(row, column): light})
@@ -320,18 +326,18 @@ class _Window:
         row, column = divmod(output - self.first, self.result.columns)
         pieces: list[list[tuple[str, str, bool]]] = []
         for k, (x, w) in enumerate(zip(seen, weights, strict=True)):
-            factor = number_text(w, digits)
+            factor = said(w, digits)
             factor = f"({factor})" if factor.startswith("−") else factor
             sign = [] if k == 0 else [(" + ", theme.quiet, False)]
             pieces.append(
                 [
                     *sign,
-                    (number_text(x, digits), theme.ink, False),
+                    (said(x, digits), theme.ink, False),
                     ("·", theme.quiet, False),
                     (factor, theme.value, False),
                 ]
             )
-        value = number_text(float(self.output[row, column]), digits)
+        value = said(self.output[row, column], digits)
         pieces.append([(" = ", theme.quiet, False), (value, theme.ink, True)])
         limit = max(self.right - _MARGIN, 520.0)
         lines: list[Label] = []
@@ -344,9 +350,11 @@ class _Window:
         return [*lines, _joined(current)]
 
     def _words(self) -> str:
-        said = [f"{self.name}: input {self.extents[0]} by {self.extents[1]} with padding."]
-        said += ["".join(label.text for label in self._sum(output)) + "." for output in self.shown[:36]]
-        return " ".join(said)
+        words = [
+            f"{self.name}: a window on an input of {self.extents[0]} by {self.extents[1]} elements, padding included."
+        ]
+        words += ["".join(label.text for label in self._sum(output)) + "." for output in self.shown[:36]]
+        return " ".join(words)
 
 
 def _joined(pieces: list[tuple[str, str, bool]]) -> Label:

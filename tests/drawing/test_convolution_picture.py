@@ -165,6 +165,30 @@ def test_one_element_is_chosen_by_its_place() -> None:
     assert said.endswith("19")
 
 
+@pytest.mark.parametrize("view", VIEWS)
+def test_without_a_run_letters_stand_for_the_numbers(view: str) -> None:
+    y = graphc.conv2d(graphc.input("x", ("N", 1, 4, 4)), graphc.parameter("w", (1, 1, 2, 2)), stride=2).named("y")
+    scene = draw(y, style="convolution", view=view).scene
+    named = {t.id: t.text for t in texts(visible(scene.items, None)) if t.id}
+    if view == "window":
+        assert (named["input-2-3"], named["filter-1-0"], named["output-1-1"]) == ("x34", "w21", "y22")
+        said = "".join(t.text for t in texts(visible(scene.items, 1)) if not t.id and not t.classes)
+        assert said.replace(" ", "").endswith("=x13·w11+x14·w12+x23·w21+x24·w22=y12")
+    if view == "toeplitz":
+        pattern = str(graphc.toeplitz(y)).splitlines()
+        for row, line in enumerate(pattern):
+            for column, cell in enumerate(line.split()):
+                flat = {"w0": "w11", "w1": "w12", "w2": "w21", "w3": "w22", ".": None}[cell]
+                assert named.get(f"matrix-{row}-{column}") == flat
+    if view == "patches":
+        assert [named[f"patches-3-{k}"] for k in range(4)] == ["x33", "x34", "x43", "x44"]
+    assert overlaps(frame_of(scene, None)) == []
+    with pytest.raises(DrawingError, match="has no number of elements yet; draw a run"):
+        draw(
+            graphc.conv2d(graphc.input("x", ("N", 1, "H", 4)), graphc.parameter("w", (1, 1, 2, 2))), style="convolution"
+        )
+
+
 def test_frames_and_formats(tmp_path: Any) -> None:
     run = lecture()
     assert len(run.frames(tmp_path / "slide.svg", style="convolution")) == 9
@@ -193,8 +217,6 @@ def test_a_layer_is_found_by_its_name_behind_bias_and_activation() -> None:
 
 def test_bad_input_is_refused_with_advice() -> None:
     run = lecture()
-    with pytest.raises(DrawingError, match=r"needs a run: graphc\.backward\(node\)\.at"):
-        draw(run.back.root, style="convolution")
     with pytest.raises(DrawingError, match=r"unknown view 'windw'.*did you mean 'window'"):
         draw(run, style="convolution", view="windw")
     with pytest.raises(DrawingError, match="examples 0 to 0, found example=3"):
