@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import lru_cache
 from io import BytesIO
 from typing import Any
 
@@ -92,26 +93,42 @@ def _outline(path: Path) -> Any:
     return Outline(points, codes)
 
 
+@lru_cache(maxsize=8)
+def _characters(bold: bool, italic: bool) -> frozenset[int]:
+    """Characters that the installed fonts have in a style."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    weight, style = "bold" if bold else "normal", "italic" if italic else "normal"
+    files = {findfont(FontProperties(family=[family], weight=weight, style=style)) for family in _families()}
+    return frozenset(code for file in files for code in get_font(file).get_charmap())
+
+
+def _families() -> list[str]:
+    from matplotlib.font_manager import fontManager
+
+    installed = {entry.name for entry in fontManager.ttflist}
+    return [name for name in _FAMILIES if name in installed]
+
+
 def _text_outline(text: Text) -> Any:
     """Outline of a text, scaled to the width that the layout measured."""
-    from matplotlib.font_manager import FontProperties, fontManager
+    from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
     from matplotlib.transforms import Affine2D
 
-    installed = {entry.name for entry in fontManager.ttflist}
-    family = [name for name in _FAMILIES if name in installed]
-    escaped = text.text.replace("$", r"\$")
-
-    def outlined(style: str) -> tuple[Any, bool]:
-        font = FontProperties(family=family, weight="bold" if text.bold else "normal", style=style)
-        with warnings.catch_warnings(record=True) as told:
-            # a character that no installed font has is drawn as an empty box, as in the PDF
-            warnings.filterwarnings("always", message="Glyph .* missing", category=UserWarning)
-            return TextPath((0, 0), escaped, size=text.size, prop=font, usetex=False), bool(told)
-
-    outline, missing = outlined("italic" if text.italic else "normal")
-    if missing and text.italic:
-        outline, _ = outlined("normal")  # some scripts have no italics
+    codes = {ord(character) for character in text.text}
+    # some scripts have no italics: upright letters rather than empty boxes
+    upright = _characters(text.bold, False) & codes > _characters(text.bold, True) & codes
+    font = FontProperties(
+        family=_families(),
+        weight="bold" if text.bold else "normal",
+        style="italic" if text.italic and not upright else "normal",
+    )
+    with warnings.catch_warnings():
+        # a character that no installed font has is drawn as an empty box, as in the PDF
+        warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
+        escaped = text.text.replace("$", r"\$")
+        outline = TextPath((0, 0), escaped, size=text.size, prop=font, usetex=False)
     if len(outline.vertices) == 0:
         return outline
     box = outline.get_extents()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from graphc.drawing.circuit import Circuit, Element, Port
 
 if TYPE_CHECKING:
-    from graphc.drawing.cards import Cards
+    from graphc.drawing.cards import Card, Cards
 
 __all__ = ["cards_text", "circuit_text"]
 
@@ -74,18 +74,23 @@ def _what(element: Element, circuit: Circuit) -> str:
 
 
 def cards_text(cards: Cards) -> str:
-    """Write one row a layer: what it does, the shape it hands on, and its parameters."""
+    """Write one row a layer: what it does, the shape it hands on, its parameters, and below it what a run measured."""
     header = ("layer", "gates", "output", "parameters")
     rows = [header, *((c.name, c.gates, c.shape, c.count_text) for c in cards.cards)]
     rows.append(("total", "", "", f"{cards.parameters:,}"))
+    measured = ["", *(_measured(card) for card in cards.cards), ""]
     widths = [max(len(row[k]) for row in rows) for k in range(4)]
-    lines = [
-        "  ".join(
-            [
-                *(cell.ljust(width) for cell, width in zip(row[:3], widths[:3], strict=True)),
-                row[3].rjust(widths[3]),
-            ]
-        )
-        for row in rows
-    ]
-    return "\n".join([cards.title, "", *(line.rstrip() for line in lines)]) + "\n"
+    lines: list[str] = []
+    for row, below in zip(rows, measured, strict=True):
+        cells = [cell.ljust(width) for cell, width in zip(row[:3], widths[:3], strict=True)]
+        lines.append("  ".join([*cells, row[3].rjust(widths[3])]).rstrip())
+        if below:
+            lines.append(f"    {below}")
+    if cards.note:
+        lines += ["", cards.note]
+    return "\n".join([cards.title, "", *lines]) + "\n"
+
+
+def _measured(card: Card) -> str:
+    measures = card.measures
+    return "; ".join(filter(None, (card.extra, *map(str, measures.magnitudes), str(measures.dead or ""))))

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 import graphc
 from graphc.drawing import draw, frames
+from graphc.drawing.fonts import number_text
 from graphc.errors import DrawingError
 from tests.drawing.geometry import overlaps
 from tests.drawing.graphs import LECTURE, neuron, simple
@@ -312,3 +314,18 @@ def test_the_text_form_is_a_table_of_the_tree() -> None:
         "│  └─ y          5      −4        1\n"
         "└─ z             −4     3         q = 3\n"
     )
+
+
+def test_cards_as_text_have_what_a_run_measured_below_each_layer() -> None:
+    x = graphc.input("x", (2, 3))
+    hidden = graphc.relu(graphc.layers.dense(x, 4, name="hidden")).named("h")
+    run = graphc.backward(graphc.sum(hidden * hidden).named("loss")).at(
+        {"x": np.ones((2, 3)), "hidden.weight": np.arange(12).reshape(4, 3) - 5.0, "hidden.bias": np.ones(4)}
+    )
+    rows = draw(run, style="cards").text().splitlines()
+    (k,) = [k for k, row in enumerate(rows) if row.startswith("hidden ")]
+    largest = float(np.max(np.abs(run.grad("h"))))
+    assert "gradient" in rows[k + 1]
+    assert number_text(largest, 2) in rows[k + 1]
+    assert rows[k + 1].startswith("    ")
+    assert "16" in rows[k]
