@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import graphc
+from graphc.drawing.folding import grouped
 from graphc.drawing.layout import ENGINES, engine_available
 from graphc.drawing.scene import Group, Item, Path, Scene, Text, moved
 from tests.drawing import corpus, graphs
@@ -52,6 +53,22 @@ def test_nothing_meets_in_the_whole_corpus(name: str, engine: str) -> None:
     drawing = graphc.draw(_subject(name), style=_style(name), engine=engine)
     assert overlaps(drawing.scene) == []
     assert drawing.engine == engine
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(corpus.CIRCUITS))
+def test_nothing_meets_from_top_to_bottom(name: str) -> None:
+    assert overlaps(graphc.draw(_subject(name), style="circuit", direction="TB").scene) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lstm12", "gru4", "wide", "two_layers", "random19", "chain", "encoder_decoder"])
+def test_nothing_meets_where_a_part_is_folded(name: str) -> None:
+    run = _subject(name)
+    for limit in (8, 16, 40):
+        folds = [fold.nodes for fold in grouped(run.back.root, limit=limit).folds]
+        drawing = graphc.draw(run, style="circuit", fold=[[n for n in nodes if n.operands] for nodes in folds])
+        assert overlaps(drawing.scene) == []
 
 
 # ---------------------------------------------------------------- the judge is judged
