@@ -25,7 +25,22 @@ __all__ = ["architecture_drawing"]
 _SMALLEST = 7.0  # points; what is smaller cannot be read on paper
 _LEAST = _SMALLEST / TEXT
 _MARGIN, _HEAD, _FOOT = 22.0, 34.0, 24.0
-_WIDTHS = (0.6, 0.7, 0.8, 0.88, 0.96, 1.04, 1.12, 1.2, 1.3, 1.45, 1.7)  # of rows, as shares of what fits the page
+_WIDTHS = (
+    0.6,
+    0.7,
+    0.8,
+    0.88,
+    0.96,
+    1.04,
+    1.12,
+    1.2,
+    1.3,
+    1.45,
+    1.7,
+    2.1,
+    2.6,
+)  # of rows, as shares of what fits the page
+_WELL = 1.15  # scale above which larger letters count no more
 _LARGEST = 1.5  # scale of a small network
 _MANY = 150  # boxes of which there is no room to say much
 
@@ -160,7 +175,7 @@ def _fitted(
     units: Sequence[Unit], chain: Chain, theme: Theme, engine: str | None, level: int, size: tuple[float, float]
 ) -> tuple[float, Piece]:
     """Return the piece, of several widths, that can be scaled up most, and its scale."""
-    best: tuple[float, Piece] | None = None
+    best: tuple[tuple[float, float], float, Piece] | None = None
     room = size[0] - 2 * _MARGIN, size[1] - _HEAD - _FOOT - 16.0
     seen: set[tuple[float, float]] = set()
     unbroken = NetworkLayout(units, theme, engine, level)
@@ -172,7 +187,9 @@ def _fitted(
             continue
         seen.add((piece.width, piece.height))
         scale = min(room[0] / piece.width, room[1] / piece.height)
-        if best is None or scale > best[0]:
-            best = scale, piece
+        # what can be read well is set in few rows
+        rank = (round(min(scale, _WELL), 6), piece.width)
+        if best is None or rank > best[0]:
+            best = rank, scale, piece
     assert best is not None
-    return best
+    return best[1], best[2]
