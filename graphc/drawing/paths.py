@@ -228,7 +228,8 @@ def _single(root: Node, run: Any, theme: Theme, digits: int, show: str) -> Paths
     sinks = [(n, n.name or (f"y{k + 1}" if len(ends) > 1 else "y"), "", -1) for k, n in enumerate(ends)]
     strands = Strands.of(sources, sinks)
     measured = strands.strands if run is not None else []
-    flows = {s: s.contribution(values, gradients, edges, run.sizes) for s in measured}
+    sizes = run.sizes if run is not None else {}
+    flows = {s: s.contribution(values, gradients, edges, sizes) for s in measured}
     title = f"Paths through {printable(root.gate or root.label)}"
     return PathsDrawing(title, strands, flows, {}, "at this point", theme, show, digits)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy
 
+from graphc.drawing.cell_lines import cell_lines
 from graphc.drawing.fonts import number_text, printable
 from graphc.drawing.paths import input_names, read_cell, state_names
 from graphc.drawing.scene import Scene
@@ -98,6 +99,8 @@ class RecurrenceDrawing(Written):
         Steps beside each other.
     hidden : int
         States that are not drawn.
+    lines : tuple of str
+        The equations of a step, where the picture has room for them.
     begin : int
         Steps before the repeat, of a loop by hand whose first step is another one.
     """
@@ -123,6 +126,7 @@ class RecurrenceDrawing(Written):
     columns: int | None = None
     hidden: int = 0
     begin: int = 0
+    lines: tuple[str, ...] = ()
 
     @cached_property
     def _drawn(self) -> Scene:
@@ -146,6 +150,7 @@ class RecurrenceDrawing(Written):
         """Return the numbers as tables: states step by step, and the terms of every weight."""
         rows = [self.title, ""]
         rows += [f"state {printable(s)}" for s in self.states]
+        rows += [printable(line.replace("{", "").replace("}", ""), 200) for line in self.lines]
         if self.flow is not None:
             rows += ["", str(self.flow)]
         for weight in self.weights:
@@ -282,6 +287,7 @@ def _read(
         read_cell(application)[0] if detail == "gates" else None, theme,
         "L" if back is not None or run is not None else printable(root.label, 12), digits, columns,
         len(states) - len(kept), _begins(application),
+        tuple(cell_lines(application)) if view == "rolled" and detail == "cell" else (),
     )  # fmt: skip
 
 

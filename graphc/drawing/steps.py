@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy
 
+from graphc.drawing.cell_lines import pieces
 from graphc.drawing.fonts import Label, number_text, printable, text_label
 from graphc.drawing.scene import Box, Command, Group, Item, Path, Scene, moved, rounded
 from graphc.drawing.step_parts import INPUT, TITLE, Column, boxed, columns_of, gated
@@ -26,6 +27,7 @@ _STUB = 22.0
 _CHIP, _LANE = 74.0, 43.0  # width of a weight, and height of its lane
 _SHORT = 30.0  # height of a weight
 _WIDE, _ASPECT = 1250.0, 1.4  # steps stand in one line up to this width; more of them on a page of this form
+_LINE = 17.0  # from one equation to the next
 _FADED = 0.01
 _LOOP, _SQUARE = 15.0, 8.0  # between loops; side of the mark of a delay
 
@@ -63,6 +65,12 @@ class _Page(Strips):
         super().__init__(drawing.theme, steps, round(left, 2), round(end, 2), (end - left) / steps < 30.0)
         self.begin, self.down = drawing.begin, drawing.backward
         self.width = max(right + _RIGHT, self.right + _MARGIN, 560.0)
+        self.equations = [subscripted(pieces(printable(line, 200)), _TEXT, drawing.theme.ink) for line in drawing.lines]
+        self.beside_loops = right + _LOOP * len(drawing.states) + 34
+        if self.equations:
+            widest = max(label.width for label in self.equations)
+            self.width = max(self.width, self.beside_loops + widest + _MARGIN)
+            self.line_height = max(self.line_height, _LINE * len(self.equations) + 40)
 
     def fitting(self) -> int:
         """Steps beside each other: all of them if they fit, else as many as make a page."""
@@ -147,6 +155,8 @@ class _Page(Strips):
         for number, line in enumerate(lines):
             self.line(line, top, number == 0, number == len(lines) - 1)
             top += self.line_height
+        for k, label in enumerate(self.equations):
+            self.write(label, self.beside_loops, top - self.line_height + 40 + k * _LINE)
         if drawing.flow is not None and isinstance(drawing.steps, int):
             top = self.strips(top + 6)
         height = round(top + 4, 2)
@@ -339,7 +349,7 @@ class _Page(Strips):
         self.arrow(
             f"link-{k}-loop", [(box.right, y), (right, y), (right, up), (left, up), (left, entry), (frame.left, entry)]
         )
-        middle = (frame.left + frame.right) / 2
+        middle = (box.left + box.right) / 2  # beside the arrows of outputs
         half = _SQUARE / 2
         mark = rounded(Box(middle - half, up - half, middle + half, up + half), 0, fill=self.theme.ink)
         self.group([mark], f"delay-{k}", "delay", "a delay of one step")

@@ -237,6 +237,19 @@ def test_rolled_is_one_cell_with_a_loop_and_a_delay_for_every_state():
         assert said(picture, f"weight-{number}-0-grad") == f"|·| {number_text(weight.total, 3)}"
 
 
+def test_rolled_says_the_equations_of_a_step():
+    lines = layer("lstm").draw(style="recurrence", view="rolled").lines
+    assert "f = σ(projected_{f} + recurrent_{f} + bias_{f})" in lines  # its part of the products
+    assert "state = f·c_{t−1} + i·g" in lines
+    assert {"h_{t} = o·shown", "c_{t} = state"} <= set(lines)
+    assert (
+        layer("rnn").draw(style="recurrence", view="rolled").lines[-1] == "h_{t} = tanh(projected + recurrent + bias)"
+    )
+    assert by_hand().draw(style="recurrence", view="rolled").lines == ("h_{t} = tanh(W_hh h_{t−1} + W_xh x_{t})",)
+    assert scalar().draw(style="recurrence", view="rolled").lines == ("h_{t} = tanh(w·h_{t−1} + u·x_{t})",)
+    assert layer("rnn").draw(style="recurrence").lines == ()
+
+
 def test_a_loop_by_hand_is_drawn_and_says_what_stands_outside():
     picture = by_hand().draw(style="recurrence")
     assert (picture.steps, picture.begin, picture.states, picture.inputs) == (6, 0, ("h",), ("x",))
