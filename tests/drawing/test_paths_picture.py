@@ -208,12 +208,11 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("theme", ["default", "dark"])
 @pytest.mark.parametrize("case", CASES)
-def test_nothing_overlaps_or_leaves_the_page(case, theme):
+def test_nothing_overlaps_or_leaves_the_page(case):
     run = CASES[case]()
     for subject in (run, run.back.root):
-        picture = graphc.draw(subject, style="paths", theme=theme)
+        picture = graphc.draw(subject, style="paths")
         assert overlaps(picture.scene) == []
         assert len(label_boxes(picture.scene)) > 10
         ids = [e.get("id") for e in ElementTree.fromstring(picture.svg()).iter() if e.get("id")]
