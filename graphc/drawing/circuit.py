@@ -85,8 +85,9 @@ class Element:
 
     @property
     def value_text(self) -> str:
-        """Formula and value as one text."""
-        return " = ".join(filter(None, (self.expression, self.value)))
+        """Formula and value as one text; a shape is not what the formula equals."""
+        joint = " " if self.value.startswith("(") else " = "
+        return joint.join(filter(None, (self.expression, self.value)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +141,8 @@ def _value_text(array: Any, digits: int, shape: str) -> str:
     return shape
 
 
-def _gradient_text(array: Any, digits: int) -> str:
+def _norm_text(array: Any, digits: int) -> str:
     array = np.asarray(array, dtype=np.float64)
-    if array.size == 1:
-        return number_text(float(array.reshape(())), digits)
     return f"‖∇‖ {number_text(float(np.linalg.norm(array.ravel())), max(digits - 1, 2))}"
 
 
@@ -181,6 +180,7 @@ class _Reading:
     outlined: bool
     root_name: str
     marks: Mapping[Any, Any]
+    gradients: Mapping[int, str]  # node id -> gradient, where it is one number
 
 
 def read_circuit(
@@ -231,10 +231,13 @@ def read_circuit(
     mentioned = [e for e in expressions.values() if operation_count(e) <= _LONGEST_FORMULA]
     if form != "numeric":
         mentioned += [e for e in map(_gate_expression, drawn) if e is not None]
-    names = printed_names(root, drawn, {name for e in mentioned for name in symbols(e)})
+    needed = {name for e in mentioned for name in symbols(e)}
+    if form != "numeric" and len(drawn) <= _OUTLINED:
+        needed |= {node.label for node in drawn}  # a gradient is named after its wire
+    names = printed_names(root, drawn, needed)
     reading = _Reading(
         run, back, digits, form, index, names, expressions, len(drawn) <= _OUTLINED, names.get(root.label, "f"),
-        marks or {},
+        marks or {}, _gradients(back, run, drawn, digits) if form != "symbolic" else {},
     )  # fmt: skip
     elements: list[Element] = []
     shares: list[list[tuple[int, int]]] = [[] for _ in drawn]
@@ -293,7 +296,7 @@ def _port(reading: _Reading, node: Any, position: int, operand: Any) -> Port:
         if found is not None and is_scalar(node):
             number = _single(run.local(operand, node, operand=position), reading.digits)
         if (node, position) in reading.back.edges:
-            upstream = _single(run.grad(node), reading.digits)
+            upstream = reading.gradients[node.id]
             sent = _single(run.edge(node, position), reading.digits)
     elif reading.back is not None and node.label in reading.names:
         upstream = "1" if node is reading.back.root else _gradient_name(reading, node)
@@ -307,6 +310,12 @@ def _port(reading: _Reading, node: Any, position: int, operand: Any) -> Port:
         upstream,
         sent,
     )
+
+
+def _gradients(back: Any, run: Any, drawn: Sequence[Any], digits: int) -> dict[int, str]:
+    if run is None:
+        return {}
+    return {node.id: _single(run.grad(node), digits) for node in drawn if back.has_grad(node)}
 
 
 def _single(array: Any, digits: int) -> str:
@@ -330,13 +339,13 @@ def _element(reading: _Reading, node: Any, ports: tuple[Port, ...], root: Any, p
     if form != "numeric":
         expression, expression_latex = written(_gate_expression(node), names)
     if back is not None and back.has_grad(node):
-        if form != "numeric" and name and node is not root:
+        if form != "numeric" and name and node is not root and (form == "symbolic" or is_scalar(node)):
             gradient_name = _gradient_name(reading, node)
             if reading.outlined and plain and is_symbol(reading.root_name):
                 over, under = (to_latex(Symbol(n)) for n in (reading.root_name, name))
                 gradient_latex = rf"\partial {over} / \partial {under}"
         if run is not None and form != "symbolic":
-            gradient = _gradient_text(run.grad(node), reading.digits)
+            gradient = reading.gradients[node.id] or _norm_text(run.grad(node), reading.digits)
         elif node is root:
             gradient = "1" if is_scalar(node) else ""
         else:

@@ -192,7 +192,9 @@ def draw(
     font_size : float, optional
         Size of the numbers in points; the whole picture grows with it.
     **options
-        What the style has beside these; see its function.
+        What the style has beside these; see its function in `graphc.drawing.styles.STYLES`. Circuits have ``marks``,
+        ``form``, ``work``, ``patterns``, ``show``, ``hide``, ``exam``, ``answers`` and ``fold``: see
+        `graphc.drawing.drawing.circuit_drawing`.
 
     Returns
     -------

@@ -157,13 +157,14 @@ def value_row(views: Views, k: int, theme: Theme) -> tuple[tuple[Part, ...], tup
         row.append(_number(whole.expression, shown.expression, exam.expression, label, gap=gap, shift=1.0))
     if whole.value:
         is_number = not whole.value.startswith("(")  # a shape is not what the name equals
-        if row or (name is not None and is_number):
+        if is_number and (row or name is not None):
             before = shown.expression if whole.expression else shown.name
             row.append(_joint("=", bool(before and shown.value), theme))
         label = text_label(
             whole.value, _NUMBER, theme.value, bold=theme.value_bold, id=f"wire-{k}-value", classes="value"
         )
         gap = 3.0 if named or row else 0.0
+        gap = gap if is_number else 2 * gap
         row.append(_number(whole.value if is_number else "", shown.value, exam.value, label, gap=gap))
     return tuple(named), tuple(row)
 
