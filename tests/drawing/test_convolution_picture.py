@@ -150,6 +150,16 @@ def test_nothing_overlaps_or_moves_in_any_frame(view: str) -> None:
         assert visible(scene.items, scene.frames - 1) == visible(scene.items, None)
 
 
+def test_each_frame_marks_one_window_and_one_output() -> None:
+    scene = draw(lecture(stride=2), style="convolution").scene
+    light = theme_named("default").mixed(theme_named("default").accent, 0.45)
+    for frame in range(scene.frames):
+        marked = [p for p in outlines(visible(scene.items, frame)) if p.fill == light]
+        assert sorted(len(p.commands) // 5 for p in marked) == [1, 9]
+        outputs = [t for t in texts(visible(scene.items, frame)) if t.id.startswith("output-")]
+        assert len(outputs) == frame + 1
+
+
 def test_colours_tell_the_weights_of_the_sparse_matrix_apart() -> None:
     scene = draw(lecture(), style="convolution", view="toeplitz").scene
     fills = [p.fill for p in outlines(scene.items) if p.fill]

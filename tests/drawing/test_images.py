@@ -100,6 +100,20 @@ def test_filters_of_three_channels_are_drawn_in_colours() -> None:
         assert pixels(group(scene.items, f"filter-{k}").items, 3, 3) == expected
 
 
+def test_grey_filters_run_from_the_smallest_to_the_largest_weight() -> None:
+    run = colour_run(channels=1, maps=4)
+    weight = run.value("first.weight")
+    theme = theme_named("default")
+    scene = draw(run, style="filters").scene
+    low, high = weight.min(), weight.max()
+    for k, (plane,) in enumerate(weight):
+        levels = numpy.rint((plane - low) / (high - low) * (LEVELS - 1))
+        expected = [[theme.mixed(theme.ink, level / (LEVELS - 1)) for level in row] for row in levels]
+        assert pixels(group(scene.items, f"filter-{k}").items, 3, 3) == expected
+    ends = [float(t.text.replace("−", "-")) for t in texts(scene.items) if t.classes == "scale"]
+    assert (ends[0], ends[1]) == (pytest.approx(low, rel=0.01), pytest.approx(high, rel=0.01))
+
+
 def test_filters_of_other_channels_are_a_row_each() -> None:
     run = colour_run(channels=4, maps=3)
     scene = draw(run, style="filters", parameter="first").scene
