@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from math import inf
 
 from graphc.drawing.blocks import GAP, Block, Link, Result
 from graphc.drawing.grid import MANY_PLACES, Grid, Near, grid_of
@@ -167,6 +168,12 @@ def _straighten(grid: Grid, before: list[Near], after: list[Near]) -> None:
             return False
         return under < 0 or at + height[k] + GAP <= top[under] + 1e-6
 
+    def room(group: list[int]) -> tuple[float, float]:
+        """Between which tops a whole group has room at one height."""
+        low = max((top[above[k]] + height[above[k]] + GAP for k in group if above[k] >= 0), default=-inf)
+        high = min((top[below[k]] - height[k] - GAP for k in group if below[k] >= 0), default=inf)
+        return low, high
+
     nobody: frozenset[int] = frozenset()
     singles = [([k], nobody) for row in rows for k in row]
     groups = singles + [(chain, frozenset(chain)) for chain in _passing(grid)]
@@ -177,6 +184,9 @@ def _straighten(grid: Grid, before: list[Near], after: list[Near]) -> None:
             wishes = [top[n] + lift for n, lift, _ in before[group[0]]]
             if len(group) > 1:
                 wishes += [top[n] + lift for n, lift, _ in after[group[-1]]]
+                low, high = room(group)
+                if low <= high:  # level all along, as near as there is room
+                    wishes += [min(max(at, low), high) for at in wishes]
             elif all(at == top[group[0]] for at in wishes):
                 continue
             best = -1.0
