@@ -79,6 +79,8 @@ def needs_run(run: Any, style: str) -> Any:
 
 def one_example(array: numpy.ndarray, example: Any, node: Node) -> numpy.ndarray:
     """Return one example of a batch; raises `DrawingError` where there is no such one."""
+    if not len(array):
+        raise DrawingError(f"the run of {node.label!r} has no example to draw", node=node, site=node.site)
     whole = hasattr(example, "__index__") and not isinstance(example, bool)
     if not whole or not 0 <= int(example) < len(array):
         raise DrawingError(

@@ -178,6 +178,8 @@ def test_bad_input_is_refused_with_advice() -> None:
         draw(run, style="feature_maps", example=3)
     with pytest.raises(DrawingError, match=r"no such node; did you mean 'conv"):
         draw(run, style="feature_maps", node="conv9")
+    with pytest.raises(DrawingError, match="has no example to draw"):
+        draw(network(batch=0), style="feature_maps")
     with pytest.raises(DrawingError, match="is no parameter but the input"):
         draw(run, style="filters", parameter="image")
     with pytest.raises(DrawingError, match="direction='TB'"):
