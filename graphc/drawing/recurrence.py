@@ -15,7 +15,7 @@ import numpy
 
 from graphc.drawing.cell_lines import cell_lines
 from graphc.drawing.fonts import number_text, printable
-from graphc.drawing.paths import input_names, read_cell, state_names
+from graphc.drawing.paths import chosen_repeat, input_names, read_cell, state_names
 from graphc.drawing.scene import Scene
 from graphc.drawing.strands import Strands, short_name
 from graphc.drawing.theme import Theme
@@ -23,7 +23,7 @@ from graphc.drawing.written import Written
 from graphc.errors import DrawingError, did_you_mean
 from graphc.formula.size import Size, extent_value
 from graphc.gradients.flow import Flow, flow, state_name
-from graphc.gradients.through_time import ThroughTime, repeat_of, rolled_run
+from graphc.gradients.through_time import ThroughTime, rolled_run
 from graphc.graph.node import Node, topological
 from graphc.graph.repeating import Unrolling
 from graphc.graph.rolling import rolled
@@ -211,7 +211,7 @@ def recurrence_drawing(
     elif not any(isinstance(n.application, Unrolling) for n in topological([root])):
         root = rolled([root])[root]
     nodes = topological([root])
-    application = repeat_of(nodes, name)
+    application = chosen_repeat(nodes, name, "recurrence")
     steps: int | Size = extent_value(application.steps, run.sizes) if run is not None else application.steps
     if view is None:
         view = "unrolled" if isinstance(steps, int) and steps <= 8 else "folded"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from graphc.drawing.fonts import printable, text_label, text_width
-from graphc.drawing.paths import PathsDrawing, cell_picture, operation_sizes
+from graphc.drawing.path_picture import cell_picture, operation_sizes
 from graphc.drawing.scene import Group, Item, moved
 from graphc.drawing.strand_layout import place
 
@@ -93,10 +93,9 @@ def gated(drawing: RecurrenceDrawing) -> Cell:
             sizes[o.number] = (0.0, ROW / 2 - 8, ROW / 2 - 8)
     placed = place(strands, sizes, {}, 30.0)
     rim = 12.0
-    whole = PathsDrawing("", strands, {}, {}, "", drawing.theme)
     ends = {o.number for o in strands.operations if o.kind != "operation"}
     read = [(o.symbol, placed.boxes[o.number]) for o in strands.of_kind("source") if o.state < 0]
-    picture = cell_picture(whole, placed, backward=False)
+    picture = cell_picture(strands, {}, drawing.theme, placed, backward=False)
     kept = [i for i in picture if not (isinstance(i, Group) and i.id in {f"gate-{n}" for n in ends})]
 
     def heights(kind: str, state: int) -> list[float]:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy
 
+from graphc.drawing.boxes import Boxes
 from graphc.drawing.cell_lines import pieces
-from graphc.drawing.fonts import Label, number_text, printable, text_label
+from graphc.drawing.fonts import number_text, printable, text_label
 from graphc.drawing.scene import Box, Command, Group, Item, Path, Scene, moved, rounded
 from graphc.drawing.step_parts import INPUT, TITLE, Column, boxed, columns_of, gated
-from graphc.drawing.strips import BETWEEN, STRIP, Strip, Strips, cut, readable, short, subscripted
+from graphc.drawing.strips import BETWEEN, STRIP, Strip, cut, readable, short, subscripted
 
 if TYPE_CHECKING:
     from graphc.drawing.recurrence import RecurrenceDrawing, Weight
@@ -32,7 +33,7 @@ _FADED = 0.01
 _LOOP, _SQUARE = 15.0, 8.0  # between loops; side of the mark of a delay
 
 
-class _Page(Strips):
+class _Page(Boxes):
     """Places columns of steps, line after line."""
 
     def __init__(self, drawing: RecurrenceDrawing) -> None:
@@ -83,61 +84,6 @@ class _Page(Strips):
             return abs(math.log(width / (self.line_height * math.ceil(count / beside)) / _ASPECT))
 
         return min(range(1, count + 1), key=form)
-
-    # ---- pieces --------------------------------------------------------------------------------------
-
-    def group(self, items: Sequence[Item], name: str, classes: str, title: str = "") -> None:
-        self.items.append(Group(tuple(items), id=name, classes=classes, title=title))
-
-    def arrow(
-        self, name: str, points: Sequence[tuple[float, float]], *, head: bool = True, classes: str = "link"
-    ) -> None:
-        """Straight pieces, with a head at the end."""
-        ink = self.theme.wire
-        found = [(round(x, 2), round(y, 2)) for x, y in points]
-        (x0, y0), (x, y) = found[-2], found[-1]
-        length = math.hypot(x - x0, y - y0) or 1.0
-        dx, dy = (x - x0) / length, (y - y0) / length
-        stop = (round(x - 4 * dx, 2), round(y - 4 * dy, 2)) if head else (x, y)
-        commands: list[Command] = [("M", *found[0])]
-        commands += [("L", *point) for point in [*found[1:-1], stop]]
-        drawn: list[Item] = [Path(tuple(commands), stroke=ink, width=1.2)]
-        if head:
-            tip = [
-                (x, y),
-                (x - 6 * dx - 2.8 * dy, y - 6 * dy + 2.8 * dx),
-                (x - 6 * dx + 2.8 * dy, y - 6 * dy - 2.8 * dx),
-            ]
-            corners = [(round(a, 2), round(b, 2)) for a, b in tip]
-            outline: tuple[Command, ...] = (("M", *corners[0]), ("L", *corners[1]), ("L", *corners[2]), ("Z",))
-            drawn.append(Path(outline, fill=ink))
-        self.group(drawn, name, classes)
-
-    def curve(self, name: str, start: tuple[float, float], end: tuple[float, float]) -> None:
-        """A line that leaves and arrives level."""
-        (x1, y1), (x2, y2) = start, end
-        if abs(y1 - y2) < 0.01:
-            self.arrow(name, [start, end], head=False)
-            return
-        middle = round((x1 + x2) / 2, 2)
-        path = Path((("M", x1, y1), ("C", middle, y1, middle, y2, x2, y2)), stroke=self.theme.wire, width=1.2)
-        self.group([path], name, "link")
-
-    def node(
-        self, box: Box, label: Label, name: str, classes: str, title: str, fill: str, dash: tuple[float, ...] = ()
-    ) -> None:
-        round_off = (box.bottom - box.top) / 2 if classes.startswith("state") else 3.0
-        drawn: list[Item] = [rounded(box, round_off, fill=fill, stroke=self.theme.ink, width=1.1, dash=dash)]
-        drawn += label.centred((box.left + box.right) / 2, (box.top + box.bottom) / 2)
-        self.group(drawn, name, classes, title)
-
-    def named(self, stem: str, low: str, room: float, colour: str) -> Label:
-        size = _TEXT
-        label = subscripted([cut(stem, size, room), low], size, colour)
-        while label.width > room and len(stem) > 1:
-            stem = stem[:-1]
-            label = subscripted([stem + "…", low], size, colour)
-        return label
 
     # ---- the whole -----------------------------------------------------------------------------------
 
@@ -303,13 +249,14 @@ class _Page(Strips):
                 largest = float(finite.max(initial=0.0))
                 share = min(above / largest, 1.0) if largest > 0 and math.isfinite(above) else 0.0
                 fill = theme.mixed(theme.value, share)
-                dash = (3.0, 2.0) if share < _FADED else ()
+                dash = (3.0, 2.0) if share < _FADED and math.isfinite(above) else ()
         label = self.named(state, column.low, self.node_width - 6, readable(fill, theme))
         title = f"{printable(state)}_{column.low}"
         title += f": |d{printable(state)}/dx_1| = {number_text(above)}" if above is not None else ""
         title += f"; |dL/d{printable(state)}| = {number_text(below)}" if below is not None else ""
         name = f"state-{k}-{column.first}"
-        self.node(box, label, name, "state", title, fill, dash)
+        wrong = any(number is not None and not math.isfinite(number) for number in (above, below))
+        self.node(box, label, name, "state", title, fill, dash, wrong)
         if above is not None:
             said = text_label(
                 short(above, self.node_width + 14), _TINY, theme.value, id=f"{name}-value", classes="value"
@@ -372,13 +319,6 @@ class _Page(Strips):
             norms = drawing.reaching.get(name)
             if norms is not None and not column.folded and drawing.view != "rolled":
                 self.number_below(f"input-{k}-{column.first}", box, float(norms[column.first]))
-
-    def number_below(self, name: str, box: Box, value: float | None) -> None:
-        if value is None:
-            return
-        number = short(value, self.node_width + 14)
-        said = text_label(number, _TINY, self.theme.gradient, italic=True, id=f"{name}-grad", classes="grad")
-        self.write(said, (box.left + box.right) / 2 - said.width / 2, box.bottom + 8.5)
 
     def goal(self) -> str:
         """Where states that leave the repeat go."""

@@ -44,7 +44,7 @@ def repeat_of(nodes: Sequence[Node], name: str | None) -> Unrolling:
         return by_name[name]
     asked = "it has no loop" if not found else f"name one of {', '.join(map(repr, by_name))}"
     hint = did_you_mean(name, by_name) if name is not None and found else ""
-    raise DerivativeError(f"flow needs a graph with a repeat; {asked}{hint} (graphc.unroll keeps a cell once)")
+    raise DerivativeError(f"this needs a graph with a repeat; {asked}{hint} (graphc.unroll keeps a cell once)")
 
 
 def rolled_run(run: Run) -> Run:
@@ -174,7 +174,8 @@ class ThroughTime:
         own = set(self.nodes)
         self.weights = tuple(n for n in self.nodes if n.kind == "parameter" and n.is_float)
         states = [n for n in cell.states if n.is_float]
-        wrt = [n for n in (*cell.inputs, *states, *self.weights) if n in own and n.is_float]
+        read = cell.inputs if inside else ()
+        wrt = [n for n in (*read, *states, *self.weights) if n in own and n.is_float]
         self.back = backward(root, wrt)
         self.wanted = {n: g for n in wrt if (g := self.back.gradient_of(n)) is not None}
         self.inner = {n: g for n in self.nodes if inside and (g := self.back.gradient_of(n)) is not None}

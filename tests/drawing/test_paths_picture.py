@@ -12,7 +12,7 @@ import graphc
 from graphc.drawing.paths import PathsDrawing, read_cell
 from graphc.drawing.scene import Group, Path
 from graphc.drawing.strands import Strands
-from graphc.errors import DerivativeError, DrawingError
+from graphc.errors import DrawingError
 from graphc.gradients.through_time import repeat_of
 from graphc.graph.node import topological
 from tests.drawing.geometry import label_boxes, overlaps
@@ -281,7 +281,7 @@ def test_bad_requests_are_refused():
         run.draw(style="paths", step=9)
     with pytest.raises(DrawingError, match="runs from left to right"):
         run.draw(style="paths", direction="TB")
-    with pytest.raises(DerivativeError, match="did you mean 'm'"):
+    with pytest.raises(DrawingError, match="did you mean 'm'"):
         run.draw(style="paths", name="mm")
     with pytest.raises(DrawingError, match="no paths to draw"):
         graphc.draw(graphc.input("x"), style="paths")

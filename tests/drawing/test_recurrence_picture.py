@@ -13,7 +13,7 @@ import graphc
 from graphc.drawing.fonts import number_text
 from graphc.drawing.scene import Group, Path, texts
 from graphc.drawing.theme import THEMES
-from graphc.errors import DerivativeError, DrawingError
+from graphc.errors import DrawingError
 from tests.drawing.geometry import label_boxes, outline_box, overlaps
 
 NODES = {"state", "input", "output", "weight", "sum", "gate", "cell"}
@@ -338,6 +338,9 @@ def test_odd_names_and_numbers_that_are_none():
         picture = run.draw(style="recurrence")
     assert overlaps(picture.scene) == []
     assert "nan" in {text.text for text in texts(picture.scene.items)}
+    outlines = {g.id: next(p for p in g.items if isinstance(p, Path)) for g in groups(picture, {"state"})}
+    assert outlines["state-0-1"].stroke == THEMES["default"].wrong
+    assert not outlines["state-0-1"].dash
     ElementTree.fromstring(picture.svg())
 
 
@@ -351,10 +354,10 @@ def test_bad_requests_are_refused():
         run.draw(style="recurrence", columns=0)
     with pytest.raises(DrawingError, match="needs no engine"):
         run.draw(style="recurrence", engine="dot")
-    with pytest.raises(DerivativeError, match="did you mean 'm'"):
+    with pytest.raises(DrawingError, match="did you mean 'm'"):
         run.draw(style="recurrence", name="mm")
     x = graphc.input("x")
-    with pytest.raises(DerivativeError, match="it has no loop"):
+    with pytest.raises(DrawingError, match="it has no loop"):
         graphc.draw(x * x, style="recurrence")
 
 
