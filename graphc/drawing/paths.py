@@ -39,9 +39,18 @@ def read_cell(application: Unrolling) -> tuple[Strands, tuple[str, ...]]:
 def chosen_repeat(nodes: Sequence[Node], name: str | None, style: str) -> Unrolling:
     """Return the repeat to draw; raises `DrawingError` where there is none, or several and no name."""
     try:
-        return repeat_of(nodes, name)
+        chosen = repeat_of(nodes, name)
     except DerivativeError as problem:
         raise DrawingError(f"style={style!r}: {problem}; name= chooses") from None
+    found = {id(n.application): n.application for n in nodes if isinstance(n.application, Unrolling)}
+    parts = [other for other in found.values() if other.formula.name == chosen.formula.name]
+    if len(parts) > 1:
+        raise DrawingError(
+            f"style={style!r}: {len(parts)} repeats are named {chosen.formula.name!r}, as checkpoint= makes them; "
+            f"declare it without checkpoint=, or give each a name= of its own\n  declared at {chosen.site}",
+            site=chosen.site,
+        )
+    return chosen
 
 
 def state_names(application: Unrolling) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ on a regular grid, so that no layout is needed, whatever their number. The pictu
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy
 from graphc.drawing.cell_lines import cell_lines
 from graphc.drawing.fonts import number_text, printable
 from graphc.drawing.paths import chosen_repeat, input_names, read_cell, state_names
-from graphc.drawing.scene import Scene
+from graphc.drawing.scene import Group, Item, Scene, Text, moved
 from graphc.drawing.strands import Strands, short_name
 from graphc.drawing.theme import Theme
 from graphc.drawing.written import Written
@@ -28,7 +28,7 @@ from graphc.graph.node import Node, topological
 from graphc.graph.repeating import Unrolling
 from graphc.graph.rolling import rolled
 
-__all__ = ["RecurrenceDrawing", "Weight", "recurrence_drawing"]
+__all__ = ["RecurrenceDrawing", "SeveralDrawing", "Weight", "recurrence_drawing"]
 
 _VIEWS = ("rolled", "folded", "unrolled")
 _DETAILS = ("cell", "gates")
@@ -165,6 +165,46 @@ class RecurrenceDrawing(Written):
         return "\n".join(rows) + "\n"
 
 
+@dataclass(frozen=True, eq=False)
+class SeveralDrawing(Written):
+    """Several repeats, such as the layers and directions of a network, below each other.
+
+    Attributes
+    ----------
+    parts : tuple of RecurrenceDrawing
+    """
+
+    parts: tuple[RecurrenceDrawing, ...]
+
+    @cached_property
+    def _drawn(self) -> Scene:
+        items: list[Item] = []
+        top = 0.0
+        for number, part in enumerate(self.parts):
+            items += [_prefixed(moved(item, 0.0, top), f"part-{number + 1}-") for item in part.scene.items]
+            top = round(top + part.scene.height + 12, 2)
+        scenes = [part.scene for part in self.parts]
+        titles, words = "; ".join(s.title for s in scenes), " ".join(s.description for s in scenes)
+        return Scene(max(s.width for s in scenes), top, tuple(items), titles, words, paper=self.parts[0].theme.paper)
+
+    @property
+    def scene(self) -> Scene:
+        """Outlines and texts in points."""
+        return self._drawn
+
+    def text(self) -> str:
+        """Return the tables of all repeats."""
+        return "\n".join(part.text() for part in self.parts)
+
+
+def _prefixed(item: Item, prefix: str) -> Item:
+    """A copy whose ids are of one part."""
+    if isinstance(item, Group):
+        inner = tuple(_prefixed(child, prefix) for child in item.items)
+        return replace(item, items=inner, id=f"{prefix}{item.id}" if item.id else "")
+    return replace(item, id=f"{prefix}{item.id}") if isinstance(item, Text) and item.id else item
+
+
 def recurrence_drawing(
     root: Node,
     back: Any,
@@ -178,7 +218,7 @@ def recurrence_drawing(
     detail: str = "cell",
     name: str | None = None,
     columns: int | None = None,
-) -> RecurrenceDrawing:
+) -> RecurrenceDrawing | SeveralDrawing:
     """Draw a repeat: ``graphc.unroll``, a recurrent layer, or a loop that was written by hand.
 
     Parameters
@@ -191,7 +231,7 @@ def recurrence_drawing(
     detail : {"cell", "gates"}
         Whether the cell is a box, or its operations are drawn.
     name : str, optional
-        Of the repeat, where there are several.
+        Of the repeat, where there are several (layers, directions); by default all of them, below each other.
     columns : int, optional
         Steps beside each other, before the next line.
     """
@@ -211,12 +251,22 @@ def recurrence_drawing(
     elif not any(isinstance(n.application, Unrolling) for n in topological([root])):
         root = rolled([root])[root]
     nodes = topological([root])
-    application = chosen_repeat(nodes, name, "recurrence")
-    steps: int | Size = extent_value(application.steps, run.sizes) if run is not None else application.steps
+    found = [n.application.formula.name for n in nodes if isinstance(n.application, Unrolling)]
+    names = [name] if name is not None or len(set(found)) < 2 else list(dict.fromkeys(found))
+    parts = []
+    for own in names:
+        application = chosen_repeat(nodes, own, "recurrence")
+        steps: int | Size = extent_value(application.steps, run.sizes) if run is not None else application.steps
+        chosen = _chosen_view(view, steps, application)
+        parts.append(_read(root, back, run, application, steps, chosen, detail, theme, digits, columns, nodes))
+    return parts[0] if len(parts) == 1 else SeveralDrawing(tuple(parts))
+
+
+def _chosen_view(view: str | None, steps: int | Size, application: Unrolling) -> str:
     if view is None:
         view = "unrolled" if isinstance(steps, int) and steps <= 8 else "folded"
     if view == "folded" and isinstance(steps, int) and steps <= 3:
-        view = "unrolled"  # there is nothing to fold
+        return "unrolled"  # there is nothing to fold
     if view == "unrolled" and not (isinstance(steps, int) and steps <= _STEPS):
         problem = "are known at run time only: draw a run" if not isinstance(steps, int) else f"are more than {_STEPS}"
         raise DrawingError(
@@ -224,7 +274,7 @@ def recurrence_drawing(
             f"  declared at {application.site}",
             site=application.site,
         )
-    return _read(root, back, run, application, steps, view, detail, theme, digits, columns, nodes)
+    return view
 
 
 def _read(

@@ -138,6 +138,8 @@ class _Page(Boxes):
             found.append(
                 f"step 1 is not like the others and stands outside: the loop begins at t = {1 + drawing.begin}"
             )
+        if drawing.strands is not None:
+            found.append("inside: solid lines are linear paths, dashed ones are not")
         if drawing.hidden:
             found.append(f"{drawing.hidden} more states are not drawn")
         return found
@@ -289,9 +291,10 @@ class _Page(Boxes):
     def loop(self, k: int, box: Box, frame: Box, origin: float) -> None:
         """From a state round to where it enters the cell, with the mark of a delay."""
         y = (box.top + box.bottom) / 2
-        right = box.right + 14 + _LOOP * k
-        left = frame.left - _ARROW - 6 - _LOOP * k
-        up = origin - 16 - _LOOP * k
+        rank = sum(other < self.cell.leave[k] for other in self.cell.leave)  # the uppermost is the innermost
+        right = box.right + 14 + _LOOP * rank
+        left = frame.left - _ARROW - 6 - _LOOP * rank
+        up = origin - 16 - _LOOP * rank
         entry = origin + self.cell.enter[k]
         self.arrow(
             f"link-{k}-loop", [(box.right, y), (right, y), (right, up), (left, up), (left, entry), (frame.left, entry)]

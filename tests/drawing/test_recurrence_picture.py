@@ -344,6 +344,27 @@ def test_odd_names_and_numbers_that_are_none():
     ElementTree.fromstring(picture.svg())
 
 
+def test_layers_and_directions_are_drawn_below_each_other():
+    run = layer("rnn", 3, bidirectional=True)
+    picture = run.draw(style="recurrence")
+    assert [part.name for part in picture.parts] == ["m.forward", "m.backward"]
+    assert overlaps(picture.scene) == []
+    ids = [e.get("id") for e in ElementTree.fromstring(picture.svg()).iter() if e.get("id")]
+    assert len(ids) == len(set(ids))
+    titles = [g.title.partition(":")[0] for g in groups(picture, {"state"}) if "start" not in g.id]
+    assert titles == ["h_1", "h_2", "h_3", "h_3", "h_2", "h_1"]
+    for part in picture.parts:
+        for weight in part.weights:
+            assert weight.total == pytest.approx(numpy.linalg.norm(run.grad(f"{part.name}.{weight.name}")))
+    alone = layer("gru", 3, layers=2).draw(style="recurrence", name="m.1")
+    assert alone.name == "m.1"
+
+
+def test_parts_of_one_loop_are_not_taken_for_the_whole():
+    with pytest.raises(DrawingError, match="2 repeats are named 'm', as checkpoint= makes them"):
+        layer("rnn", 6, checkpoint=3).draw(style="recurrence", name="m")
+
+
 def test_bad_requests_are_refused():
     run = layer("rnn", 3)
     with pytest.raises(DrawingError, match=r"view='fold' is not known.*did you mean 'folded'"):
