@@ -70,7 +70,9 @@ def test_a_greyscale_print_keeps_values_and_gradients_apart() -> None:
 def test_only_colours_of_the_theme_are_painted_and_the_paper_first(name: str) -> None:
     svg = draw(simple(), theme=name).svg()
     assert set(re.findall(r"#([0-9A-F]{6})", svg)) <= hexadecimal(THEMES[name])
-    assert re.search(r'<rect width="[\d.]+" height="[\d.]+" fill="#([0-9A-F]{6})"/>', svg).group(1) == THEMES[name].paper  # type: ignore[union-attr]
+    assert (
+        re.search(r'<rect width="[\d.]+" height="[\d.]+" fill="#([0-9A-F]{6})"/>', svg).group(1) == THEMES[name].paper
+    )  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("name", THEMES)
@@ -83,6 +85,7 @@ def test_every_writer_paints_the_paper(name: str, tmp_path: Any) -> None:
     assert painted == pytest.approx([int(paper[k : k + 2], 16) / 255 for k in (0, 2, 4)], abs=0.005)
     assert f"fill=graphc{paper}] (0,0) rectangle" in drawing.tikz()
     assert f'fill="#{paper}"/>' in drawing.html()
+    assert f"--paper: #{paper};" in drawing.html()
     image = pytest.importorskip("PIL.Image")
     with image.open(BytesIO(drawing.png())) as picture:
         assert picture.convert("RGB").getpixel((2, 2)) == tuple(int(paper[k : k + 2], 16) for k in (0, 2, 4))
@@ -98,7 +101,9 @@ def test_a_theme_of_ones_own_is_taken_as_it_is_and_an_unknown_one_refused() -> N
     own = Theme(value="112233")
     assert theme_named(own) is own
     assert "112233" in draw(simple(), theme=own).svg()
-    with pytest.raises(DrawingError, match="no theme is called 'drak'; known: default, classic, print, dark; did you mean 'dark'"):
+    with pytest.raises(
+        DrawingError, match="no theme is called 'drak'; known: default, classic, print, dark; did you mean 'dark'"
+    ):
         draw(simple(), theme="drak")
     with pytest.raises(DrawingError, match="no theme is called 3"):
         draw(simple(), theme=3)  # type: ignore[arg-type]
