@@ -55,21 +55,35 @@ def chosen_repeat(nodes: Sequence[Node], name: str | None, style: str) -> Unroll
 
 def state_names(application: Unrolling) -> tuple[str, ...]:
     """Names by which people know the states."""
-    names = []
-    for k, (before, behind) in enumerate(zip(application.initial, application.cell.following, strict=True)):
-        name = short_name(behind) or short_name(before) or f"s{k + 1}"
-        names.append(name if name not in names else f"{name}'")
-    return tuple(names)
+    nodes = []
+    for before, behind in zip(application.initial, application.cell.following, strict=True):
+        made = short_name(behind) and behind not in application.cell.states  # not one that is only handed on
+        nodes.append(behind if made or not short_name(before) else before)
+    return _told_apart(nodes, "s")
 
 
 def input_names(application: Unrolling) -> tuple[str, ...]:
     """Names of what a step reads of the sequences; a part of a sequence has the name of the whole."""
     found = []
-    for k, node in enumerate(application.sequences):
+    for node in application.sequences:
         while node.name is None and node.gate in ("slice", "transpose"):
             (node,) = node.operands
-        found.append(short_name(node) or node.gate.rpartition(" ")[2] or f"x{k + 1}")
-    return tuple(found)
+        found.append(node)
+    return _told_apart(found, "x")
+
+
+def _told_apart(nodes: Sequence[Node], letter: str) -> tuple[str, ...]:
+    """Short names; longer ones, or numbers, where short ones are the same."""
+    short = [short_name(n) or n.gate.rpartition(" ")[2] or letter for n in nodes]
+    whole = [(n.name or "").rpartition(".")[2] for n in nodes]
+    names: list[str] = []
+    for k, (name, longer) in enumerate(zip(short, whole, strict=True)):
+        if short.count(name) > 1:
+            name = longer if longer and whole.count(longer) == 1 else f"{name}{k + 1}"
+        while name in names:
+            name += "'"
+        names.append(name)
+    return tuple(names)
 
 
 def _strands(application: Unrolling, became: Mapping[Node, Node]) -> Strands:

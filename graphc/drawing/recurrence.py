@@ -84,8 +84,8 @@ class RecurrenceDrawing(Written):
         Names; outputs that are states are not repeated.
     shown : tuple of int
         States that leave every step for the rest of the graph.
-    ends : bool
-        Whether the state behind the last step is used.
+    ends : tuple of int
+        States that are used behind the last step.
     weights : tuple of Weight
     flow : Flow or None
         Norms of gradients and sensitivities, with a run.
@@ -114,7 +114,7 @@ class RecurrenceDrawing(Written):
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     shown: tuple[int, ...]
-    ends: bool
+    ends: tuple[int, ...]
     weights: tuple[Weight, ...]
     flow: Flow | None
     keys: tuple[str, ...]
@@ -332,7 +332,7 @@ def _read(
     finals = application.results[len(cell.outputs) :]
     return RecurrenceDrawing(
         application.formula.name, symbol, view, steps, application.backward, kept, input_names(application),
-        tuple(outputs), tuple(shown), any(f in used for f in finals), read, measured,
+        tuple(outputs), tuple(shown), tuple(k for k, f in enumerate(finals) if f in used), read, measured,
         tuple(state_name(application, t) for t in tensors), reaching,
         read_cell(application)[0] if detail == "gates" else None, theme,
         "L" if back is not None or run is not None else printable(root.label, 12), digits, columns,
@@ -381,7 +381,7 @@ def _terms(run: Any, application: Unrolling) -> tuple[Weight, ...]:
 
 def _together(weights: Sequence[Weight], measured: bool) -> Weight:
     """All weights as one."""
-    name = f"{len(weights)} weights"
+    name = f"({len(weights)} weights)"
     if not measured:
         return Weight(name)
 

@@ -276,7 +276,7 @@ class _Page(Boxes):
                 self.arrow(f"link-{k}-{column.first}-next", [start, stop])
             else:
                 self.curve(f"link-{k}-{column.first}-next", start, stop)
-        elif not last_of_all or drawing.ends:
+        elif not last_of_all or k in drawing.ends:
             self.arrow(f"link-{k}-{column.first}-next", [(box.right, y), (box.right + _ARROW, y)])
             if last_of_all:
                 said = text_label(self.goal(), _SMALL, theme.quiet)

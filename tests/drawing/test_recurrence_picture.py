@@ -365,6 +365,13 @@ def test_parts_of_one_loop_are_not_taken_for_the_whole():
         layer("rnn", 6, checkpoint=3).draw(style="recurrence", name="m")
 
 
+def test_states_with_names_that_differ_in_numbers_are_told_apart():
+    picture = many_weights(4, 3).draw(style="recurrence")
+    assert picture.states == ("s0", "s1", "s2")
+    assert picture.ends == (0,)
+    assert layer("gru", 4, skip_time=3).draw(style="recurrence").states == ("h", "h_1", "h_2")
+
+
 def test_bad_requests_are_refused():
     run = layer("rnn", 3)
     with pytest.raises(DrawingError, match=r"view='fold' is not known.*did you mean 'folded'"):
