@@ -29,7 +29,7 @@ _DRAW_OPTIONS = ("theme", "direction", "digits", "engine", "page", "font_size") 
 _FONT_SIZES: Mapping[type, float] = {Circuit: 12.5, Cards: 10.5}  # of the numbers
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Drawing(Written):
     """A picture, laid out once and written in any format.
 
@@ -71,6 +71,10 @@ class Drawing(Written):
     def scene(self) -> Scene:
         """Outlines and texts in points."""
         return self._laid_out[0]
+
+    def __repr__(self) -> str:
+        # short, and without the answers of an examination: a notebook keeps it beside the picture
+        return f"<Drawing: {self.content.title}>"
 
     @property
     def note(self) -> str:

@@ -108,13 +108,16 @@ def _scaled_scene(scene: Scene, factor: float) -> Scene:
     )  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Resized(Written):
     """Another picture in another size, or on a page."""
 
     picture: Written
     page: tuple[float, float] | None
     font_size: float | None
+
+    def __repr__(self) -> str:
+        return f"<Resized: {self.picture!r}>"
 
     @cached_property
     def _scene(self) -> Scene:

@@ -86,7 +86,7 @@ def files(drawing: Drawing, raster: bool = True) -> Iterator[tuple[str, bytes]]:
             continue
         made = write()
         yield suffix, made if isinstance(made, bytes) else made.encode()
-    yield "notebook", drawing._repr_svg_().encode()
+    yield "notebook", "".join([*drawing._repr_mimebundle_().values(), repr(drawing)]).encode()
 
 
 EXAMS: dict[str, list[Any]] = {

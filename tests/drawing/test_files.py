@@ -304,6 +304,18 @@ def test_two_pictures_on_one_page_share_no_id() -> None:
         assert set(re.search(r'aria-labelledby="([^"]*)"', text).group(1).split()) <= own  # type: ignore[union-attr]
 
 
+def test_a_notebook_gets_a_picture_of_explicit_size_and_its_text() -> None:
+    drawing = draw(simple())
+    bundle = drawing._repr_mimebundle_()
+    assert set(bundle) == {"image/svg+xml", "text/plain"}
+    assert re.search(
+        r'<svg [^>]*width="[\d.]+pt" height="[\d.]+pt" viewBox="0 0 [\d.]+ [\d.]+"', bundle["image/svg+xml"]
+    )
+    assert bundle["text/plain"] == drawing.text()
+    assert repr(drawing) == "<Drawing: Computation graph of f>"
+    assert repr(draw(simple(), style="cards")) == "<Drawing: Layers of f>"
+
+
 def test_the_text_form_is_a_table_of_the_tree() -> None:
     assert draw(simple()).text() == (
         "Computation graph of f\n\n"
