@@ -117,7 +117,11 @@ def test_a_path_is_linear_where_the_local_gradient_does_not_contain_the_operand(
 def test_a_product_with_itself_is_not_linear_and_mixing_elements_is():
     x = graphc.input("x", (3, 4))
     w = graphc.parameter("w", (4, 5))
-    for node, expected in ((x * x, False), (x @ w, True), (graphc.sum(x), True), (graphc.softmax(x), False)):
+    squares = graphc.gate("y[n] = sum(x[n,k]*x[n,k], k)", name="squares")(x)
+    largest = graphc.gate("y[n] = max(x[n,k], k)", name="largest")(x)
+    products = graphc.gate("y[n,m] = sum(x[n,k]*x[m,k], k)", name="products")(x)
+    bent = [x * x, graphc.softmax(x), squares, largest, products]
+    for node, expected in [(node, False) for node in bent] + [(x @ w, True), (graphc.sum(x), True), (x.T, True)]:
         found = graphc.draw(graphc.sum(node), style="paths").strands
         assert all(s.direct for s in found.strands) == expected
 

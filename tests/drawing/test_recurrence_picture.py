@@ -165,6 +165,19 @@ def test_states_say_their_numbers_and_fade_by_what_is_left_of_the_first_input(ba
             assert box.fill == theme.mixed(theme.value, sensitivity[t] / sensitivity.max())
 
 
+def test_terms_are_in_the_order_in_which_steps_are_taken():
+    run = layer("rnn", 5, backward=True, returns="last")
+    picture = run.draw(style="recurrence")
+    (bias,) = [w for w in picture.weights if w.name == "bias"]
+    # behind the last step that is taken, the first of the sequence, the gradient is the loss's own: 2 h, times tanh'
+    last = run.value("m")
+    delta = (2 * last * (1 - last**2)).sum(axis=0)
+    assert bias.terms[-1] == pytest.approx(numpy.linalg.norm(delta))
+    assert [g.title.partition(":")[0] for g in groups(picture, {"weight"}) if g.title.startswith("bias")] == [
+        f"bias, t = {t}" for t in (5, 4, 3, 2, 1)
+    ]
+
+
 def test_a_plain_recurrence_fades_and_an_open_memory_does_not():
     def inks(picture):
         theme, state = THEMES["default"], len(picture.states) - 1

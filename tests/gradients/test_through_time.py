@@ -126,6 +126,19 @@ def test_sensitivity_where_there_is_no_batch_is_the_norm_of_the_jacobian():
     assert run.flow().sensitivity["h"][-1] == pytest.approx(numpy.linalg.norm(slopes), rel=1e-5)
 
 
+def test_a_gate_with_two_outputs_behind_a_repeat_counts_once():
+    rng = numpy.random.default_rng(5)
+    xs = graphc.input("x", (STEPS, "N", 2))
+    last = graphc.layers.rnn(xs, 3, name="m", returns="last")
+    w, u = graphc.parameter("w", (12, 3)), graphc.parameter("u", (12, 3))
+    h, c = graphc.lstm_cell(last, last, last, w, u)
+    back = graphc.backward(graphc.sum(h * c))
+    weights = {n.name: rng.normal(size=n.shape) for n in back.nodes if n.kind == "parameter"}
+    run = back.at(x=rng.normal(size=(STEPS, 2, 2)), parameters=weights)
+    for name, arrays in terms(run).items():
+        numpy.testing.assert_allclose(arrays.sum(0), run.grad(name), rtol=1e-9, atol=1e-10)
+
+
 def test_what_arrives_is_what_leaves_the_step_behind():
     run, _ = layer_run(graphc.layers.lstm, returns="last")
     sweep = ThroughTime(run, repeat_of(run.back.nodes, "m"))
