@@ -32,7 +32,7 @@ def operation_sizes(strands: Strands) -> dict[int, tuple[float, float, float]]:
     found = {}
     for o in strands.operations:
         if o.kind != "operation":
-            found[o.number] = (_end_label(o, "000000").width + 8, _HALF, _HALF)
+            found[o.number] = (_end_label(o, "").width + 8, _HALF, _HALF)
             continue
         width = 2 * _ROUND if o.symbol in _CIRCLED else max(text_width(printable(o.symbol, 24), _TEXT) + 12, 26)
         found[o.number] = (width, _HALF + (_NAMED if o.name else 0.0), _HALF)

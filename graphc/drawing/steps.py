@@ -42,7 +42,7 @@ class _Page(Boxes):
         self.before, self.columns = columns_of(drawing)
         lows = [c.low for c in self.columns]
         longest = max(
-            subscripted([n, low], _TEXT, "000000").width for n in drawing.states for low in (lows[0], lows[-1])
+            subscripted([n, low], _TEXT, "").width for n in drawing.states for low in (lows[0], lows[-1])
         )
         self.node_width = min(max(longest + 14, _NODE), _BROAD)
         self.pitch = self.cell.width + 2 * _ARROW + self.node_width
