@@ -38,16 +38,16 @@ def place_layered(blocks: Sequence[Block], links: Sequence[Link], channel: float
 class _Pulls:
     """Where the neighbours of each place want it to be, how much, and what that depends on."""
 
-    def __init__(self, grid: Grid, near: list[Near]) -> None:
+    def __init__(self, grid: Grid, near: list[Near], sides: tuple[int, ...]) -> None:
         #: per place: neighbour, height of the place above it, weight
         self.wishes = near
-        self.weights = [sum(w for _, _, w in wishes) or 0.01 for wishes in near]
         self.depends: list[tuple[int, ...]] = []
+        count = len(grid.rows)
         for number, row in enumerate(grid.rows):
-            found = {grid.layer[n] for k in row for n, _, _ in near[k]}
-            if not all(near[k] for k in row):
-                found.add(number)
-            self.depends.append(tuple(sorted(found)))
+            rows = [number + side for side in sides if 0 <= number + side < count]
+            if not all(near[k] for k in row):  # what nobody pulls stays where it is
+                rows.append(number)
+            self.depends.append(tuple(rows))
         self.known: dict[int, tuple[list[list[float]], list[float]]] = {}
 
 
@@ -64,12 +64,12 @@ def _level(grid: Grid) -> None:
             top[k] = start
     tops = [list(offset) for offset in offsets]
     before, after = _wishes(grid, grid.before), _wishes(grid, grid.after)
-    first = (_Pulls(grid, before), _Pulls(grid, after))
+    first = (_Pulls(grid, before, (-1,)), _Pulls(grid, after, (1,)))
     either = (
-        _Pulls(grid, [b or a for b, a in zip(before, after, strict=True)]),
-        _Pulls(grid, [a or b for b, a in zip(before, after, strict=True)]),
+        _Pulls(grid, [b or a for b, a in zip(before, after, strict=True)], (-1, 1)),
+        _Pulls(grid, [a or b for b, a in zip(before, after, strict=True)], (-1, 1)),
     )
-    both = _Pulls(grid, [b + a for b, a in zip(before, after, strict=True)])
+    both = _Pulls(grid, [b + a for b, a in zip(before, after, strict=True)], (-1, 1))
     sweeps = _LEVEL_SWEEPS if len(grid.layer) <= MANY_PLACES else _FEW_LEVEL_SWEEPS
     for sweep in range(sweeps):
         turn = sweep % 2
@@ -123,7 +123,7 @@ def _settled(row: list[int], pulls: _Pulls, top: list[float], offsets: list[floa
         return [want + offset for want, offset in zip(wanted, offsets, strict=True)]
     pools: list[tuple[float, list[tuple[float, float]]]] = []  # median, its (wish, weight) pairs
     for k, want in zip(row, wanted, strict=True):
-        pools.append((want, [(want, pulls.weights[k])]))
+        pools.append((want, [(want, sum([weight for _, _, weight in pulls.wishes[k]]) or 0.01)]))
         while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
             wishes = sorted(pools.pop()[1] + pools.pop()[1])
             pools.append((_median(wishes), wishes))

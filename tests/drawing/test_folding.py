@@ -102,6 +102,14 @@ def test_layers_with_weights_of_their_own_are_no_steps() -> None:
     assert steps.names == tuple(f"block{k}" for k in range(1, 7))
 
 
+def test_terms_side_by_side_are_no_steps_though_they_share_an_operand() -> None:
+    q = graphc.input("q")
+    products = [graphc.exp(q * graphc.input(f"k{n}")) for n in range(1, 7)]
+    total = products[0] + products[1] + products[2] + products[3] + products[4] + products[5]
+    found = [steps for steps in steps_of(total) if len(steps.copies[0]) == 2]
+    assert [(len(steps.copies), steps.recurrent, steps.names[0]) for steps in found] == [(6, False, "k1")]
+
+
 # ---------------------------------------------------------------- grouping
 
 
