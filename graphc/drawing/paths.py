@@ -19,10 +19,9 @@ from graphc.drawing.strands import Strand, Strands, short_name
 from graphc.drawing.theme import Theme
 from graphc.drawing.written import Written
 from graphc.errors import DerivativeError, DrawingError, did_you_mean
-from graphc.gradients.through_time import ThroughTime, repeat_of, rolled_run, written_out
+from graphc.gradients.through_time import ThroughTime, repeat_of, rolled_root, rolled_run, written_out
 from graphc.graph.node import Node, topological
 from graphc.graph.repeating import Unrolling
-from graphc.graph.rolling import rolled
 
 __all__ = ["PathsDrawing", "chosen_repeat", "input_names", "paths_drawing", "read_cell", "state_names"]
 
@@ -194,8 +193,8 @@ def paths_drawing(
     if run is not None:
         run = rolled_run(run)
         root = run.back.root
-    elif not any(isinstance(n.application, Unrolling) for n in topological([root])):
-        root = rolled([root])[root]
+    else:
+        root = rolled_root(root)
     if not any(isinstance(n.application, Unrolling) for n in topological([root])):
         return _single(root, run, theme, digits, show)
     application = chosen_repeat(topological([root]), name, "paths")

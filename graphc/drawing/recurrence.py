@@ -23,10 +23,9 @@ from graphc.drawing.written import Written
 from graphc.errors import DrawingError, did_you_mean
 from graphc.formula.size import Size, extent_value
 from graphc.gradients.flow import Flow, flow, state_name
-from graphc.gradients.through_time import ThroughTime, rolled_run
+from graphc.gradients.through_time import ThroughTime, rolled_root, rolled_run
 from graphc.graph.node import Node, topological
 from graphc.graph.repeating import Unrolling
-from graphc.graph.rolling import rolled
 
 __all__ = ["RecurrenceDrawing", "SeveralDrawing", "Weight", "recurrence_drawing"]
 
@@ -248,8 +247,8 @@ def recurrence_drawing(
     if run is not None:
         run = rolled_run(run)
         root = run.back.root
-    elif not any(isinstance(n.application, Unrolling) for n in topological([root])):
-        root = rolled([root])[root]
+    else:
+        root = rolled_root(root)
     nodes = topological([root])
     found = [n.application.formula.name for n in nodes if isinstance(n.application, Unrolling)]
     names = [name] if name is not None or len(set(found)) < 2 else list(dict.fromkeys(found))

@@ -25,7 +25,7 @@ from graphc.graph.rolling import rolled
 if TYPE_CHECKING:
     from graphc.gradients.run import Run
 
-__all__ = ["Step", "ThroughTime", "repeat_of", "rolled_run", "values_inside", "written_out"]
+__all__ = ["Step", "ThroughTime", "repeat_of", "rolled_root", "rolled_run", "values_inside", "written_out"]
 
 
 def repeat_of(nodes: Sequence[Node], name: str | None) -> Unrolling:
@@ -47,12 +47,24 @@ def repeat_of(nodes: Sequence[Node], name: str | None) -> Unrolling:
     raise DerivativeError(f"this needs a graph with a repeat; {asked}{hint} (graphc.unroll keeps a cell once)")
 
 
+def rolled_root(root: Node) -> Node:
+    """Return the root with loops that were written by hand as repeats; itself where there is none, or are repeats."""
+    order = topological([root])
+    if any(isinstance(node.application, Unrolling) for node in order):
+        return root
+    found = rolled([root])[root]
+    if found is root:
+        # the last copy of a cell has all of its outputs only if somebody asks for them: the memory of an LSTM
+        own = set(order)
+        others = {o: None for n in order if n.application is not None for o in n.application.outputs if o not in own}
+        found = rolled([root, *others])[root] if others else root
+    return found
+
+
 def rolled_run(run: Run) -> Run:
     """Return a run of the same graph in which loops that were written by hand are repeats; itself where it has some."""
     back = run.back
-    if any(isinstance(node.application, Unrolling) for node in back.nodes):
-        return run
-    root = rolled([back.root])[back.root]
+    root = rolled_root(back.root)
     if root is back.root:
         return run
     from graphc.gradients.backward import backward

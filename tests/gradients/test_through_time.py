@@ -112,6 +112,21 @@ def test_a_loop_by_hand_has_the_same_terms_and_a_flow():
     numpy.testing.assert_allclose(flow.states["h"][1:], norms, rtol=1e-10)
 
 
+def test_a_hand_written_lstm_whose_memory_nobody_asks_for_at_the_end_is_a_loop_too():
+    rng = numpy.random.default_rng(6)
+    x, h, c = graphc.input("x", (STEPS, 2, 2)), graphc.input("h", (2, 3)), graphc.input("c", (2, 3))
+    w, u = graphc.parameter("w", (12, 2)), graphc.parameter("u", (12, 3))
+    values = {n: rng.normal(size=n.shape) for n in (x, h, c, w, u)}
+    for t in range(STEPS):
+        h, c = graphc.lstm_cell(x[t], h, c, w, u)
+    run = graphc.backward(graphc.sum(h * h)).at(values)
+    assert rolled_run(run) is not run
+    found = terms(run)
+    for name, arrays in found.items():
+        numpy.testing.assert_allclose(arrays.sum(0), run.grad(name), rtol=1e-9)
+    assert len(run.flow().states) == 2
+
+
 def test_sensitivity_where_there_is_no_batch_is_the_norm_of_the_jacobian():
     run = by_hand()
     nodes = {n.name: n for n in run.back.nodes if n.name is not None}
