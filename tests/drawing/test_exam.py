@@ -99,7 +99,10 @@ EXAMS: dict[str, list[Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", EXAMS)
+QUICK = ("all", "values", "one gradient", "one wire")
+
+
+@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in EXAMS])
 def test_no_file_gives_an_answer_away(name: str) -> None:
     drawing = draw(marked_run(), exam=EXAMS[name], digits=6, form="both", work=True, patterns=True)
     hidden = answers(drawing)
@@ -170,7 +173,9 @@ RUNS: dict[str, Callable[[], Any]] = {
 }  # fmt: skip
 
 
-EVERY = [pytest.param(name, marks=pytest.mark.slow) if name in ("scalar_lstm", "random") else name for name in RUNS]
+EVERY = [
+    pytest.param(name, marks=pytest.mark.slow) if name in ("scalar_lstm", "random", "neuron") else name for name in RUNS
+]
 
 
 @pytest.mark.parametrize("direction", ["LR", "TB"])
