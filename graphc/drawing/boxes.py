@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from graphc.drawing.fonts import Label, text_label
+from graphc.drawing.fonts import Label, number_text, text_label, text_width
 from graphc.drawing.scene import Box, Command, Group, Item, Path, rounded
 from graphc.drawing.strips import Strips, cut, short, subscripted
 
@@ -15,7 +15,14 @@ _TEXT, _TINY = 10.5, 7.5  # font sizes
 
 
 class Boxes(Strips):
-    """Draws boxes and arrows."""
+    """Draws boxes and arrows; ``digits`` is how many are printed of a number, where there is room for them."""
+
+    digits = 4
+
+    def fitted(self, value: float, room: float, size: float) -> str:
+        """A number with as many digits as are asked for, or as fit."""
+        said = number_text(value, self.digits)
+        return said if text_width(said, size) <= room else short(value, room * _TINY / size)
 
     def group(self, items: Sequence[Item], name: str, classes: str, title: str = "") -> None:
         """Items that belong together."""
@@ -79,6 +86,6 @@ class Boxes(Strips):
         """A gradient below a box."""
         if value is None:
             return
-        number = short(value, (box.right - box.left) + 14)
+        number = self.fitted(value, box.right - box.left + 14, _TINY)
         said = text_label(number, _TINY, self.theme.gradient, italic=True, id=f"{name}-grad", classes="grad")
         self.write(said, (box.left + box.right) / 2 - said.width / 2, box.bottom + 8.5)

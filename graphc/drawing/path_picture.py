@@ -11,7 +11,7 @@ from graphc.drawing.fonts import Label, number_text, printable, text_label, text
 from graphc.drawing.scene import Box, Command, Group, Item, Path, Scene, circle, moved, rounded
 from graphc.drawing.strand_layout import Placed, place
 from graphc.drawing.strands import Operation, Strand, Strands
-from graphc.drawing.strips import subscripted
+from graphc.drawing.strips import short, subscripted
 from graphc.drawing.theme import Theme
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["cell_picture", "operation_sizes", "paths_scene"]
 
 _MARGIN, _TITLE, _TEXT, _SMALL = 16.0, 13.0, 10.5, 9.0
+_ROOM = 44.0  # for a number at an end
 _HALF, _ROUND = 12.0, 11.0  # half the height of a box, radius of a circle
 _NAMED = 10.0  # room for the name of a value above what makes it
 _THICK, _THIN, _WIDEST = 2.6, 1.2, 7.0
@@ -205,7 +206,7 @@ def paths_scene(drawing: PathsDrawing) -> Scene:
         picture = cell_picture(drawing.strands, drawing.flows, theme, placed, backward=backward, prefix=prefix)
         items += [moved(item, left, top) for item in picture]
         if backward:
-            items += [moved(item, left, top) for item in _numbers(drawing, placed)]
+            items += [moved(item, left, top) for item in _numbers(drawing, placed, left)]
         top += placed.height
     if drawing.flows and drawing.show != "forward":
         top += 28
@@ -221,16 +222,18 @@ def paths_scene(drawing: PathsDrawing) -> Scene:
     )
 
 
-def _numbers(drawing: PathsDrawing, placed: Placed) -> list[Item]:
+def _numbers(drawing: PathsDrawing, placed: Placed, margin: float) -> list[Item]:
     """Norms of gradients at the ends."""
     items: list[Item] = []
     for o in drawing.strands.operations:
         if o.said in drawing.ends and o.kind != "operation":
             box = placed.boxes[o.number]
-            said = text_label(
-                number_text(drawing.ends[o.said], drawing.digits), _SMALL, drawing.theme.gradient, italic=True
-            )
-            items += said.at(round((box.left + box.right) / 2 - said.width / 2, 2), round(box.bottom + 9, 2))
+            value = drawing.ends[o.said]
+            number = number_text(value, drawing.digits)
+            number = number if text_width(number, _SMALL) <= _ROOM else short(value, _ROOM - 6)
+            said = text_label(number, _SMALL, drawing.theme.gradient, italic=True)
+            x = min((box.left + box.right) / 2 - said.width / 2, placed.width + margin - 4 - said.width)
+            items += said.at(round(max(x, 4 - margin), 2), round(box.bottom + 9, 2))
     return items
 
 

@@ -13,7 +13,7 @@ from graphc.drawing.cell_lines import pieces
 from graphc.drawing.fonts import number_text, printable, text_label
 from graphc.drawing.scene import Box, Command, Group, Item, Path, Scene, moved, rounded
 from graphc.drawing.step_parts import INPUT, TITLE, Column, boxed, columns_of, gated
-from graphc.drawing.strips import BETWEEN, STRIP, Strip, cut, readable, short, subscripted
+from graphc.drawing.strips import BETWEEN, STRIP, Strip, cut, readable, subscripted
 
 if TYPE_CHECKING:
     from graphc.drawing.recurrence import RecurrenceDrawing, Weight
@@ -41,9 +41,7 @@ class _Page(Boxes):
         self.cell = boxed(drawing) if drawing.strands is None else gated(drawing)
         self.before, self.columns = columns_of(drawing)
         lows = [c.low for c in self.columns]
-        longest = max(
-            subscripted([n, low], _TEXT, "").width for n in drawing.states for low in (lows[0], lows[-1])
-        )
+        longest = max(subscripted([n, low], _TEXT, "").width for n in drawing.states for low in (lows[0], lows[-1]))
         self.node_width = min(max(longest + 14, _NODE), _BROAD)
         self.pitch = self.cell.width + 2 * _ARROW + self.node_width
         self.upper = _STUB
@@ -64,7 +62,7 @@ class _Page(Boxes):
             left += self.pitch / 2 - self.node_width / 2
             end = left + steps * self.pitch
         super().__init__(drawing.theme, steps, round(left, 2), round(end, 2), (end - left) / steps < 30.0)
-        self.begin, self.down = drawing.begin, drawing.backward
+        self.begin, self.down, self.digits = drawing.begin, drawing.backward, drawing.digits
         self.width = max(right + _RIGHT, self.right + _MARGIN, 560.0)
         self.equations = [subscripted(pieces(printable(line, 200)), _TEXT, drawing.theme.ink) for line in drawing.lines]
         self.beside_loops = right + _LOOP * len(drawing.states) + 34
@@ -261,7 +259,7 @@ class _Page(Boxes):
         self.node(box, label, name, "state", title, fill, dash, wrong)
         if above is not None:
             said = text_label(
-                short(above, self.node_width + 14), _TINY, theme.value, id=f"{name}-value", classes="value"
+                self.fitted(above, self.node_width + 14, _TINY), _TINY, theme.value, id=f"{name}-value", classes="value"
             )
             self.write(said, (box.left + box.right) / 2 - said.width / 2, box.top - 3.5)
         self.number_below(name, box, below)
@@ -376,7 +374,9 @@ class _Page(Boxes):
             )
             self.chip(box, said, value, weight.scalar, f"sum-{number}", "sum", title)
             if weight.outside:
-                note = text_label(f"+ {short(weight.outside, 40)} outside", _TINY, theme.gradient, italic=True)
+                note = text_label(
+                    f"+ {self.fitted(weight.outside, 34, _TINY)} outside", _TINY, theme.gradient, italic=True
+                )
                 self.write(note, box.left, box.bottom + 8.0)
 
     def chip(self, box: Box, said: str, value: float | None, scalar: bool, name: str, classes: str, title: str) -> None:
@@ -390,7 +390,7 @@ class _Page(Boxes):
             drawn += label.centred(middle, (box.top + box.bottom) / 2)
         else:
             drawn += label.at(round(middle - label.width / 2, 2), round(box.top + 12, 2))
-            number = short(value, _CHIP - 18)
+            number = self.fitted(value, _CHIP - 20, _SMALL)
             number = number if scalar else f"|·| {number}"
             below = text_label(number, _SMALL, theme.gradient, italic=True, id=f"{name}-grad", classes="grad")
             drawn += below.at(round(middle - below.width / 2, 2), round(box.bottom - 5, 2))

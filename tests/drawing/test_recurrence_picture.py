@@ -247,7 +247,7 @@ def test_rolled_is_one_cell_with_a_loop_and_a_delay_for_every_state():
     assert len(groups(picture, {"delay"})) == 2
     assert len(groups(picture, {"weight"})) == 3
     for number, weight in enumerate(picture.weights):
-        assert said(picture, f"weight-{number}-0-grad") == f"|·| {number_text(weight.total, 3)}"
+        assert said(picture, f"weight-{number}-0-grad") == f"|·| {number_text(weight.total)}"
 
 
 def test_rolled_says_the_equations_of_a_step():
@@ -400,6 +400,16 @@ def test_bad_requests_are_refused():
     x = graphc.input("x")
     with pytest.raises(DrawingError, match="it has no loop"):
         graphc.draw(x * x, style="recurrence")
+
+
+def test_digits_are_as_many_as_asked_or_as_fit():
+    run = scalar()
+    two, many = (run.draw(style="recurrence", digits=digits) for digits in (2, 15))
+    total = float(run.grad("w"))
+    assert said(two, "sum-0-grad") == number_text(total, 2)
+    assert said(many, "sum-0-grad") == number_text(total, 3)
+    assert overlaps(many.scene) == []
+    assert number_text(total, 15)[:12] in many.text()
 
 
 @pytest.mark.slow
