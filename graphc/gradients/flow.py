@@ -27,7 +27,7 @@ __all__ = ["Flow", "flow", "state_name"]
 
 #: Cells with more units of their states than this have no Jacobian computed, nor have, where examples are no named size
 #: and each unit of each step takes a sweep of its own, repeats with more sweeps than this.
-_STATES, _SWEEPS = 1024, 4000
+_STATES, _SWEEPS = 1024, 2000
 
 
 @dataclass(frozen=True)
