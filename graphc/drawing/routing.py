@@ -60,8 +60,16 @@ def layered_wires(blocks: Sequence[Block], links: Sequence[Link], grid: Grid, ch
             edge = lefts[layer] + widths[layer]
             if edge > here[0] + _LEVEL:
                 here = (edge, here[1])
-                commands.append(("L", *here))
-            commands += curve_between(here, there)[1:]
+                _go(commands, ("L", *here))
+            _go(commands, curve_between(here, there)[1])
             here = there
         wires.append(tuple(commands))
     return corners, wires
+
+
+def _go(commands: list[Command], command: Command) -> None:
+    """Add a piece of wire; level pieces in a row are one line, so that no viewer shows a seam."""
+    if command[0] == "L" and commands[-1][0] == "L" and command[-1] == commands[-1][-1] == commands[-2][-1]:
+        commands[-1] = command
+    else:
+        commands.append(command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import subprocess
@@ -15,7 +16,8 @@ import pytest
 
 from graphc.drawing import engines, layout
 from graphc.drawing.layout import ENGINES, Block, Link, engine_available, place
-from graphc.drawing.scene import Box
+from graphc.drawing.rows import place_in_rows
+from graphc.drawing.scene import Box, numbers_of
 from graphc.drawing.scene import Path as Outline
 from graphc.errors import DrawingError
 from tests.drawing.geometry import flattened, touched
@@ -140,3 +142,28 @@ def test_a_chain_runs_straight() -> None:
     placement = place(blocks, [Link(k, k + 1, 0) for k in range(5)], "layered")
     assert len({y for _, y in placement.corners}) == 1
     assert all(c[0] in "ML" for wire in placement.wires for c in wire)
+
+
+def test_wires_into_one_box_end_apart_and_the_level_one_keeps_the_middle() -> None:
+    sizes = [(60.0, 60.0)] * 5
+    placement = place_in_rows(sizes, [(0, 1), (1, 2), (0, 2), (2, 3), (4, 3)])
+    ends = [numbers_of(wire[-1])[-2:] for wire in placement.wires]
+    middle = placement.corners[2][1] + 30.0
+    into_two, into_three = (ends[1], ends[2]), (ends[3], ends[4])
+    for first, second in (into_two, into_three):
+        assert first[0] == second[0]
+        assert abs(first[1] - second[1]) >= 10
+    assert into_two[0][1] == pytest.approx(middle)
+
+
+def test_a_level_wire_over_many_layers_is_one_line() -> None:
+    blocks = [Block(60, 34, (), 17.0)]
+    links = []
+    for k in range(1, 9):
+        blocks.append(Block(60, 76, (17.0, 59.0), 17.0))
+        links += [Link(k - 1, k, 0), Link(0, k, 1)] if k > 1 else [Link(0, 1, 0), Link(0, 1, 1)]
+    wires = place(blocks, links, "layered").wires
+    longest = max(wires, key=lambda wire: numbers_of(wire[-1])[-2])
+    for a, b in itertools.pairwise(longest):
+        assert not (a[0] == b[0] == "L" and numbers_of(a)[-1] == numbers_of(b)[-1])
+    assert len(wires[-1]) <= 8  # not a piece for every layer that it passes
