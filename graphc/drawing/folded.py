@@ -121,7 +121,7 @@ def _fold_element(k: int, fold: Fold, made: Grouped, home: dict[int, int], back:
     leaving = _leaving(k, fold, made)
     name = ", ".join(node.name or "" for node in leaving)
     if not leaving or len(leaving) > _NAMED_WIRES or not all(node.name for node in leaving):
-        name = "" if len(leaving) == 1 else f"{len(leaving)} values"
+        name = "" if len(leaving) == 1 else f"{len(leaving):,} values"
     return Element(
         index=k,
         label=fold.label,
