@@ -1,31 +1,47 @@
-"""A network as cards, one box a layer: what it does, the shape it hands on, its parameters.
+"""A network as cards, one box a layer: what it does, the shape it hands on, its parameters, and what a run measures.
 
-A layer is read off the parameter names: ``conv1.weight`` and ``conv1.bias`` belong to ``conv1``,
-together with the gates that use them; an elementwise activation right behind joins. Every other
-gate has its own card.
+The layers are those of `graphc.drawing.network`. A card can be expanded to the gates of its layer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
-from graphc.drawing.fonts import number_text, printable, text_label
-from graphc.drawing.layout import Block, Link, Placement, place
-from graphc.drawing.rows import CHANNEL, place_in_rows
-from graphc.drawing.scene import Box, Command, Group, Item, Path, Scene, moved, numbers_of, rounded
+import numpy
+
+from graphc.drawing.card_picture import cards_scene
+from graphc.drawing.fonts import number_text, printable
+from graphc.drawing.measures import DIGITS, Measures, measured
+from graphc.drawing.network import Layer, attributes_text, grouped, links_between, parameter_count, shape_text
+from graphc.drawing.sheet import needs_run
 from graphc.drawing.theme import Theme
-from graphc.errors import DrawingError
+from graphc.errors import DrawingError, did_you_mean
 from graphc.graph.mode import chooses, in_training, operands_in_training
 
-__all__ = ["Card", "Cards", "cards_scene", "read_cards"]
+if TYPE_CHECKING:
+    from graphc.drawing.drawing import Drawing
 
-_MARGIN = 14.0
-_TITLE = 12.5
-_LINE = 10.5
-_LEADING = 14.5
-_PADDING = 10.0
+__all__ = ["Card", "Cards", "Inside", "cards_drawing", "cards_scene", "read_cards"]
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """A gate or parameter of an expanded card.
+
+    Attributes
+    ----------
+    operands : tuple of int
+        Which of the others it reads; -1 is what comes from another card.
+    """
+
+    name: str
+    gate: str
+    shape: str
+    gradient: str
+    operands: tuple[int, ...]
+    node: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +57,15 @@ class Card:
     extra: str
     tint: int  # index into the theme's card colours
     node: str = ""
+    measures: Measures = field(default_factory=Measures)
+    inside: tuple[Inside, ...] = ()
 
     @property
     def lines(self) -> tuple[str, ...]:
         """Lines below the name."""
         counted = f"{self.count_text} parameters" if self.count_text else ""
-        return tuple(filter(None, (self.gates, self.shape, counted, self.extra)))
+        numbers = (*map(str, self.measures.magnitudes), str(self.measures.dead or ""))
+        return tuple(filter(None, (self.gates, self.shape, counted, self.extra, *numbers)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,107 +77,62 @@ class Cards:
     parameters: int
     title: str
     description: str
+    note: str = ""
 
 
-def shape_text(shape: Sequence[Any]) -> str:
-    """Print a shape the way it is read aloud: ``N × 6 × 14 × 14``."""
-    return " × ".join(str(extent).replace("*", "·") for extent in shape) or "scalar"
+def cards_drawing(
+    root: Any,
+    back: Any,
+    run: Any,
+    *,
+    theme: Theme,
+    direction: str = "LR",
+    digits: int = 4,
+    engine: str | None = None,
+    expand: Any = (),
+    example: int = 0,
+    images: bool = True,
+    fold: Any = "auto",
+) -> Drawing:
+    """Draw a network as cards, one a layer.
+
+    Parameters
+    ----------
+    expand : str or sequence of str, optional
+        Layers whose gates are drawn inside of their card.
+    example : int, default 0
+        Which example of the run is drawn as small images.
+    images : bool, default True
+        Whether a run's activations are drawn.
+    fold : "auto" or False, default ``"auto"``
+        Whether layers that repeat are put on one card where there are very many.
+
+    Returns
+    -------
+    Drawing
+
+    Raises
+    ------
+    DrawingError
+        If no layer has a name of ``expand``, or the run has no such example.
+    """
+    from graphc.drawing.drawing import Drawing
+    from graphc.drawing.folded_cards import folded_cards
+
+    content = read_cards(root, run, digits=digits, expand=expand, example=example)
+    if not images:
+        content = replace(content, cards=tuple(_without_image(card) for card in content.cards))
+    if fold not in ("auto", False):
+        raise DrawingError(f"fold={fold!r} of style='cards' is 'auto' or False")
+    content = folded_cards(content, False if expand else fold)  # what is expanded stays
+    return Drawing(content, theme, direction, engine, run or back or root, digits)
 
 
-@dataclass(slots=True)
-class _Layer:
-    name: str
-    nodes: list[Any]
-    parameters: list[Any]
-    closed: bool = False  # an activation has joined: nothing else may
+def _without_image(card: Card) -> Card:
+    return replace(card, measures=replace(card.measures, image=None))
 
 
-def _prefix(name: str) -> str:
-    return name.rpartition(".")[0] or name
-
-
-def _count(parameter: Any) -> int:
-    total = 1
-    for extent in parameter.shape:
-        if not isinstance(extent, int):
-            raise DrawingError(
-                f"the parameter {parameter.label!r} has the shape ({shape_text(parameter.shape)}); "
-                "its entries cannot be counted before every extent is a number",
-                node=parameter,
-                site=parameter.site,
-            )
-        total *= extent
-    return total
-
-
-def _leaf_only(nodes: Sequence[Any]) -> dict[int, set[Any]]:
-    """Map each node made of parameters and constants alone to those parameters."""
-    made: dict[int, set[Any]] = {}
-    for node in nodes:
-        if node.kind in ("parameter", "state"):
-            made[node.id] = {node}
-        elif node.kind in ("constant", "mode"):
-            made[node.id] = set()
-        elif node.operands and all(operand.id in made for operand in node.operands):
-            made[node.id] = set().union(*(made[operand.id] for operand in node.operands))
-    return made
-
-
-def _grouped(nodes: Sequence[Any]) -> tuple[list[_Layer], dict[int, int]]:
-    """Put every node on a card; returns the cards and the card of each node id."""
-    made = _leaf_only(nodes)
-    readers: dict[int, int] = {}
-    for node in nodes:
-        for operand in operands_in_training(node):
-            readers[operand.id] = readers.get(operand.id, 0) + 1
-    layers: list[_Layer] = []
-    home: dict[int, int] = {}
-
-    def open_layer(name: str, node: Any) -> _Layer:
-        layers.append(_Layer(name, [node], []))
-        home[node.id] = len(layers) - 1
-        return layers[-1]
-
-    for node in nodes:
-        if node.id in made and node is not nodes[-1]:
-            continue  # drawn on the card of the gate that uses it
-        mine = [p for o in node.operands for p in made.get(o.id, ()) if p.kind in ("parameter", "state")]
-        mine.sort(key=lambda p: p.id)
-        fed = [o for o in operands_in_training(node) if o.id in home]
-        if chooses(node) and fed:  # one thing in training, another in use: the card of what is trained
-            home[node.id] = home[fed[0].id]
-            layers[home[node.id]].nodes.append(node)
-            continue
-        before = layers[home[fed[0].id]] if len({home[o.id] for o in fed}) == 1 else None
-        alone = before is not None and len(fed) == 1 and readers[fed[0].id] == 1 and before.nodes[-1] is fed[0]
-        if not node.operands:
-            open_layer(node.name or node.label, node)
-            continue
-        if mine:
-            names = {_prefix(p.label) for p in mine}
-            dotted = all("." in p.label for p in mine)
-            joins = alone and before is not None and before.parameters and not before.closed
-            if joins and before is not None and (names == {before.name} or not dotted):
-                before.nodes.append(node)
-                before.parameters += [p for p in mine if p not in before.parameters]
-                home[node.id] = home[fed[0].id]
-                continue
-            given = node.name if node.name is not None and not dotted else None  # beside parameters without a layer
-            layer = open_layer(given or (min(names) if len(names) == 1 else node.label), node)
-            layer.parameters += list(dict.fromkeys(mine))
-            continue
-        unary = len(fed) == 1 and node.shape == fed[0].shape
-        worked = before is not None and (before.parameters or len(before.nodes[-1].operands) > 1)
-        if alone and unary and before is not None and worked and not before.closed:
-            before.nodes.append(node)
-            before.closed = True
-            home[node.id] = home[fed[0].id]
-            continue
-        open_layer(node.name or node.gate or node.label, node)
-    return layers, home
-
-
-def read_cards(root: Any, run: Any = None, *, digits: int = 4) -> Cards:
+def read_cards(root: Any, run: Any = None, *, digits: int = 4, expand: Any = (), example: int = 0) -> Cards:
     """Describe the network under ``root``, one card a layer.
 
     Parameters
@@ -166,169 +140,115 @@ def read_cards(root: Any, run: Any = None, *, digits: int = 4) -> Cards:
     root : Node
         Usually the loss or the scores.
     run : Run, optional
-        Adds the root's value and, on each card, the largest magnitude of the gradient there.
+        Adds the root's value and, on each card, mean and largest |gradient| of parameters and output, the share of
+        dead units, and one example as images.
+    expand : str or sequence of str, optional
+        Layers whose gates are listed as well.
+    example : int, default 0
+        Which example of the run.
+
+    Raises
+    ------
+    DrawingError
+        If no layer has a name of ``expand``, or the run has no such example.
     """
     nodes = in_training(root)
-    layers, home = _grouped(nodes)
+    layers, home = grouped(nodes)
+    opened = _opened(layers, expand)
+    if example:
+        _check_example(nodes, needs_run(run, "cards"), example)
     cards: list[Card] = []
-    total = sum(_count(p) for p in nodes if p.kind == "parameter")
+    total = sum(parameter_count(p) for p in nodes if p.kind == "parameter")
     for k, layer in enumerate(layers):
         last = layer.nodes[-1]
         weights = [p for p in layer.parameters if p.kind == "parameter"]
-        counted = sum(_count(p) for p in weights)
+        counted = sum(parameter_count(p) for p in weights)
         gates = " · ".join(dict.fromkeys(n.gate for n in layer.nodes if n.gate and not chooses(n))) or last.kind
         tint = 0 if not last.operands else 3 if last is root else 1 if weights else 2
-        shape = shape_text(last.shape)
         cards.append(
             Card(
                 index=k,
                 name=printable(layer.name, 28),
-                gates=printable(gates, 36) if gates != layer.name else _attributes(last),
-                shape=shape,
+                gates=printable(gates, 36) if gates != layer.name else attributes_text(last),
+                shape=shape_text(last.shape),
                 count=counted,
                 count_text=f"{counted:,}" if weights else "",
-                extra=_measured(last, root, run, digits),
+                extra=_result(last, root, run, digits),
                 tint=tint,
                 node=last.name or "",
+                measures=_measures(layer, weights, root, run, example),
+                inside=_inside(layer, run) if k in opened else (),
             )
         )
-    links: dict[tuple[int, int], None] = {}
-    for node in nodes:
-        for operand in operands_in_training(node):
-            if node.id in home and operand.id in home and home[node.id] != home[operand.id]:
-                links[home[operand.id], home[node.id]] = None
     said = [f"Network with {len(cards)} layers and {total:,} parameters."]
     said += [f"{c.name}: {', '.join(c.lines)}." for c in cards[:80]]
     return Cards(
         tuple(cards),
-        tuple(links),
+        links_between(nodes, home),
         total,
         f"Layers of {printable(root.name or 'the network')}",
         " ".join(said),
     )
 
 
-def _attributes(node: Any) -> str:
-    """Sizes and steps that the user chose for a gate, as one line."""
-    gate = node.application.gate if node.application is not None else None
-    shown: list[str] = []
-    for name, default in (gate.attributes if gate is not None else {}).items():
-        value = node.attributes.get(name)
-        parts = value if isinstance(value, tuple | list) else (value,)
-        whole = all(isinstance(part, int) and not isinstance(part, bool) for part in parts)
-        if whole and (value != default or not shown):
-            shown.append(f"{name.replace('_', ' ')} {'×'.join(map(str, parts))}")
-    return printable(", ".join(shown), 36)
-
-
-def _measured(node: Any, root: Any, run: Any, digits: int) -> str:
-    if run is None:
+def _result(node: Any, root: Any, run: Any, digits: int) -> str:
+    if run is None or node is not root or numpy.size(run.value(node)) != 1:
         return ""
-    import numpy as np
-
-    if node is root and np.size(run.value(node)) == 1:
-        return f"value {number_text(float(np.reshape(run.value(node), ())), digits)}"
-    if not run.back.has_grad(node):
-        return ""
-    largest = float(np.max(np.abs(run.grad(node)), initial=0.0))
-    return f"largest |gradient| {number_text(largest, 2)}"
+    return f"value {number_text(float(numpy.reshape(run.value(node), ())), digits)}"
 
 
-# ---------------------------------------------------------------- geometry
+def _measures(layer: Layer, weights: Sequence[Any], root: Any, run: Any, example: int) -> Measures:
+    if run is None or not layer.nodes[-1].is_float:
+        return Measures()
+    found = measured(layer.nodes, weights, run, example=example)
+    if layer.nodes[-1] is root:  # its gradient with respect to itself is 1
+        found = replace(found, magnitudes=tuple(m for m in found.magnitudes if m.of != "output"))
+    return found
 
 
-def cards_scene(
-    cards: Cards, theme: Theme, direction: str = "LR", engine: str | None = None
-) -> tuple[Scene, Placement]:
-    """Lay out cards from left to right (long chains go on in the next row) or top to bottom."""
-    sizes = [_card_size(card) for card in cards.cards]
-    tallest = max((h for _, h in sizes), default=0.0)
-    sizes = [(w, tallest) for w, _ in sizes]
-    if direction == "TB":
-        widest = max((w for w, _ in sizes), default=0.0)
-        sizes = [(widest, h) for _, h in sizes]
-        placement = _transposed(cards, sizes, engine)
-    else:
-        placement = place_in_rows(sizes, cards.links, engine)
-    items: list[Item] = []
-    for k, commands in enumerate(placement.wires):
-        items.append(_arrowed(commands, theme, f"link-{k}"))
-    for card, (x, y), (w, h) in zip(cards.cards, placement.corners, sizes, strict=True):
-        items.append(_card(card, Box(x + _MARGIN, y + _MARGIN, x + w + _MARGIN, y + h + _MARGIN), theme))
-    caption = text_label(f"{cards.parameters:,} parameters in all", 10.0, theme.quiet)
-    height = placement.height + 2 * _MARGIN + 14
-    items.append(Group(caption.at(_MARGIN, height - _MARGIN + 1), classes="legend"))
-    width = max(placement.width, caption.width) + 2 * _MARGIN
-    return Scene(round(width, 2), round(height, 2), tuple(items), cards.title, cards.description), placement
+def _check_example(nodes: Sequence[Any], run: Any, example: Any) -> None:
+    inputs = [node for node in nodes if node.kind == "input" and node.shape]
+    count = max((len(run.value(node)) for node in inputs if not isinstance(node.shape[0], int)), default=1)
+    if isinstance(example, bool) or not isinstance(example, int) or not 0 <= example < count:
+        raise DrawingError(f"the run has examples 0 to {count - 1}, found example={example!r}")
 
 
-def _card_size(card: Card) -> tuple[float, float]:
-    name = text_label(card.name, _TITLE, "", bold=True)
-    lines = [text_label(line, _LINE, "") for line in card.lines]
-    width = max([name.width, *(line.width for line in lines)]) + 2 * _PADDING
-    return max(width, 64.0), _TITLE + _LEADING * len(lines) + 2 * _PADDING - 2
+# ---- expanded cards ----------------------------------------------------------------------------------
 
 
-def _card(card: Card, box: Box, theme: Theme) -> Group:
-    items: list[Item] = [rounded(box, 6, fill=theme.card_fills[card.tint], stroke=theme.wire, width=1.0)]
-    centre = (box.left + box.right) / 2
-    name = text_label(card.name, _TITLE, theme.ink, bold=True, id=f"card-{card.index}-name")
-    lines = [
-        (card.gates, theme.quiet, "gates"),
-        (card.shape, theme.value, "shape"),
-        (f"{card.count_text} parameters" if card.count_text else "", theme.ink, "parameters"),
-        (card.extra, theme.value if card.extra.startswith("value") else theme.gradient, "measured"),
-    ]
-    shown = [entry for entry in lines if entry[0]]
-    used = _TITLE + _LEADING * len(shown)
-    baseline = (box.top + box.bottom - used) / 2 + _TITLE - 2
-    items += name.at(centre - name.width / 2, baseline)
-    for text, colour, part in shown:
-        baseline += _LEADING
-        label = text_label(text, _LINE, colour, id=f"card-{card.index}-{part}", classes=part)
-        items += label.at(centre - label.width / 2, baseline)
-    said = f"{card.name}: {', '.join(card.lines)}"
-    return Group(tuple(items), id=f"card-{card.index}", classes="card", title=said, node=card.node)
+def _opened(layers: Sequence[Layer], expand: Any) -> set[int]:
+    """Return the numbers of the layers asked for."""
+    names = (expand,) if isinstance(expand, str) else tuple(expand or ())
+    known = {layer.name: k for k, layer in enumerate(layers) if layer.nodes[-1].operands}
+    for name in names:
+        if name not in known:
+            listed = ", ".join(map(repr, list(known)[:12])) + (", …" if len(known) > 12 else "")
+            raise DrawingError(
+                f"expand={name!r}: no card with gates has this name{did_you_mean(str(name), known)}; cards: {listed}"
+            )
+    return {k for k, layer in enumerate(layers) if layer.name in names and layer.nodes[-1].operands}
 
 
-def _arrowed(commands: Sequence[Command], theme: Theme, id: str) -> Group:
-    wire = moved(Path(tuple(commands), stroke=theme.wire, width=1.2), _MARGIN, _MARGIN)
-    assert isinstance(wire, Path)
-    (x0, y0), (x, y) = _last_two(wire.commands)
-    length = ((x - x0) ** 2 + (y - y0) ** 2) ** 0.5 or 1.0
-    ux, uy = (x - x0) / length, (y - y0) / length
-    head = Path(
-        (
-            ("M", x, y),
-            ("L", x - 6.5 * ux - 3.2 * uy, y - 6.5 * uy + 3.2 * ux),
-            ("L", x - 6.5 * ux + 3.2 * uy, y - 6.5 * uy - 3.2 * ux),
-            ("Z",),
-        ),
-        fill=theme.wire,
-    )
-    return Group((wire, head), id=id, classes="link")
+def _inside(layer: Layer, run: Any) -> tuple[Inside, ...]:
+    """List the parameters and gates of a layer, operands first."""
+    members = [node for node in layer.nodes if not chooses(node)]
+    read = {o.id: o for node in members for o in operands_in_training(node)}
+    leaves = [p for p in layer.parameters if p.id in read]
+    rank = {node.id: k for k, node in enumerate([*leaves, *members])}
+    found = []
+    for node in [*leaves, *members]:
+        operands = tuple(dict.fromkeys(rank.get(_trained(o).id, -1) for o in operands_in_training(node)))
+        gradient = ""
+        if run is not None and run.back.has_grad(node):
+            sizes = numpy.abs(run.grad(node))
+            gradient = number_text(float(sizes.mean()) if sizes.size else 0.0, DIGITS)
+        name = node.name or ""
+        own = name.removeprefix(f"{layer.name}.") if node.kind in ("parameter", "state") else ""
+        gate = own or node.gate or node.kind
+        found.append(Inside(printable(own, 20), printable(gate, 24), shape_text(node.shape), gradient, operands, name))
+    return tuple(found)
 
 
-def _last_two(commands: Sequence[Command]) -> tuple[tuple[float, float], tuple[float, float]]:
-    points = [p for c in commands for p in zip(numbers_of(c)[::2], numbers_of(c)[1::2], strict=True)]
-    end = points[-1]
-    before = next((p for p in reversed(points[:-1]) if p != end), end)
-    return before, end
-
-
-def _block(size: tuple[float, float]) -> Block:
-    return Block(size[0], size[1], (size[1] / 2,), size[1] / 2)
-
-
-def _transposed(cards: Cards, sizes: Sequence[tuple[float, float]], engine: str | None) -> Placement:
-    blocks = [_block((h, w)) for w, h in sizes]
-    flat = place(blocks, [Link(a, b, 0) for a, b in cards.links], engine, CHANNEL)
-    wires = tuple(
-        tuple(
-            (c[0], *(v for pair in zip(numbers_of(c)[1::2], numbers_of(c)[::2], strict=True) for v in pair))
-            for c in wire
-        )
-        for wire in flat.wires
-    )
-    corners = tuple((y, x) for x, y in flat.corners)
-    return replace(flat, corners=corners, wires=wires, width=flat.height, height=flat.width)
+def _trained(node: Any) -> Any:
+    """What stands for a choice between training and use."""
+    return operands_in_training(node)[0] if chooses(node) else node

@@ -6,33 +6,39 @@ coordinates here; the geometry, the DOT text and the text table all start from t
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from graphc.drawing.fonts import formula_text, number_text, printable
+from graphc.drawing.fonts import number_text
+from graphc.drawing.gate_names import gate_pattern, gate_symbol, inside_gate, is_scalar
+from graphc.drawing.wording import is_symbol, printed_names, written
+from graphc.errors import DrawingError, did_you_mean
 from graphc.formula.expression import (
-    Call,
     Expression,
-    Number,
     Symbol,
-    call,
     operation_count,
     symbols,
     to_latex,
 )
-from graphc.gradients.local import elementwise, local_expression
+from graphc.gradients.local import elementwise, local_expression, node_expression
 from graphc.graph import shapes
 from graphc.graph.node import topological
 
-__all__ = ["Circuit", "Element", "Port", "gate_symbol", "read_circuit"]
+__all__ = ["BLANK", "FORMS", "Circuit", "Element", "Port", "read_circuit", "share_texts"]
+
+#: Stands for an answer that is to be filled in, in every text of a circuit.
+BLANK = "____"
+
+#: What wires say: numbers, formulas, or both.
+FORMS = ("numeric", "symbolic", "both")
 
 _OUTLINED = 200  # elements; in larger circuits formulas are plain text, since an outline costs 10 ms
 _DESCRIBED = 200  # elements that the description in words goes through
 _LONGEST_FORMULA = 9  # operations; a longer local gradient is left to the number
+_MOST_TERMS = 4  # of a sum that is written out
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,13 @@ class Port:
     latex: str = ""
     number: str = ""
     mark: str = ""
+    upstream: str = ""  # gradient of the gate's own wire
+    sent: str = ""  # local gradient times upstream gradient: what goes back along this wire
+
+    @property
+    def local_lines(self) -> tuple[str, ...]:
+        """Formula and number of the local gradient, once where they are the same."""
+        return tuple(dict.fromkeys(filter(None, (self.formula, self.number))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +71,23 @@ class Element:
     symbol: str  # of the gate, constants included; empty for an input
     kind: str
     value: str = ""  # a number; of an array the shape, as Python writes it
-    gradient: str = ""
-    gradient_latex: str = ""  # where the gradient is a name, not a number
+    gradient: str = ""  # a number, or without numbers the name of the gradient
+    gradient_latex: str = ""  # of the name
     ports: tuple[Port, ...] = ()
     root: bool = False
     readers: int = 0
     mark: str = ""
+    expression: str = ""  # what the gate computes, in the names of its operands
+    expression_latex: str = ""
+    gradient_name: str = ""  # where it is printed beside the number
+    shares: tuple[tuple[int, int], ...] = ()  # (gate, position) of each term, where the gradient is a sum
+    pattern: str = ""
+
+    @property
+    def value_text(self) -> str:
+        """Formula and value as one text; a shape is not what the formula equals."""
+        joint = " " if self.value.startswith("(") else " = "
+        return joint.join(filter(None, (self.expression, self.value)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,95 +96,53 @@ class Circuit:
 
     elements: tuple[Element, ...]
     title: str
-    description: str
+    root_name: str
     with_gradients: bool
     with_locals: bool
+    with_work: bool = False  # worked lines: local × upstream = downstream
     nodes: tuple[Any, ...] = field(default=(), compare=False)
+    note: str = ""  # what was folded away, in words
+
+    @property
+    def description(self) -> str:
+        """The picture in words, for readers who cannot see it."""
+        return _description(self)
+
+    def sum_text(self, element: Element) -> str:
+        """Gradient of an element, with the terms of its sum where it is one."""
+        named = " = ".join(filter(None, (element.gradient_name, "")))
+        if not element.shares:
+            return f"{named}{element.gradient}" if element.gradient else ""
+        if len(element.shares) > _MOST_TERMS:
+            return f"{named}∑ of {len(element.shares)} = {element.gradient}"
+        return f"{named}{' '.join(share_texts(self, element))} = {element.gradient}"
 
 
-def _is_scalar(node: Any) -> bool:
-    return all(isinstance(extent, int) and extent == 1 for extent in node.shape)
+def share_texts(circuit: Circuit, element: Element) -> tuple[str, ...]:
+    """Terms of the sum that a gradient is, each after the first with its sign: ``3``, ``− 2``.
+
+    A sum of many terms is one text that counts them.
+    """
+    if len(element.shares) > _MOST_TERMS:
+        return (f"∑ of {len(element.shares)}",)
+    sent = {(e, p.position): p.sent for e, _ in element.shares for p in circuit.elements[e].ports}
+    terms = [sent[share] for share in element.shares]
+    signed = [f"− {t[1:]}" if t.startswith("−") else f"+ {t}" for t in terms[1:]]
+    return (*terms[:1], *signed)
 
 
-def _inside_gate(node: Any) -> bool:
-    return node.kind == "constant" and _is_scalar(node)
+# ---------------------------------------------------------------- names and numbers
 
 
-_UNARY = {
-    "neg": "×−1", "reciprocal": "1/x", "exp": "exp", "log": "log", "sqrt": "√", "abs": "|x|",
-    "sigmoid": "σ", "tanh": "tanh", "relu": "ReLU", "sum": "∑", "mean": "mean",
-}  # fmt: skip
-_BINARY = {
-    "add": "+",
-    "sub": "−",
-    "mul": "×",
-    "div": "÷",
-    "matmul": "@",
-    "pow": "x^y",
-    "max": "max",
-    "min": "min",
-}
-_WITH_CONSTANT = {  # gate: (constant second, constant first)
-    "add": ("+{}", "+{}"),
-    "sub": ("−{}", "{}−x"),
-    "mul": ("×{}", "×{}"),
-    "div": ("÷{}", "{}/x"),
-    "pow": ("x^{}", "{}^x"),
-    "max": ("max(x, {})", "max({}, x)"),
-    "min": ("min(x, {})", "min({}, x)"),
-}
-
-
-def _constant_text(node: Any, digits: int) -> str:
-    return number_text(float(np.asarray(node.value).reshape(())), digits)
-
-
-def gate_symbol(node: Any, digits: int = 4) -> str:
-    """Return what is written in the gate, constant operands included: ``+1``, ``×−1``, ``1/x``."""
-    inside = [k for k, operand in enumerate(node.operands) if _inside_gate(operand)]
-    if len(node.operands) == 2 and len(inside) == 1 and node.gate in _WITH_CONSTANT:
-        (k,) = inside
-        constant = _constant_text(node.operands[k], digits)
-        if node.gate in ("add", "sub") and constant.startswith("−") and k == 1:
-            return ("−" if node.gate == "add" else "+") + constant[1:]
-        if node.gate == "pow" and k == 1 and constant in ("2", "3"):
-            return "x" + {"2": "²", "3": "³"}[constant]
-        return _WITH_CONSTANT[node.gate][1 - k].format(constant)
-    if inside and node.gate:
-        shown = [_constant_text(o, digits) if _inside_gate(o) else "·" for o in node.operands]
-        return printable(f"{node.gate}({', '.join(shown)})", 24)
-    if len(node.operands) == 1 and node.gate in _UNARY:
-        return _UNARY[node.gate]
-    return _BINARY.get(node.gate) or printable(node.gate or node.label, 24)
-
-
-_LETTERS = tuple("uvpqrstabcdghmnk")
-_SIMPLE = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
-
-
-def _letters(taken: set[str]) -> Any:
-    """Yield names for wires that the user left unnamed but a formula needs."""
-    for letter in _LETTERS:
-        if letter not in taken:
-            yield letter
-    number = 1
-    while True:
-        if f"u{number}" not in taken:
-            yield f"u{number}"
-        number += 1
-
-
-def _array_text(array: Any, digits: int, shape: str) -> str:
+def _value_text(array: Any, digits: int, shape: str) -> str:
     array = np.asarray(array, dtype=np.float64)
     if array.size == 1:
         return number_text(float(array.reshape(())), digits)
     return shape
 
 
-def _gradient_text(array: Any, digits: int) -> str:
+def _norm_text(array: Any, digits: int) -> str:
     array = np.asarray(array, dtype=np.float64)
-    if array.size == 1:
-        return number_text(float(array.reshape(())), digits)
     return f"‖∇‖ {number_text(float(np.linalg.norm(array.ravel())), max(digits - 1, 2))}"
 
 
@@ -184,6 +166,23 @@ def _verdict(marks: Mapping[Any, Any], *keys: Any) -> str:
     return ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What the parts of the description share while it is read."""
+
+    run: Any
+    back: Any
+    digits: int
+    form: str
+    index: Mapping[int, int]  # node id -> element
+    names: Mapping[str, str]  # node label -> printed name
+    expressions: Mapping[tuple[int, int], Expression]  # all local gradients in closed form
+    outlined: bool
+    root_name: str
+    marks: Mapping[Any, Any]
+    gradients: Mapping[int, str]  # node id -> gradient, where it is one number
+
+
 def read_circuit(
     root: Any,
     back: Any = None,
@@ -191,6 +190,10 @@ def read_circuit(
     *,
     digits: int = 4,
     marks: Mapping[Any, Any] | None = None,
+    form: str | None = None,
+    work: bool = False,
+    patterns: bool = False,
+    nodes: Sequence[Any] | None = None,
 ) -> Circuit:
     """Describe the graph under ``root``.
 
@@ -206,156 +209,197 @@ def read_circuit(
         Significant digits of the numbers.
     marks : mapping, optional
         Node, its label, or a pair of them for a gate input, to a verdict of a check.
+    form : str, optional
+        One of `FORMS`; by default numbers where there is a run.
+    work : bool
+        Adds the worked line of each gate input: local × upstream = downstream.
+    patterns : bool
+        Names the pattern of each gate: distributor, router, switcher.
+    nodes : sequence of Node, optional
+        Those that are drawn one by one, in forward order; by default all below the root.
+
+    Raises
+    ------
+    DrawingError
+        If the form is unknown, or needs numbers or gradients that there are none of.
     """
-    marks = marks or {}
-    drawn = [node for node in topological([root]) if node is root or not _inside_gate(node)]
+    form = _checked_form(form, back, run)
+    below = topological([root]) if nodes is None else nodes
+    drawn = [node for node in below if node is root or not inside_gate(node)]
     index = {node.id: k for k, node in enumerate(drawn)}
     expressions = _local_expressions(back, drawn) if back is not None else {}
-    shown = {key: e for key, e in expressions.items() if operation_count(e) <= _LONGEST_FORMULA}
-
-    # names: the user's own, and a letter for each unnamed wire that a formula mentions
-    needed = {name for e in shown.values() for name in symbols(e)}
-    taken = {node.name for node in drawn if node.name} | {node.label for node in drawn if not node.gate}
-    letters = _letters(taken)
-    names: dict[str, str] = {}
-    for node in drawn:
-        if node.name or not node.gate:
-            names[node.label] = printable(node.name or ("constant" if node.kind == "constant" else node.label))
-        elif node is root:
-            names[node.label] = "f" if "f" not in taken else next(letters)
-        elif node.label in needed:
-            names[node.label] = next(letters)
-    readers = [0] * len(drawn)
-    for node in drawn:
-        for operand in node.operands:
-            if operand.id in index:
-                readers[index[operand.id]] += 1
-    root_name = names.get(root.label, "f")
-    outlined = len(drawn) <= _OUTLINED
-
+    mentioned = [e for e in expressions.values() if operation_count(e) <= _LONGEST_FORMULA]
+    if form != "numeric":
+        mentioned += [e for e in map(_gate_expression, drawn) if e is not None]
+    needed = {name for e in mentioned for name in symbols(e)}
+    if form != "numeric" and len(drawn) <= _OUTLINED:
+        needed |= {node.label for node in drawn}  # a gradient is named after its wire
+    names = printed_names(root, drawn, needed)
+    reading = _Reading(
+        run, back, digits, form, index, names, expressions, len(drawn) <= _OUTLINED, names.get(root.label, "f"),
+        marks or {}, _gradients(back, run, drawn, digits) if form != "symbolic" else {},
+    )  # fmt: skip
     elements: list[Element] = []
+    shares: list[list[tuple[int, int]]] = [[] for _ in drawn]
+    readers = [0] * len(drawn)
     for k, node in enumerate(drawn):
-        ports: list[Port] = []
-        for position, operand in enumerate(node.operands):
-            if operand.id not in index:
-                continue
-            formula, latex = _written(shown.get((node.id, position)), names)
-            latex = latex if outlined else ""
-            number = ""
-            if run is not None and (node.id, position) in expressions and _is_scalar(node):
-                local = np.asarray(run.local(operand, node, operand=position))
-                number = number_text(float(local.reshape(())), digits) if local.size == 1 else ""
-            mark = _verdict(marks, (operand, node), (operand.label, node.label))
-            ports.append(Port(index[operand.id], position, formula, latex, number, mark))
-        value = gradient = gradient_latex = ""
-        if run is not None:
-            value = _array_text(run.value(node), digits, shapes.shape_text(node.shape))
-        elif not _is_scalar(node):
-            value = shapes.shape_text(node.shape)
-        if back is not None and back.has_grad(node):
-            if run is not None:
-                gradient = _gradient_text(run.grad(node), digits)
-            elif node is root:
-                gradient = "1" if _is_scalar(node) else ""
-            elif node.label in names:
-                gradient = f"∂{root_name}/∂{names[node.label]}"
-                if outlined and _SIMPLE.match(root_name) and _SIMPLE.match(names[node.label]):
-                    over, under = (to_latex(Symbol(n)) for n in (root_name, names[node.label]))
-                    gradient_latex = rf"\partial {over} / \partial {under}"
-        name = names.get(node.label, "")
-        elements.append(
-            Element(
-                index=k,
-                label=node.name or "",
-                name=name,
-                name_latex=to_latex(Symbol(name)) if outlined and _SIMPLE.match(name) else "",
-                symbol=gate_symbol(node, digits) if node.gate else "",
-                kind=node.kind,
-                value=value,
-                gradient=gradient,
-                gradient_latex=gradient_latex,
-                ports=tuple(ports),
-                root=node is root,
-                readers=readers[k],
-                mark=_verdict(marks, node, node.label, node.name),
-            )
-        )
+        ports = tuple(_port(reading, node, p, o) for p, o in enumerate(node.operands) if o.id in index)
+        for port in ports:
+            readers[port.operand] += 1
+            if port.sent:
+                shares[port.operand].append((k, port.position))
+        elements.append(_element(reading, node, ports, root, patterns))
+    for k, terms in enumerate(shares):
+        # a sum where every reader is drawn and sends a number, and none comes from elsewhere
+        summed = nodes is None and len(terms) == readers[k] > 1 and drawn[k] is not root and elements[k].gradient
+        # going back, the last gate sends its term first
+        ordered = tuple(sorted(terms, key=lambda term: (-term[0], term[1]))) if summed else ()
+        elements[k] = replace(elements[k], readers=readers[k], shares=ordered)
     return Circuit(
         tuple(elements),
-        f"Computation graph of {root_name}",
-        _description(elements, root_name),
+        f"Computation graph of {reading.root_name}",
+        reading.root_name,
         with_gradients=back is not None,
         with_locals=bool(expressions),
+        with_work=work and bool(expressions),
         nodes=tuple(drawn),
     )
 
 
-def _written(expression: Expression | None, names: Mapping[str, str]) -> tuple[str, str]:
-    """Plain and LaTeX form of a local gradient; no LaTeX where a name cannot be set as a symbol."""
-    if expression is None:
-        return "", ""
-    if isinstance(expression, Number):
-        return number_text(float(expression.value)), ""
-    expression = _as_said(expression)
-    plain = formula_text(expression, names)
-    mentioned = {name: names.get(name, name) for name in symbols(expression)}
-    if not all(_SIMPLE.match(name) for name in mentioned.values()):
-        return plain, ""
-    return plain, to_latex(expression, {name: to_latex(Symbol(shown)) for name, shown in mentioned.items()})
+def _checked_form(form: str | None, back: Any, run: Any) -> str:
+    if form is None:
+        return "numeric" if run is not None or back is None else "symbolic"
+    if form not in FORMS:
+        raise DrawingError(f"unknown form {form!r}; known: {', '.join(FORMS)}{did_you_mean(str(form), FORMS)}")
+    if form != "symbolic" and run is None:
+        raise DrawingError(f"form={form!r} needs numbers: draw a run, graphc.backward(node).at(...)")
+    if back is None:
+        raise DrawingError(f"form={form!r} needs gradients: draw graphc.backward(node)")
+    return form
 
 
-_OPPOSITE = {
-    "less": "greater_equal",
-    "less_equal": "greater",
-    "greater": "less_equal",
-    "greater_equal": "less",
-    "equal": "not_equal",
-    "not_equal": "equal",
-}
+def _gate_expression(node: Any) -> Expression | None:
+    """What a gate computes, in labels, where it is short and maps each element by itself."""
+    if node.formula is None or not elementwise(node.formula):
+        return None
+    expression = node_expression(node)
+    return expression if operation_count(expression) <= _LONGEST_FORMULA else None
 
 
-_TURNED = {
-    "less": "greater",
-    "less_equal": "greater_equal",
-    "greater": "less",
-    "greater_equal": "less_equal",
-}
+def _port(reading: _Reading, node: Any, position: int, operand: Any) -> Port:
+    found = reading.expressions.get((node.id, position))
+    short = found if found is not None and operation_count(found) <= _LONGEST_FORMULA else None
+    formula, latex = written(short, reading.names)
+    number = upstream = sent = ""
+    run = reading.run
+    if run is not None and reading.form != "symbolic":
+        if found is not None and is_scalar(node):
+            number = _single(run.local(operand, node, operand=position), reading.digits)
+        if (node, position) in reading.back.edges:
+            upstream = reading.gradients[node.id]
+            sent = _single(run.edge(node, position), reading.digits)
+    elif reading.back is not None and node.label in reading.names:
+        upstream = "1" if node is reading.back.root else _gradient_name(reading, node)
+    return Port(
+        reading.index[operand.id],
+        position,
+        formula,
+        latex if reading.outlined else "",
+        number,
+        _verdict(reading.marks, (operand, node), (operand.label, node.label)),
+        upstream,
+        sent,
+    )
 
 
-def _as_said(expression: Expression) -> Expression:
-    """Write an expression the way it is said: minus a fraction, ``x > 0`` for not ``0 >= x``."""
-    if not isinstance(expression, Call):
-        return expression
-    function, operands = expression.function, tuple(_as_said(o) for o in expression.operands)
-    if function == "not" and isinstance(operands[0], Call) and operands[0].function in _OPPOSITE:
-        return _as_said(Call(_OPPOSITE[operands[0].function], operands[0].operands))
-    if function == "select" and operands[1] == Number(0):
-        return Call("select", (_as_said(Call("not", (operands[0],))), operands[2], operands[1]))
-    first = operands[0]
-    if function in _TURNED and isinstance(first, Number):
-        return Call(_TURNED[function], (operands[1], first))
-    if function in ("div", "mul") and isinstance(first, Number) and first.value < 0:
-        return call("neg", call(function, Number(-first.value), operands[1]))
-    return Call(function, operands)
+def _gradients(back: Any, run: Any, drawn: Sequence[Any], digits: int) -> dict[int, str]:
+    if run is None:
+        return {}
+    return {node.id: _single(run.grad(node), digits) for node in drawn if back.has_grad(node)}
 
 
-def _description(elements: Sequence[Element], root_name: str) -> str:
-    """Say the picture in words, for readers who cannot see it."""
-    inputs = [e for e in elements if not e.symbol]
-    gates = [e for e in elements if e.symbol]
-    said = [f"Computation graph of {root_name}: {len(inputs)} input(s), {len(gates)} gate(s)."]
+def _single(array: Any, digits: int) -> str:
+    array = np.asarray(array)
+    return number_text(float(array.reshape(())), digits) if array.size == 1 else ""
+
+
+def _gradient_name(reading: _Reading, node: Any) -> str:
+    return f"∂{reading.root_name}/∂{reading.names[node.label]}"
+
+
+def _element(reading: _Reading, node: Any, ports: tuple[Port, ...], root: Any, patterns: bool) -> Element:
+    run, back, names, form = reading.run, reading.back, reading.names, reading.form
+    name = names.get(node.label, "")
+    plain = is_symbol(name)
+    value = gradient = gradient_name = gradient_latex = expression = expression_latex = ""
+    if run is not None and form != "symbolic":
+        value = _value_text(run.value(node), reading.digits, shapes.shape_text(node.shape))
+    elif not is_scalar(node):
+        value = shapes.shape_text(node.shape)
+    if form != "numeric":
+        expression, expression_latex = written(_gate_expression(node), names)
+    if back is not None and back.has_grad(node):
+        if form != "numeric" and name and node is not root and (form == "symbolic" or is_scalar(node)):
+            gradient_name = _gradient_name(reading, node)
+            if reading.outlined and plain and is_symbol(reading.root_name):
+                over, under = (to_latex(Symbol(n)) for n in (reading.root_name, name))
+                gradient_latex = rf"\partial {over} / \partial {under}"
+        if run is not None and form != "symbolic":
+            gradient = reading.gradients[node.id] or _norm_text(run.grad(node), reading.digits)
+        elif node is root:
+            gradient = "1" if is_scalar(node) else ""
+        else:
+            gradient, gradient_name = gradient_name, ""
+    return Element(
+        index=reading.index[node.id],
+        label=node.name or "",
+        name=name,
+        name_latex=to_latex(Symbol(name)) if reading.outlined and plain else "",
+        symbol=gate_symbol(node, reading.digits) if node.gate else "",
+        kind=node.kind,
+        value=value,
+        gradient=gradient,
+        gradient_latex=gradient_latex,
+        ports=ports,
+        root=node is root,
+        mark=_verdict(reading.marks, node, node.label, node.name),
+        expression=expression,
+        expression_latex=expression_latex if reading.outlined else "",
+        gradient_name=gradient_name,
+        pattern=gate_pattern(node) if patterns and node.gate else "",
+    )
+
+
+# ---------------------------------------------------------------- in words
+
+
+def _said(text: str) -> str:
+    return text.replace(BLANK, "to fill in")
+
+
+def _described(circuit: Circuit) -> Iterator[str]:
+    elements = circuit.elements
+    inputs = sum(1 for e in elements if not e.symbol)
+    yield f"Computation graph of {circuit.root_name}: {inputs} input(s), {len(elements) - inputs} gate(s)."
     for e in elements[:_DESCRIBED]:
         who = e.name or f"wire {e.index}"
-        parts = [f"Input {who}" if not e.symbol else f"Gate {e.symbol} gives {who}"]
-        if e.value:
-            parts.append(f"value {e.value}")
+        pattern = f" ({_said(e.pattern)})" if e.pattern else ""
+        parts = [f"Input {who}" if not e.symbol else f"Gate {e.symbol}{pattern} gives {who}"]
+        if e.value_text:
+            parts.append(f"value {_said(e.value_text)}")
         if e.gradient:
-            parts.append(f"gradient {e.gradient}")
-        said.append(", ".join(parts) + ".")
+            parts.append(f"gradient {_said(circuit.sum_text(e))}")
+        yield ", ".join(parts) + "."
         for port in e.ports:
-            if port.formula or port.number:
-                operand = elements[port.operand]
-                equals = " = ".join(dict.fromkeys(filter(None, (port.formula, port.number))))
-                who = operand.name or f"wire {operand.index}"
-                said.append(f"Local gradient with respect to {who}: {equals}.")
-    return " ".join(said)
+            if not port.local_lines:
+                continue
+            operand = elements[port.operand]
+            who = operand.name or f"wire {operand.index}"
+            worked = ""
+            if circuit.with_work and port.upstream and port.sent:
+                worked = f", times upstream {_said(port.upstream)} gives {_said(port.sent)}"
+            yield f"Local gradient with respect to {who}: {_said(' = '.join(port.local_lines))}{worked}."
+
+
+def _description(circuit: Circuit) -> str:
+    return " ".join(_described(circuit))

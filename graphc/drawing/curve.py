@@ -18,7 +18,7 @@ from graphc.drawing.svg import svg_text
 from graphc.drawing.theme import Theme, theme_named
 from graphc.graph import registry
 
-__all__ = ["curve", "curve_scene"]
+__all__ = ["Frame", "axes", "curve", "curve_scene", "panel", "value_range"]
 
 _WIDTH, _PANEL, _GAP = 400.0, 138.0, 16.0  # points
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 16.0, 34.0, 28.0
@@ -47,7 +47,7 @@ def _interval(curves: Sequence[Curve]) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class _Frame:
+class Frame:
     """A panel: where a point of the plane stands on the page."""
 
     box: Box
@@ -55,15 +55,18 @@ class _Frame:
     y: tuple[float, float]
 
     def across(self, x: float) -> float:
+        """Return where a number stands from left to right."""
         low, high = self.x
         return round(self.box.left + (x - low) / (high - low) * (self.box.right - self.box.left), 2)
 
     def down(self, y: float) -> float:
+        """Return where a number stands from top to bottom."""
         low, high = self.y
         return round(self.box.bottom - (y - low) / (high - low) * (self.box.bottom - self.box.top), 2)
 
 
-def _range(functions: Sequence[Function], x: tuple[float, float]) -> tuple[float, float]:
+def value_range(functions: Sequence[Function], x: tuple[float, float]) -> tuple[float, float]:
+    """Return the numbers that a panel shows for functions on an interval."""
     points = grid(*x)
     values = numpy.concatenate([f(points) for f in functions])
     values = values[numpy.isfinite(values)]
@@ -78,13 +81,13 @@ def _range(functions: Sequence[Function], x: tuple[float, float]) -> tuple[float
     return low - margin, high + margin
 
 
-def _stroke(function: Function, frame: _Frame, breaks: Sequence[float]) -> tuple[Command, ...]:
+def _stroke(function: Function, frame: Frame, breaks: Sequence[float]) -> tuple[Command, ...]:
     """Line segments, broken at jumps and cut off at the panel's border."""
     low, high = frame.y
     points = [float(v) for v in grid(*frame.x)]
     for place in breaks:  # up to the jump from both sides
-        points += [place - 1e-7, place + 1e-7]
-    points = sorted(g for g in points if not any(abs(g - place) < 1e-8 for place in breaks))
+        points += [place - 2e-6, place + 2e-6]
+    points = sorted(g for g in points if not any(abs(g - place) < 1e-6 for place in breaks))  # places have 6 digits
     values = function(numpy.array(points))
     commands: list[Command] = []
     pen = False
@@ -108,24 +111,26 @@ def _stroke(function: Function, frame: _Frame, breaks: Sequence[float]) -> tuple
     return tuple(commands)
 
 
-def _axes(frame: _Frame, theme: Theme, *, numbers: bool) -> list[Item]:
+def axes(frame: Frame, theme: Theme, *, numbers: bool, count: int = 8) -> list[Item]:
+    """Draw the grid of a panel, with about ``count`` lines down; ``numbers`` says whether they are numbered."""
     box = frame.box
     items: list[Item] = []
     for tick in _ticks(*frame.y, 4):
         y = frame.down(tick)
-        items.append(line(box.left, y, box.right, y, "DDDDDD" if abs(tick) > 1e-9 else theme.quiet, 0.8))
+        items.append(line(box.left, y, box.right, y, theme.grid if abs(tick) > 1e-9 else theme.quiet, 0.8))
         label = text_label(number_text(round(tick, 9)), _TICK, theme.quiet)
         items += label.at(round(box.left - 7 - label.width, 2), y + 3.4)
-    for tick in _ticks(*frame.x, 8):
+    for tick in _ticks(*frame.x, count):
         x = frame.across(tick)
-        items.append(line(x, box.top, x, box.bottom, "DDDDDD" if abs(tick) > 1e-9 else theme.quiet, 0.8))
+        items.append(line(x, box.top, x, box.bottom, theme.grid if abs(tick) > 1e-9 else theme.quiet, 0.8))
         if numbers:
             label = text_label(number_text(round(tick, 9)), _TICK, theme.quiet)
             items += label.at(round(x - label.width / 2, 2), box.bottom + 13)
     return items
 
 
-def _panel(frame: _Frame, curves: Sequence[Curve], which: str, theme: Theme) -> list[Item]:
+def panel(frame: Frame, curves: Sequence[Curve], which: str, theme: Theme) -> list[Item]:
+    """Draw the values (``which`` is ``"value"``) or the slopes of curves, with circles at their kinks."""
     colour = theme.value if which == "value" else theme.gradient
     items: list[Item] = []
     for number, item in enumerate(curves):
@@ -138,7 +143,7 @@ def _panel(frame: _Frame, curves: Sequence[Curve], which: str, theme: Theme) -> 
         for place in places:
             here = at(function, place)
             if math.isfinite(here) and frame.y[0] <= here <= frame.y[1]:
-                dot = circle(frame.across(place), frame.down(here), 3.4, fill="FFFFFF", stroke=colour, width=1.8)
+                dot = circle(frame.across(place), frame.down(here), 3.4, fill=theme.paper, stroke=colour, width=1.8)
                 items.append(Group((dot,), classes="kink"))
     return items
 
@@ -195,12 +200,16 @@ def curve_scene(name: str, theme: str = "default") -> Scene | None:
     ]
     items: list[Item] = []
     for k, (which, box) in enumerate(zip(("value", "slope"), boxes, strict=True)):
-        frame = _Frame(box, x, _range([c.value if which == "value" else c.slope for c in curves], x))
+        frame = Frame(box, x, value_range([c.value if which == "value" else c.slope for c in curves], x))
         for left, right in bands:
-            band = rounded(Box(frame.across(left), box.top, frame.across(right), box.bottom), 0, fill="E9E9E5")
+            band = rounded(
+                Box(frame.across(left), box.top, frame.across(right), box.bottom),
+                0,
+                fill=colours.mixed(colours.quiet, 0.16),
+            )
             items.append(Group((band,), classes="killed"))
-        items += _axes(frame, colours, numbers=k == 1)
-        items += _panel(frame, curves, which, colours)
+        items += axes(frame, colours, numbers=k == 1)
+        items += panel(frame, curves, which, colours)
         if k == 1:
             text = f"dy/d{first}" if len(first) == 1 else f"dy / d {first}"
             items.append(
@@ -218,7 +227,12 @@ def curve_scene(name: str, theme: str = "default") -> Scene | None:
                 items += said.at(round(box.right - said.width, 2), box.top - 6)
     items += _legend(curves, _LEFT, _TOP - 12, colours)
     return Scene(
-        _WIDTH, height, tuple(items), f"The gate {name} and its derivative", _words(name, curves, bands, marks)
+        _WIDTH,
+        height,
+        tuple(items),
+        f"The gate {name} and its derivative",
+        _words(name, curves, bands, marks),
+        paper=colours.paper,
     )
 
 

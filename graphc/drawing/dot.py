@@ -30,11 +30,11 @@ def _font(text: str, colour: str, italic: bool = False) -> str:
     return f'<FONT COLOR="#{colour}">{f"<I>{inner}</I>" if italic else inner}</FONT>'
 
 
-def _wire_table(element: Element, theme: Theme) -> str:
-    value = element.value
+def _wire_table(element: Element, circuit: Circuit, theme: Theme) -> str:
+    value = element.value_text
     if element.name and element.symbol and not element.root:
         value = " ".join(filter(None, (element.name, "" if value.startswith("(") else "=" if value else "", value)))
-    above, below = _font(value, theme.value), _font(element.gradient, theme.gradient, italic=True)
+    above, below = _font(value, theme.value), _font(circuit.sum_text(element), theme.gradient, italic=True)
     return (
         '<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="2">'
         f"<TR><TD>{above}</TD></TR><HR/><TR><TD>{below}</TD></TR></TABLE>>"
@@ -53,21 +53,29 @@ def circuit_dot(circuit: Circuit, theme: Theme) -> str:
             "ranksep": "0.2",
             "label": _plain(circuit.title),
             "fontname": "Helvetica",
+            "fontcolor": f"#{theme.ink}",
+            "bgcolor": f"#{theme.paper}",
         },
-        node_attr={"shape": "plain", "fontname": "Helvetica", "fontsize": "12"},
+        node_attr={
+            "shape": "plain",
+            "fontname": "Helvetica",
+            "fontsize": "12",
+            "fontcolor": f"#{theme.ink}",
+            "color": f"#{theme.ink}",
+        },
         edge_attr={"arrowhead": "none", "color": f"#{theme.wire}"},
     )
     for element in circuit.elements:
         k = element.index
-        graph.node(f"wire{k}", _wire_table(element, theme), tooltip=_plain(element.name or f"wire {k}"))
+        graph.node(f"wire{k}", _wire_table(element, circuit, theme), tooltip=_plain(element.name or f"wire {k}"))
         if not element.symbol:
             graph.node(f"name{k}", _plain(element.name), shape="plaintext", fontsize="14")
             graph.edge(f"name{k}:e", f"wire{k}:w")
         else:
-            short = len(element.symbol) <= 2
+            short = len(element.symbol) <= 2 and not element.pattern
             graph.node(
                 f"gate{k}",
-                _plain(element.symbol),
+                _plain("\n".join(filter(None, (element.symbol, element.pattern)))),
                 shape="circle" if short else "box",
                 style="" if short else "rounded",
                 margin="0.06",
@@ -80,14 +88,16 @@ def circuit_dot(circuit: Circuit, theme: Theme) -> str:
             graph.node(f"name{k}r", _plain(element.name), shape="plaintext", fontsize="14")
             graph.edge(f"wire{k}:e", f"name{k}r:w", arrowhead="normal", arrowsize="0.6")
         for port in element.ports:
-            lines = list(dict.fromkeys(filter(None, (port.formula, port.number))))
+            lines = list(port.local_lines)
+            if circuit.with_work and port.upstream:
+                lines.append(" = ".join(filter(None, (f"× {port.upstream}", port.sent))))
             if not lines:
                 graph.edge(f"wire{port.operand}:e", f"gate{k}")
                 continue
             tag = f"local{k}_{port.position}"
             rows = "".join(f"<TR><TD>{_font(line, theme.local)}</TD></TR>" for line in lines)
             table = (
-                f'<<TABLE BORDER="1" STYLE="ROUNDED" COLOR="#C9C9C2" BGCOLOR="#{theme.local_fill}" '
+                f'<<TABLE BORDER="1" STYLE="ROUNDED" COLOR="#{theme.frame}" BGCOLOR="#{theme.local_fill}" '
                 f'CELLBORDER="0" CELLSPACING="0" CELLPADDING="1">{rows}</TABLE>>'
             )
             graph.node(tag, table, fontsize="10")
@@ -102,12 +112,20 @@ def cards_dot(cards: Cards, theme: Theme) -> str:
 
     graph = Digraph(
         "layers",
-        graph_attr={"rankdir": "LR", "label": _plain(cards.title), "fontname": "Helvetica"},
+        graph_attr={
+            "rankdir": "LR",
+            "label": _plain(cards.title),
+            "fontname": "Helvetica",
+            "fontcolor": f"#{theme.ink}",
+            "bgcolor": f"#{theme.paper}",
+        },
         node_attr={
             "shape": "box",
             "style": "rounded,filled",
             "fontname": "Helvetica",
             "fontsize": "11",
+            "fontcolor": f"#{theme.ink}",
+            "color": f"#{theme.wire}",
         },
         edge_attr={"color": f"#{theme.wire}"},
     )

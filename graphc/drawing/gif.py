@@ -17,7 +17,7 @@ from graphc.errors import DrawingError
 __all__ = ["gif_bytes"]
 
 _LARGEST = 4000  # pixels; every frame is held as a whole by what shows it
-_FREQUENT = 128  # colours taken by their count: more than any theme has
+_FREQUENT = 200  # colours taken by their count: more than any theme has
 
 
 def gif_bytes(

@@ -13,176 +13,27 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from dataclasses import replace
 from html import escape
 from importlib.resources import files
 from typing import Any
 
-import numpy as np
-
-from graphc.drawing.circuit import Circuit
+from graphc.drawing.circuit import Circuit, Port, share_texts
 from graphc.drawing.fonts import formula_text, number_text, text_width
-from graphc.drawing.picture import circuit_scene
+from graphc.drawing.javascript import Program, program_of
 from graphc.drawing.scene import Group, Item, Scene, Text
 from graphc.drawing.svg import svg_text
+from graphc.drawing.theme import THEMES
 from graphc.drawing.written import Written
-from graphc.errors import DerivativeError, DrawingError
-from graphc.formula.expression import Expression, Number, Symbol, symbols
-from graphc.gradients.local import elementwise, local_body, node_expression
-from graphc.graph.node import Node, topological
+from graphc.errors import DerivativeError
+from graphc.formula.expression import symbols
+from graphc.gradients.local import node_expression
+from graphc.graph.node import Node
 
-__all__ = ["page_text", "to_javascript"]
+__all__ = ["page_text"]
 
 _PREFIX = "c-"  # of every id in the picture, so that none meets an id of the page
 _NUMBERED = frozenset(("above", "below", "local-gradient"))  # groups whose title says a number
-
-# ---------------------------------------------------------------- expressions as JavaScript
-
-#: How a function is written; ``{0}`` and ``{1}`` are operands. Conditions are 0 and 1, as in the formulas.
-_JAVASCRIPT: Mapping[str, str] = {
-    "or": "({0} !== 0 || {1} !== 0 ? 1 : 0)",
-    "and": "({0} !== 0 && {1} !== 0 ? 1 : 0)",
-    "not": "({0} !== 0 ? 0 : 1)",
-    "less": "({0} < {1} ? 1 : 0)",
-    "less_equal": "({0} <= {1} ? 1 : 0)",
-    "greater": "({0} > {1} ? 1 : 0)",
-    "greater_equal": "({0} >= {1} ? 1 : 0)",
-    "equal": "({0} === {1} ? 1 : 0)",
-    "not_equal": "({0} !== {1} ? 1 : 0)",
-    "add": "({0} + {1})",
-    "sub": "({0} - {1})",
-    "mul": "({0} * {1})",
-    "div": "({0} / {1})",
-    "floordiv": "m.floordiv({0}, {1})",
-    "neg": "(-{0})",
-    "pow": "m.pow({0}, {1})",
-    "exp": "Math.exp({0})",
-    "log": "Math.log({0})",
-    "log1p": "Math.log1p({0})",
-    "expm1": "Math.expm1({0})",
-    "sqrt": "Math.sqrt({0})",
-    "sin": "Math.sin({0})",
-    "cos": "Math.cos({0})",
-    "tanh": "Math.tanh({0})",
-    "sech2": "m.sech2({0})",
-    "erf": "m.erf({0})",
-    "erfc": "m.erfc({0})",
-    "sigmoid": "m.sigmoid({0})",
-    "softplus": "m.softplus({0})",
-    "softsign": "m.softsign({0})",
-    "logaddexp": "m.logaddexp({0}, {1})",
-    "abs": "Math.abs({0})",
-    "sign": "Math.sign({0})",
-    "max": "m.max({0}, {1})",
-    "min": "m.min({0}, {1})",
-    "select": "({0} !== 0 ? {1} : {2})",
-}
-
-
-def to_javascript(expression: Expression, names: Mapping[str, str]) -> str:
-    """Write an expression as JavaScript over doubles.
-
-    Parameters
-    ----------
-    expression : Expression
-        What to write.
-    names : mapping
-        JavaScript of each symbol.
-
-    Raises
-    ------
-    DrawingError
-        If the expression has a symbol without a name, or a random number.
-    """
-    if isinstance(expression, Number):
-        return _literal(expression.value)
-    if isinstance(expression, Symbol):
-        if expression.name not in names:
-            raise DrawingError(f"the symbol {expression.name!r} has no JavaScript name")
-        return names[expression.name]
-    written = _JAVASCRIPT.get(expression.function)
-    if written is None:
-        raise DrawingError(f"the function {expression.function} is not computed in a page")
-    return written.format(*(to_javascript(operand, names) for operand in expression.operands))
-
-
-def _literal(value: Fraction | float) -> str:
-    number = float(value)
-    if not math.isfinite(number):
-        return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "(-Infinity)"
-    text = repr(number).removesuffix(".0")
-    return f"({text})" if text.startswith("-") else text  # "- -2" would read as a decrement
-
-
-# ---------------------------------------------------------------- what the page computes
-
-
-@dataclass(frozen=True, slots=True)
-class _Program:
-    """Straight-line code over slots, and which slot holds what the picture shows."""
-
-    lines: tuple[str, ...]
-    start: tuple[float, ...]  # of every slot: leaves are read, the others are computed
-    value: Mapping[int, int]  # element -> slot
-    gradient: Mapping[int, int]
-    edge: Mapping[tuple[int, int], int]  # (element of the gate, operand position) -> slot
-    local: Mapping[tuple[int, int], int]
-
-
-def _program(run: Any, circuit: Circuit) -> _Program | str:
-    """Code for every number in the picture, or the reason why the page cannot compute them."""
-    back, drawn = run.back, circuit.nodes
-    edges = [(k, p) for k, node in enumerate(drawn) for p in range(len(node.operands)) if (node, p) in back.edges]
-    gradients = {k: back.grad(node) for k, node in enumerate(drawn) if back.has_grad(node)}
-    roots = [back.root, *gradients.values(), *(back.edges[drawn[k], p] for k, p in edges)]
-    order = topological(roots)
-    if any(node.shape != () for node in order):
-        return "The graph has arrays, so numbers cannot be edited in this page; steps and numbers are shown."
-    if any(e.mark or any(p.mark for p in e.ports) for e in circuit.elements):
-        return "The frames are the verdicts of a check at these numbers, so numbers cannot be edited in this page."
-    slots = {node: number for number, node in enumerate(order)}
-    lines: list[str] = []
-    start: list[float] = []
-    local: dict[tuple[int, int], int] = {}
-    try:
-        for node, slot in slots.items():
-            if node.formula is None:
-                given = run.given.get(node, node.value)
-                if given is None:
-                    raise DrawingError(f"no value for {node.label!r}")
-                start.append(float(np.asarray(given).reshape(())))
-                continue
-            start.append(0.0)
-            if not elementwise(node.formula):
-                raise DrawingError(f"the gate {node.gate} is not elementwise")
-            body = node.formula.statements[0].body
-            lines.append(f"v[{slot}] = {to_javascript(body, _placeholders(node, slots))};")
-        for k, position in edges:
-            node = drawn[k]
-            local[k, position] = len(start)
-            slope = local_body(node.formula, position)
-            lines.append(f"v[{len(start)}] = {to_javascript(slope, _placeholders(node, slots))};")
-            start.append(0.0)
-    except DrawingError as reason:
-        return f"Numbers cannot be edited in this page: {reason}."
-    return _Program(
-        tuple(lines),
-        tuple(start),
-        {k: slots[node] for k, node in enumerate(drawn)},
-        {k: slots[node] for k, node in gradients.items()},
-        {(k, p): slots[back.edges[drawn[k], p]] for k, p in edges},
-        local,
-    )
-
-
-def _placeholders(node: Node, slots: Mapping[Node, int]) -> dict[str, str]:
-    """Placeholder of each read of a node's formula -> its slot."""
-    formula = node.formula
-    assert formula is not None
-    by_name = dict(zip(formula.inputs, node.operands, strict=True))
-    return {p: f"v[{slots[by_name[access.tensor]]}]" for p, access in formula.statements[0].reads}
-
 
 # ---------------------------------------------------------------- the picture in the page
 
@@ -194,13 +45,17 @@ def _with_room(circuit: Circuit, digits: int) -> Circuit:
     def wide(text: str) -> str:
         return max(text, widest, key=lambda t: text_width(t, 1.0)) if text else text
 
+    def wide_port(port: Port) -> Port:
+        # a local gradient that is a constant is written as its number
+        number = port.number if port.formula == port.number else wide(port.number)
+        return replace(port, number=number, upstream=wide(port.upstream), sent=wide(port.sent))
+
     elements = tuple(
         replace(
             e,
             value=wide(e.value),
             gradient=e.gradient if e.root else wide(e.gradient),
-            # a local gradient that is a constant is written as its number
-            ports=tuple(p if p.formula == p.number else replace(p, number=wide(p.number)) for p in e.ports),
+            ports=tuple(wide_port(p) for p in e.ports),
         )
         for e in circuit.elements
     )
@@ -215,6 +70,10 @@ def _shown(circuit: Circuit) -> dict[str, str]:
         shown[f"wire-{e.index}-gradient"] = e.gradient
         for port in e.ports:
             shown[_local_id(e.index, port.operand, port.position)] = port.number
+            line = f"wire-{port.operand}-work-{e.index}-{port.position}"
+            shown |= {f"{line}-upstream": port.upstream, f"{line}-downstream": port.sent}
+        for (gate, position), term in zip(e.shares, share_texts(circuit, e), strict=False):
+            shown[f"wire-{e.index}-share-{gate}-{position}"] = term
     return shown
 
 
@@ -308,15 +167,15 @@ def _parts(node: Node, index: Mapping[str, int]) -> list[str | int]:
     return [int(piece) if k % 2 else piece for k, piece in enumerate(pieces) if piece]
 
 
-def _wires(circuit: Circuit, run: Any, program: _Program | None, digits: int) -> list[dict[str, Any]]:
+def _wires(circuit: Circuit, run: Any, program: Program | None, digits: int) -> list[dict[str, Any]]:
     index = {node.label: k for k, node in enumerate(circuit.nodes)}
     names = _names(circuit)
     found: list[dict[str, Any]] = []
-    for e, node in zip(circuit.elements, circuit.nodes, strict=True):
+    for e, node in zip(circuit.elements, circuit.nodes or (None,) * len(circuit.elements), strict=True):
         ports: list[dict[str, Any]] = []
         for p in e.ports:
             down = ""
-            if run is not None and (node, p.position) in run.back.edges:
+            if run is not None and node is not None and (node, p.position) in run.back.edges:
                 sent = run.edge(node, p.position)
                 down = number_text(float(sent.reshape(())), digits) if sent.size == 1 else ""
             port: dict[str, Any] = {
@@ -330,9 +189,10 @@ def _wires(circuit: Circuit, run: Any, program: _Program | None, digits: int) ->
             "name": names[e.index],
             "symbol": e.symbol,
             "kind": e.kind,
-            "formula": _parts(node, index) if e.symbol else [],
+            "formula": _parts(node, index) if e.symbol and node is not None else [],
             "value": e.value,
             "gradient": e.gradient,
+            "shares": e.shares,
             "ports": ports,
         }
         if program is not None:
@@ -389,10 +249,14 @@ def page_text(subject: Any, drawing: Any = None, *, digits: int = 4) -> str:
         drawing = draw(subject, digits=digits)
     circuit = drawing.content if isinstance(drawing, Drawing) and isinstance(drawing.content, Circuit) else None
     run = subject if isinstance(subject, Run) else None
-    program: _Program | None = None
+    program: Program | None = None
     note = "Numbers cannot be edited in this page." if circuit is not None else ""
-    if circuit is not None and run is not None:
-        made = _program(run, circuit)
+    if circuit is not None and not circuit.nodes:
+        run, note = None, "Gates are folded in this picture, so numbers cannot be edited in this page."
+    elif circuit is not None and any(e.gradient.startswith("∂") for e in circuit.elements) and run is not None:
+        note = "The picture shows formulas, so numbers cannot be edited in this page."
+    elif circuit is not None and run is not None:
+        made = program_of(run, circuit)
         program, note = (None, made) if isinstance(made, str) else (made, "")
     elif run is not None:
         note = "Numbers can be edited in the page of a scalar graph drawn with style='circuit'."
@@ -401,7 +265,7 @@ def page_text(subject: Any, drawing: Any = None, *, digits: int = 4) -> str:
     rooms: dict[str, tuple[float, float, bool]] = {}
     if circuit is not None and program is not None:
         # the still picture is tight around its numbers; edited ones need room, so this one is laid out wider
-        scene = circuit_scene(_with_room(circuit, digits), drawing.theme, drawing.asked_engine)[0]
+        scene = drawing.circuit_scene(circuit, lambda part: _with_room(part, digits))[0]
         scene = replace(scene, items=_filled(scene.items, _shown(circuit), rooms))
     else:
         scene = drawing.scene
@@ -437,7 +301,7 @@ def page_text(subject: Any, drawing: Any = None, *, digits: int = 4) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
         '<meta name="viewport" content="width=device-width">',
         f"<title>{title}</title>",
-        f"<style>\n{(assets / 'page.css').read_text(encoding='utf-8')}</style>",
+        f"<style>\n{_colours(drawing, scene)}{(assets / 'page.css').read_text(encoding='utf-8')}</style>",
         "</head>",
         "<body>",
         "<main>",
@@ -455,6 +319,17 @@ def page_text(subject: Any, drawing: Any = None, *, digits: int = 4) -> str:
         "</html>",
     ]
     return "\n".join(out) + "\n"
+
+
+def _colours(drawing: Any, scene: Scene) -> str:
+    """Colours of the page around the picture, which are those of the picture."""
+    by_paper = {theme.paper: theme for theme in reversed(list(THEMES.values()))}
+    theme = getattr(drawing, "theme", None) or by_paper.get(scene.paper, THEMES["default"])
+    named = {
+        "paper": scene.paper, "ink": theme.ink, "quiet": theme.quiet, "frame": theme.frame, "fill": theme.local_fill,
+        "value": theme.value, "wrong": theme.wrong,
+    }  # fmt: skip
+    return f":root {{ {' '.join(f'--{name}: #{code};' for name, code in named.items())} }}\n"
 
 
 def _whole(text: str) -> str:
@@ -480,7 +355,7 @@ _EXPLANATION = (
 )
 
 
-def _fields(circuit: Circuit, program: _Program) -> list[str]:
+def _fields(circuit: Circuit, program: Program) -> list[str]:
     out = ['<form id="inputs">', "<fieldset><legend>Inputs</legend>"]
     names = _names(circuit)
     for e, node in zip(circuit.elements, circuit.nodes, strict=True):

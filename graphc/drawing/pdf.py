@@ -82,7 +82,7 @@ def _colour(code: str) -> str:
 
 def _content(scene: Scene, frame: int | None) -> str:
     # the y axis of a scene points down, that of a page up
-    out = [f"1 1 1 rg 0 0 {_n(scene.width)} {_n(scene.height)} re f", "1 J 1 j"]
+    out = [f"{_colour(scene.paper)} rg 0 0 {_n(scene.width)} {_n(scene.height)} re f", "1 J 1 j"]
     for item in visible(scene.items, frame):
         _write(item, out, scene.height)
     return "\n".join(out)

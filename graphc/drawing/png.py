@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import lru_cache
 from io import BytesIO
 from typing import Any
 
@@ -33,7 +34,7 @@ def png_bytes(scene: Scene, frame: int | None = None, dots_per_inch: float = 200
         ) from missing
     longest = max(scene.width, scene.height) / 72
     dots = min(dots_per_inch, _WIDEST / longest)
-    figure = Figure(figsize=(scene.width / 72, scene.height / 72), dpi=dots, facecolor="white")
+    figure = Figure(figsize=(scene.width / 72, scene.height / 72), dpi=dots, facecolor=f"#{scene.paper}")
     FigureCanvasAgg(figure)
     order = 0
     for item in visible(scene.items, frame):
@@ -70,6 +71,7 @@ def _add(item: Item, figure: Any, height: float, order: int) -> int:
             transform=to_pixels,
         )
     patch.set_zorder(order)
+    patch.set_snap(False)  # else a straight wire and the curve that goes on from it part by half a pixel
     figure.add_artist(patch)
     return order + 1
 
@@ -91,18 +93,36 @@ def _outline(path: Path) -> Any:
     return Outline(points, codes)
 
 
+@lru_cache(maxsize=8)
+def _characters(bold: bool, italic: bool) -> frozenset[int]:
+    """Characters that the installed fonts have in a style."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    weight, style = "bold" if bold else "normal", "italic" if italic else "normal"
+    files = {findfont(FontProperties(family=[family], weight=weight, style=style)) for family in _families()}
+    return frozenset(code for file in files for code in get_font(file).get_charmap())
+
+
+def _families() -> list[str]:
+    from matplotlib.font_manager import fontManager
+
+    installed = {entry.name for entry in fontManager.ttflist}
+    return [name for name in _FAMILIES if name in installed]
+
+
 def _text_outline(text: Text) -> Any:
     """Outline of a text, scaled to the width that the layout measured."""
-    from matplotlib.font_manager import FontProperties, fontManager
+    from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
     from matplotlib.transforms import Affine2D
 
-    installed = {entry.name for entry in fontManager.ttflist}
-    family = [name for name in _FAMILIES if name in installed]
+    codes = {ord(character) for character in text.text}
+    # some scripts have no italics: upright letters rather than empty boxes
+    upright = _characters(text.bold, False) & codes > _characters(text.bold, True) & codes
     font = FontProperties(
-        family=family,
+        family=_families(),
         weight="bold" if text.bold else "normal",
-        style="italic" if text.italic else "normal",
+        style="italic" if text.italic and not upright else "normal",
     )
     with warnings.catch_warnings():
         # a character that no installed font has is drawn as an empty box, as in the PDF

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from graphc.drawing.layout import Block, Link, Placement, place
-from graphc.drawing.scene import Command, Path, moved
+from graphc.drawing.scene import Command, Path, moved, numbers_of
 
-__all__ = ["CHANNEL", "place_in_rows"]
+__all__ = ["CHANNEL", "place_apart", "place_in_rows"]
 
 #: Least distance between neighbouring boxes, in points.
 CHANNEL = 26.0
 _WIDEST = 900.0  # points; a longer chain goes on in the next row
 _BETWEEN = 30.0  # from one row to the next
+_END_APART = 13.0  # between the ends of two wires at one box
+_CORNER = 9.0  # of a box, where no wire ends
 _ASIDE = 18.0  # room at both ends for the wires that turn
 
 _Links = Sequence[tuple[int, int]]
@@ -39,6 +42,7 @@ def place_in_rows(sizes: Sequence[tuple[float, float]], links: _Links, engine: s
     tops: list[float] = []
     top = width = 0.0
     placed = place([], [], engine)
+    note = ""
     for row in range(len(cuts) + 1):
         members = [k for k in range(len(sizes)) if row_of[k] == row]
         rank = {k: i for i, k in enumerate(members)}
@@ -52,7 +56,7 @@ def place_in_rows(sizes: Sequence[tuple[float, float]], links: _Links, engine: s
                 inner.append(n)
         if any(link.tail == len(members) for link in local):
             blocks.append(Block(1.0, 10.0, (), 5.0))
-        placed = place(blocks, local, engine, CHANNEL)
+        placed = place_apart(blocks, local, engine)
         for k, (x, y) in zip(members, placed.corners, strict=False):
             corners[k] = (x, y + top)
         if len(blocks) > len(members):
@@ -60,6 +64,7 @@ def place_in_rows(sizes: Sequence[tuple[float, float]], links: _Links, engine: s
             doors[row] = (x, y + top + 5.0)
         for n, wire in zip(inner, placed.wires, strict=True):
             wires[n] = _moved(wire, 0.0, top)
+        note = placed.note or note
         tops.append(top)
         top += placed.height + _BETWEEN
         width = max(width, placed.width)
@@ -76,7 +81,45 @@ def place_in_rows(sizes: Sequence[tuple[float, float]], links: _Links, engine: s
         width + 2 * shift,
         top - _BETWEEN,
         placed.engine,
+        note,
     )
+
+
+def place_apart(blocks: Sequence[Block], links: Sequence[Link], engine: str | None = None) -> Placement:
+    """Place boxes so that the wires into one box end apart from each other.
+
+    Placed once to see from where each wire comes: the one that comes level keeps the middle, the others end above or
+    below it.
+    """
+    placed = place(blocks, links, engine, CHANNEL)
+    incoming: dict[int, list[int]] = {}
+    for n, link in enumerate(links):
+        incoming.setdefault(link.head, []).append(n)
+    apart = list(blocks)
+    entries = [0] * len(links)
+    for head, found in incoming.items():
+        if len(found) == 1:
+            continue
+        rise = {n: _rise(placed.wires[n]) for n in found}
+        found.sort(key=lambda n, rise=rise: (rise[n], n))
+        middle = min(range(len(found)), key=lambda k, rise=rise, found=found: abs(rise[found[k]]))
+        block = blocks[head]
+        side = max(middle, len(found) - 1 - middle)
+        step = min(_END_APART, (block.height / 2 - _CORNER) / side)
+        heights = tuple(block.height / 2 + (k - middle) * step for k in range(len(found)))
+        apart[head] = replace(block, entries=heights)
+        for k, n in enumerate(found):
+            entries[n] = k
+    if apart == list(blocks):
+        return placed
+    told = [replace(link, entry=entry) for link, entry in zip(links, entries, strict=True)]
+    return place(apart, told, engine, CHANNEL)
+
+
+def _rise(wire: tuple[Command, ...]) -> float:
+    """How far below its end the last piece of a wire begins."""
+    heights = [numbers_of(command)[-1] for command in wire]
+    return next((y - heights[-1] for y in reversed(heights) if abs(y - heights[-1]) > 0.5), 0.0)
 
 
 def _moved(wire: tuple[Command, ...], dx: float, dy: float) -> tuple[Command, ...]:

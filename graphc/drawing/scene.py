@@ -24,6 +24,7 @@ __all__ = [
     "moved",
     "numbers_of",
     "rounded",
+    "scaled",
     "texts",
     "visible",
 ]
@@ -111,6 +112,7 @@ class Scene:
     title: str
     description: str
     frames: int = 1
+    paper: str = "FFFFFF"  # colour of the page, which every writer paints
 
 
 def line(x1: float, y1: float, x2: float, y2: float, stroke: str, width: float = 1.0) -> Path:
@@ -164,6 +166,18 @@ def moved(item: Item, dx: float, dy: float) -> Item:
     shift = (dx, dy, dx, dy, dx, dy)
     commands = tuple((c[0], *(v + s for v, s in zip(numbers_of(c), shift, strict=False))) for c in item.commands)
     return replace(item, commands=commands)
+
+
+def scaled(item: Item, factor: float) -> Item:
+    """Return the item ``factor`` times as large, strokes and letters included."""
+    if isinstance(item, Text):
+        return replace(
+            item, x=item.x * factor, y=item.y * factor, length=item.length * factor, size=item.size * factor
+        )  # fmt: skip
+    if isinstance(item, Group):
+        return replace(item, items=tuple(scaled(child, factor) for child in item.items))
+    commands = tuple((c[0], *(v * factor for v in numbers_of(c))) for c in item.commands)
+    return replace(item, commands=commands, width=item.width * factor, dash=tuple(d * factor for d in item.dash))
 
 
 def visible(items: tuple[Item, ...], frame: int | None) -> tuple[Item, ...]:

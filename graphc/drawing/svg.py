@@ -52,7 +52,7 @@ def svg_text(scene: Scene, frame: int | None = None, prefix: str = "") -> str:
         # the description of the whole would give away what later frames show
         description = f"{scene.title}, step {frame + 1} of {scene.frames}."
     out.append(f'<desc id="{prefix}description">{escape(_clean(description))}</desc>')
-    out.append(f'<rect width="{width}" height="{height}" fill="#FFFFFF"/>')
+    out.append(f'<rect width="{width}" height="{height}" fill="#{scene.paper}"/>')
     for item in visible(scene.items, frame):
         _write(item, out, prefix)
     out.append("</svg>")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from graphc.drawing.circuit import Circuit, Element, Port
 
 if TYPE_CHECKING:
-    from graphc.drawing.cards import Cards
+    from graphc.drawing.cards import Card, Cards
 
 __all__ = ["cards_text", "circuit_text"]
 
@@ -16,7 +16,7 @@ def circuit_text(circuit: Circuit) -> str:
     """Write a circuit from the root down to its inputs; a shared part is written once.
 
     Columns: wire, value, gradient, and the local gradient of the gate above with respect to the
-    wire.
+    wire, with its worked line where the circuit has them.
     """
     rows: list[tuple[str, str, str, str]] = [("wire", "value", "gradient", "local gradient")]
     root = next(e for e in circuit.elements if e.root)
@@ -25,11 +25,11 @@ def circuit_text(circuit: Circuit) -> str:
     stack: list[tuple[Element, Port | None, str, str]] = [(root, None, "", "")]
     while stack:
         element, port, first, rest = stack.pop()
-        local = " = ".join(dict.fromkeys(filter(None, (port.formula, port.number)))) if port else ""
+        local = _local(port, circuit) if port else ""
         again = element.index in written and bool(element.symbol)
         rows.append(
             (first + _what(element, circuit) + (" (see above)" if again else ""),
-             element.value, element.gradient, local)
+             element.value_text, circuit.sum_text(element), local)
         )  # fmt: skip
         if again:
             continue
@@ -52,28 +52,45 @@ def circuit_text(circuit: Circuit) -> str:
     return "\n".join([circuit.title, "", *lines]) + "\n"
 
 
+def _local(port: Port, circuit: Circuit) -> str:
+    said = " = ".join(port.local_lines)
+    if not (circuit.with_work and port.upstream):
+        return said
+    return f"{said}; {_worked(port)}" if port.formula != port.number else _worked(port)
+
+
+def _worked(port: Port) -> str:
+    return " = ".join(filter(None, (f"{port.number or port.formula} × {port.upstream}", port.sent)))
+
+
 def _what(element: Element, circuit: Circuit) -> str:
     name = element.name or f"wire {element.index}"
     if not element.symbol:
         return name
     operands = [circuit.elements[p.operand] for p in element.ports]
     shown = ", ".join(o.name or f"wire {o.index}" for o in operands)
-    return f"{name} = [{element.symbol}] {shown}".rstrip()
+    pattern = f" {element.pattern}" if element.pattern else ""
+    return f"{name} = [{element.symbol}{pattern}] {shown}".rstrip()
 
 
 def cards_text(cards: Cards) -> str:
-    """Write one row a layer: what it does, the shape it hands on, and its parameters."""
+    """Write one row a layer: what it does, the shape it hands on, its parameters, and below it what a run measured."""
     header = ("layer", "gates", "output", "parameters")
     rows = [header, *((c.name, c.gates, c.shape, c.count_text) for c in cards.cards)]
     rows.append(("total", "", "", f"{cards.parameters:,}"))
+    measured = ["", *(_measured(card) for card in cards.cards), ""]
     widths = [max(len(row[k]) for row in rows) for k in range(4)]
-    lines = [
-        "  ".join(
-            [
-                *(cell.ljust(width) for cell, width in zip(row[:3], widths[:3], strict=True)),
-                row[3].rjust(widths[3]),
-            ]
-        )
-        for row in rows
-    ]
-    return "\n".join([cards.title, "", *(line.rstrip() for line in lines)]) + "\n"
+    lines: list[str] = []
+    for row, below in zip(rows, measured, strict=True):
+        cells = [cell.ljust(width) for cell, width in zip(row[:3], widths[:3], strict=True)]
+        lines.append("  ".join([*cells, row[3].rjust(widths[3])]).rstrip())
+        if below:
+            lines.append(f"    {below}")
+    if cards.note:
+        lines += ["", cards.note]
+    return "\n".join([cards.title, "", *lines]) + "\n"
+
+
+def _measured(card: Card) -> str:
+    measures = card.measures
+    return "; ".join(filter(None, (card.extra, *map(str, measures.magnitudes), str(measures.dead or ""))))

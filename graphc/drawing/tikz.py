@@ -105,13 +105,13 @@ def _figure(scene: Scene, parts: list[tuple[_Span, tuple[Item, ...]]], frames: i
             body += [rf"\onslide<{first + 1}-{'' if end is None else end}>{{%", *lines, "}"]
     if frames > 1:
         body.append(rf"\onslide<{frames}->{{}}% the last overlay, even where nothing new appears on it")
-    colours = sorted({code for _, items in parts for code in _colours(items)} | {"FFFFFF"})
+    colours = sorted({code for _, items in parts for code in _colours(items)} | {scene.paper.upper()})
     corner = f"({_number(scene.width)},{_number(scene.height)})"
     return [
         r"\begin{tikzpicture}[x=1bp, y=-1bp, line cap=round, line join=round,",
         r"  every node/.style={anchor=base west, inner sep=0pt, outer sep=0pt, font=\sffamily}]",
         *(rf"\definecolor{{{_colour(code)}}}{{HTML}}{{{code}}}" for code in colours),
-        rf"\path[use as bounding box, fill={_colour('FFFFFF')}] (0,0) rectangle {corner};",
+        rf"\path[use as bounding box, fill={_colour(scene.paper)}] (0,0) rectangle {corner};",
         *body,
         r"\end{tikzpicture}%",
     ]

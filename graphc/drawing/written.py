@@ -105,6 +105,10 @@ class Written(ABC):
         digest = hashlib.sha256(self.svg().encode("utf-8", "replace")).hexdigest()[:8]
         return svg_text(self.scene, prefix=f"g{digest}-")
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002
+        # what a notebook keeps: a picture of explicit size, and its text for readers that show none
+        return {"image/svg+xml": self._repr_svg_(), "text/plain": self.text()}
+
     def writers(self) -> Mapping[str, Callable[[], str | bytes]]:
         """What writes each format, by suffix."""
         return {

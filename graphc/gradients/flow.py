@@ -6,26 +6,28 @@ short-term memory lets them pass where its gates are open. `Run.flow` measures b
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy
 
-from graphc.errors import DerivativeError, did_you_mean
 from graphc.formula.size import Size, extent_value
+from graphc.gradients.through_time import repeat_of, rolled_run, values_inside
 from graphc.graph import registry, verbs
 from graphc.graph.node import Node, topological
-from graphc.graph.reference import evaluate, evaluate_all
+from graphc.graph.reference import evaluate
 from graphc.graph.repeating import Unrolling
 
 if TYPE_CHECKING:
     from graphc.gradients.run import Run
 
-__all__ = ["Flow", "flow"]
+__all__ = ["Flow", "flow", "state_name"]
 
-#: Cells with more states than this have no Jacobian computed.
-_STATES = 1024
+#: Cells with more units of their states than this have no Jacobian computed, nor have, where examples are no named size
+#: and each unit of each step takes a sweep of its own, repeats with more sweeps than this.
+_STATES, _SWEEPS = 1024, 2000
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Flow:
         Mean of each of these tensors: how open a gate is.
     sensitivity : mapping of str to array, (T,)
         |ds_t/dx_1|: how strongly the state behind each step still depends on the first input (Frobenius norm of the
-        Jacobian, of one example).
+        Jacobian, of one example; of the whole state where the number of examples is no named size).
     """
 
     name: str
@@ -81,23 +83,14 @@ class Flow:
 
 
 def flow(run: Run, name: str | None = None, *, example: int = 0) -> Flow:
-    """Measure the flow through a repeat of a run's graph; see `Run.flow`."""
-    found = {id(n.application): n.application for n in run.back.nodes if isinstance(n.application, Unrolling)}
-    by_name = {application.formula.name: application for application in found.values()}
-    if name is None and len(found) == 1:
-        (application,) = found.values()
-    elif name in by_name:
-        application = by_name[name]
-    else:
-        asked = "it has no loop" if not found else f"name one of {', '.join(map(repr, by_name))}"
-        hint = did_you_mean(name, by_name) if name is not None and found else ""
-        raise DerivativeError(f"flow needs a graph with a repeat; {asked}{hint} (graphc.unroll keeps a cell once)")
+    """Measure the flow through a repeat of a run's graph, or through a loop written by hand; see `Run.flow`."""
+    run = rolled_run(run)
+    application = repeat_of(run.back.nodes, name)
     tensors = dict(zip(application.formula.outputs, application.outputs, strict=True))
     gradients = {t: run.back.gradient_of(n) for t, n in tensors.items()}
-    roots = [*tensors.values(), *(g for g in gradients.values() if g is not None)]
-    values = evaluate_all(roots, run.given)
+    values = values_inside(run, application)
     count = extent_value(application.steps, run.sizes)
-    names = {tensor: _shown(application, tensor) for tensor in tensors}
+    names = {tensor: state_name(application, tensor) for tensor in tensors}
     states, gates, means = {}, {}, {}
     order = slice(None, None, -1 if application.backward else 1)  # as steps are taken
     carried = {application.places[n][0] for n in application.cell.states}
@@ -115,7 +108,7 @@ def _norms(gradient: numpy.ndarray) -> numpy.ndarray:
     return numpy.sqrt((gradient.reshape(len(gradient), -1) ** 2).sum(axis=1))
 
 
-def _shown(application: Unrolling, tensor: str) -> str:
+def state_name(application: Unrolling, tensor: str) -> str:
     """The name by which people know a tensor: without the number of its row before the first step."""
     for k, node in enumerate(application.cell.states):
         if application.places[node][0] == tensor:
@@ -133,64 +126,67 @@ def _sensitivity(
     inputs = [n for n in cell.inputs if n.is_float]
     states = [n for n in cell.states if n.is_float]
     following = [f for f, n in zip(cell.following, cell.states, strict=True) if n.is_float]
+    if not inputs or not states:
+        return {}
     batch = {n.shape[0] for n in (*states, *cell.inputs) if n.shape}
-    one = len(batch) == 1 and isinstance(next(iter(batch)), Size) and all(n.shape for n in (*states, *cell.inputs))
-    if not inputs or not states or not one:
-        return {}
-    (size,) = batch
-    shapes = [tuple(int(str(e)) for e in n.shape[1:]) for n in states]
-    counts = [int(numpy.prod(shape)) for shape in shapes]
+    size = next(iter(batch)) if len(batch) == 1 and all(n.shape for n in (*states, *cell.inputs)) else None
+    together = isinstance(size, Size)
+    shapes = [tuple(extent_value(e, run.sizes) for e in (n.shape[1:] if together else n.shape)) for n in states]
+    counts = [math.prod(shape) for shape in shapes]
     total = sum(counts)
-    if total > _STATES:
+    sequences = {n: values[s] for n, s in zip(cell.inputs, application.sequences, strict=True)}
+    length = len(next(iter(sequences.values())))
+    if total > _STATES or (not together and total * length > _SWEEPS):
         return {}
-    # every unit of the states is an example of its own: one sweep gives all rows of a Jacobian
     seeds = [Node("input", n.shape, n.dtype, n.site, name=f"seed{k}") for k, n in enumerate(states)]
-    terms = [registry.call("sum", registry.call("mul", f, s)) for f, s in zip(following, seeds, strict=True)]
+    terms = [registry.call("mul", f, s) for f, s in zip(following, seeds, strict=True)]
+    terms = [registry.call("sum", term) if term.shape else term for term in terms]
     root = terms[0]
     for term in terms[1:]:
         root = registry.call("add", root, term)
     from graphc.gradients.backward import backward
 
-    back = backward(root, [n for n in (*inputs, *states) if n in topological([root])])
-    wrt = {n: back.grad(n) for n in (*inputs, *states) if n in back.nodes}
+    below = set(topological([root]))
+    back = backward(root, [n for n in (*inputs, *states) if n in below])
+    wrt = {n: back.grad(n) for n in (*inputs, *states) if n in below}
     identity = numpy.eye(total)
-    given: dict[Node, numpy.ndarray] = {}
-    begin = 0
-    for seed, shape, width in zip(seeds, shapes, counts, strict=True):
-        given[seed] = identity[:, begin : begin + width].reshape(total, *shape)
-        begin += width
+    splits = numpy.cumsum(counts)[:-1]
     stand_ins = {*cell.inputs, *cell.states, *seeds}
-    for node in topological([root]):
+    given: dict[Node, numpy.ndarray] = {}
+    for node in below:
         if node.application is None and node not in stand_ins and node in run.given:
             value = numpy.asarray(run.given[node])
-            axes = [d for d, e in enumerate(node.shape) if e == size]
-            if axes:
-                value = numpy.repeat(numpy.take(value, [example], axis=axes[0]), total, axis=axes[0])
-            given[node] = value
-    sequences = dict(zip(cell.inputs, evaluate(application.sequences, run.given), strict=True))
-    length = len(next(iter(sequences.values())))
-    order = range(length)[::-1] if application.backward else range(length)
+            axes = [d for d, e in enumerate(node.shape) if together and e == size]
+            given[node] = (
+                numpy.repeat(numpy.take(value, [example], axis=axes[0]), total, axis=axes[0]) if axes else value
+            )
+
+    def rows(seed_values: numpy.ndarray, lead: tuple[int, ...]) -> dict[Node, numpy.ndarray]:
+        """Rows of the Jacobian of one step: what flows back from each unit of the states."""
+        parts = numpy.split(seed_values, splits, axis=-1)
+        given.update({s: p.reshape((*lead, *shape)) for s, p, shape in zip(seeds, parts, shapes, strict=True)})
+        found = evaluate(wrt.values(), given)
+        return {n: v.reshape(len(seed_values) if lead else 1, -1) for n, v in zip(wrt, found, strict=True)}
+
     chain: numpy.ndarray | None = None
     result: dict[str, list[float]] = {names[application.places[n][0]]: [] for n in states}
-    for t in order:
-        for node, array in sequences.items():
-            given[node] = numpy.repeat(array[t][[example]], total, axis=0)
+    for t in range(length)[::-1] if application.backward else range(length):
+        now = {node: array[t] for node, array in sequences.items()}
         for node in cell.states:
             tensor, _ = application.places[node]
-            row = values[tensors[tensor]][t + 1 if application.backward else t]
-            given[node] = numpy.repeat(row[[example]], total, axis=0)
-        found = dict(zip(wrt, evaluate(wrt.values(), given), strict=True))
-        if chain is None:
-            chain = numpy.concatenate([found[n].reshape(total, -1) for n in inputs if n in found], axis=1)
+            now[node] = values[tensors[tensor]][t + 1 if application.backward else t]
+        if together:  # every unit of the states is an example of its own: one sweep gives all rows
+            given |= {node: numpy.repeat(value[[example]], total, axis=0) for node, value in now.items()}
+            found = rows(identity, (total,))
         else:
-            step = numpy.concatenate(
-                [found[n].reshape(total, -1) if n in found else numpy.zeros((total, w))
-                 for n, w in zip(states, counts, strict=True)], axis=1,
-            )  # fmt: skip
-            chain = step @ chain
-        begin = 0
-        for node, width in zip(states, counts, strict=True):
-            part = chain[begin : begin + width]
+            given |= now
+            each = [rows(row, ()) for row in identity]
+            found = {n: numpy.concatenate([part[n] for part in each]) for n in wrt}
+        if chain is None:
+            chain = numpy.concatenate([found[n] for n in inputs if n in found] or [numpy.zeros((total, 1))], axis=1)
+        else:
+            parts = [found.get(n, numpy.zeros((total, w))) for n, w in zip(states, counts, strict=True)]
+            chain = numpy.concatenate(parts, axis=1) @ chain
+        for node, part in zip(states, numpy.split(chain, splits), strict=True):
             result[names[application.places[node][0]]].append(float(numpy.sqrt((part**2).sum())))
-            begin += width
     return {name: numpy.array(norms) for name, norms in result.items()}

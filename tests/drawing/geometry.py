@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 import numpy as np
 
-from graphc.drawing.scene import Box, Group, Item, Path, Scene, Text
+from graphc.drawing.scene import Box, Group, Item, Path, Scene, Text, numbers_of
 
 
 def walk(items: tuple[Item, ...], group: str = "") -> list[tuple[str, Item]]:
@@ -71,26 +74,105 @@ def flattened(path: Path) -> list[tuple[float, float]]:
     return points
 
 
+def element_boxes(scene: Scene) -> dict[str, Box]:
+    """Box of every element (a gate with its tags and its wire) or card, by its number."""
+    found: dict[str, Box] = {}
+    for group, item in walk(scene.items):
+        match = _ELEMENT.fullmatch(group)
+        if match is None:
+            continue
+        if isinstance(item, Text):
+            box = Box(item.x, item.y - 0.72 * item.size, item.x + item.length, item.y + 0.21 * item.size)
+        else:
+            box = outline_box(item)
+        key = match[1] or match[2]
+        old = found.get(key, box)
+        found[key] = Box(
+            min(old.left, box.left), min(old.top, box.top), max(old.right, box.right), max(old.bottom, box.bottom)
+        )
+    return found
+
+
+_ELEMENT = re.compile(r"(?:gate|wire|card)-(\d+)|wire-\d+-local-(\d+)-\d+-tag")
+
+
 def overlaps(scene: Scene) -> list[str]:
-    """Pairs of labels that meet, labels that a wire touches, and anything beyond the page."""
+    """Labels, elements and wires that meet where they must not, and anything beyond the page.
+
+    Labels against labels, labels and filled shapes against wires, elements against elements, wires through elements.
+    """
     found = []
-    boxes = label_boxes(scene)
-    for k, (first, box) in enumerate(boxes):
-        for second, other in boxes[k + 1 :]:
-            if box.overlaps(other, slack=0.2):
-                found.append(f"{first!r} meets {second!r} at {box} {other}")
-        if box.left < 0 or box.top < 0 or box.right > scene.width or box.bottom > scene.height:
-            found.append(f"{first!r} leaves the page: {box}")
-    solid = boxes + [
+    labels = label_boxes(scene)
+    found += [f"{labels[a]} meets {labels[b]}" for a, b in meeting(corners_of([b for _, b in labels]), 0.2)]
+    found += [
+        f"{name!r} leaves the page: {box}"
+        for name, box in labels
+        if box.left < 0 or box.top < 0 or box.right > scene.width or box.bottom > scene.height
+    ]
+    elements = list(element_boxes(scene).items())
+    blocks = corners_of([box for _, box in elements])
+    found += [f"element {elements[a]} meets {elements[b]}" for a, b in meeting(blocks, 0.5)]
+    solid = labels + [
         (group, outline_box(item))
         for group, item in walk(scene.items)
         if isinstance(item, Path) and item.fill and item.stroke
     ]
-    corners = np.array([(b.left, b.top, b.right, b.bottom) for _, b in solid])
-    for name, points in link_points(scene):
-        hit = np.flatnonzero(touched(np.array(points), corners, 0.3))
-        found += [f"{name} runs over {solid[k][0]!r} at {solid[k][1]}" for k in hit]
+    corners = corners_of([box for _, box in solid])
+    for group, item in walk(scene.items):
+        if group.startswith("link-") and isinstance(item, Path) and not item.fill:
+            found += [f"{group} runs over {solid[k][0]!r} at {solid[k][1]}" for k in crossed(item, corners, 0.3)]
+            # the glow of a gate and the dot of a fan-out stand out of their element, so a wire ends a little inside
+            found += [f"{group} runs through element {elements[k]}" for k in crossed(item, blocks, 3.5)]
     return found
+
+
+def corners_of(boxes: Sequence[Box]) -> np.ndarray:
+    """Left, top, right, bottom of boxes, shape (B, 4)."""
+    return np.array([(b.left, b.top, b.right, b.bottom) for b in boxes]).reshape(-1, 4)
+
+
+def meeting(corners: np.ndarray, slack: float) -> list[tuple[int, int]]:
+    """Pairs of boxes whose interiors, shrunk by ``slack``, meet."""
+    order = np.argsort(corners[:, 0], kind="stable")
+    lefts = corners[order, 0]
+    pairs = []
+    for rank, k in enumerate(order):
+        stop = np.searchsorted(lefts, corners[k, 2] - slack)  # those further right begin behind this one
+        others = order[rank + 1 : stop]
+        near = corners[others]
+        hit = (
+            (near[:, 2] - slack > corners[k, 0]) & (near[:, 3] - slack > corners[k, 1])
+            & (near[:, 1] + slack < corners[k, 3])
+        )  # fmt: skip
+        pairs += [(int(k), int(other)) for other in others[hit]]
+    return pairs
+
+
+def crossed(path: Path, corners: np.ndarray, slack: float) -> list[int]:
+    """Which boxes a wire runs through: level and upright pieces exactly, others at points 1.5 points apart."""
+    found: set[int] = set()
+    here = (0.0, 0.0)
+    for command in path.commands:
+        numbers = numbers_of(command)
+        if not numbers:
+            continue
+        there = (numbers[-2], numbers[-1])
+        if command[0] != "M":
+            xs, ys = (here[0], *numbers[::2]), (here[1], *numbers[1::2])
+            low, high = (min(xs), min(ys)), (max(xs), max(ys))
+            near = np.flatnonzero(
+                (corners[:, 0] + slack < high[0]) & (corners[:, 2] - slack > low[0])
+                & (corners[:, 1] + slack < high[1] + 1e-9) & (corners[:, 3] - slack > low[1] - 1e-9)
+            )  # fmt: skip
+            if len(near) and command[0] == "C":
+                points = np.array(flattened(Path((("M", *here), command))))
+                near = near[touched(points, corners[near], slack)]
+            elif len(near) and low[0] != high[0] and low[1] != high[1]:
+                points = np.array(flattened(Path((("M", *here), ("L", *there)))))
+                near = near[touched(points, corners[near], slack)]
+            found.update(int(k) for k in near)
+        here = there
+    return sorted(found)
 
 
 def touched(points: np.ndarray, corners: np.ndarray, slack: float) -> np.ndarray:

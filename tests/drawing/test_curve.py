@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 
+import numpy
 import pytest
 
+import graphc
 from graphc.drawing.curve import curve, curve_scene
+from graphc.drawing.curves import node_curve
 from graphc.drawing.function import at, killed, kinks, scalar_curve
-from graphc.drawing.scene import Group, Path, numbers_of
+from graphc.drawing.scene import Group, Path, numbers_of, texts
+from graphc.drawing.theme import THEMES
 from graphc.errors import DrawingError, GraphcError
 from graphc.graph import registry
+from tests.drawing.geometry import label_boxes, overlaps
 
 PLOTTED = [name for name in registry.names() if scalar_curve(name)]
 
@@ -106,9 +111,95 @@ def test_the_description_says_in_words_what_is_marked() -> None:
 
 
 def test_themes_and_unknown_names() -> None:
-    assert "#005A9C" in curve("tanh")
-    assert "#00800A" in curve("tanh", theme="classic")
+    assert f"#{THEMES['default'].value}" in curve("tanh")
+    assert f"#{THEMES['classic'].value}" in curve("tanh", theme="classic")
     with pytest.raises(DrawingError, match="no theme"):
         curve("tanh", theme="clasic")
     with pytest.raises(GraphcError, match="did you mean 'tanh'"):
         curve("tanhh")
+
+
+# ---- nodes side by side --------------------------------------------------------------------------
+
+
+def activations():
+    x = graphc.input("x")
+    zero = graphc.constant(0.0)
+    return {
+        "sigmoid": graphc.sigmoid(x),
+        "tanh": graphc.tanh(x),
+        "ReLU": graphc.relu(x),
+        "leaky ReLU": graphc.leaky_relu(x),
+        "ELU": graphc.elu(x),
+        "maxout": graphc.max(0.5 * x + 1, -1.0 * x),
+        "softmax": graphc.softmax(graphc.stack([x, zero, zero]))[0],
+        "own": graphc.gate("y = (x + sqrt(x**2 + 4)) / 2", name="squareplus")(x),
+    }
+
+
+def side_by_side(**options):
+    first, *others = activations().items()
+    return graphc.draw(first[1], style="curve", beside=dict(others), **options)
+
+
+def test_saturation_and_kinks_of_nodes_are_found_and_not_listed_by_name() -> None:
+    picture = side_by_side()
+    found = {p.name: bands for p, bands in zip(picture.plots, picture.killed, strict=True)}
+    marks = {p.name: kinks(p.curve, -8.0, 8.0) for p in picture.plots}
+    assert [dead for _, _, dead in found["sigmoid"]] == [False, False]
+    s = (1 - math.sqrt(0.99)) / 2
+    assert found["sigmoid"][1][0] == pytest.approx(math.log((1 - s) / s), abs=1e-5)
+    assert found["tanh"][0][1] == pytest.approx(-math.acosh(10), abs=1e-5)
+    assert found["ReLU"] == [(-8.0, pytest.approx(0.0, abs=1e-6), True)]
+    assert found["leaky ReLU"] == []
+    assert found["ELU"] == [(-8.0, pytest.approx(math.log(0.01), abs=1e-5), False)]
+    assert found["maxout"] == found["own"] == []
+    # p = e^x / (e^x + 2): p (1 - p) is 1 % of 1/4 where the sigmoid of x - log 2 is
+    assert found["softmax"][1][0] == pytest.approx(math.log((1 - s) / s) + math.log(2), abs=1e-4)
+    assert marks["ReLU"] == marks["leaky ReLU"] == (0.0,)
+    assert marks["maxout"] == (pytest.approx(-2 / 3, abs=1e-6),)
+    assert marks["sigmoid"] == marks["ELU"] == marks["softmax"] == marks["own"] == ()
+
+
+@pytest.mark.parametrize("name", activations())
+def test_the_derivative_of_a_node_is_the_slope_of_its_value(name: str) -> None:
+    curve, variable = node_curve(activations()[name])
+    assert variable.label == "x"
+    points = numpy.linspace(-3.9, 4.1, 17)
+    numeric = (curve.value(points + 1e-5) - curve.value(points - 1e-5)) / 2e-5
+    numpy.testing.assert_allclose(curve.slope(points), numeric, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("theme", ["default", "dark", "print"])
+def test_columns_of_plots_do_not_overlap(theme: str) -> None:
+    picture = side_by_side(theme=theme)
+    assert overlaps(picture.scene) == []
+    assert len(label_boxes(picture.scene)) > 60
+    said = [text.text for text in texts(picture.scene.items)]
+    assert said.count("dead") == 1
+    assert said.count("saturated") >= 2
+    assert picture.svg() == side_by_side(theme=theme).svg()
+
+
+def test_a_run_marks_its_point_and_weights_come_from_it() -> None:
+    x, w = graphc.input("x"), graphc.parameter("w", ())
+    run = graphc.backward(graphc.tanh(w * x)).at(x=0.5, w=2.0)
+    picture = run.draw(style="curve", interval=(-2, 2))
+    said = {text.text for text in texts(picture.scene.items)}
+    assert {"0.7616", "0.8399"} <= said  # tanh(1) and 2 (1 - tanh(1)^2)
+    assert "at 0.5: value 0.7616, derivative 0.8399" in picture.text()
+
+
+def test_what_is_no_function_of_one_number_is_refused() -> None:
+    x, y = graphc.inputs("x y")
+    with pytest.raises(DrawingError, match=r"depends on 2 scalar inputs: 'x', 'y'"):
+        graphc.draw(x * y, style="curve")
+    with pytest.raises(DrawingError, match=r"depends on 0 scalar inputs: none"):
+        graphc.draw(graphc.sum(graphc.constant([1.0, 2.0])), style="curve")
+    with pytest.raises(DrawingError, match=r"needs a value for 'w': draw a run"):
+        graphc.draw(x * graphc.parameter("w", ()), style="curve")
+    for interval in ((1, 0), (0, math.inf), 3, ("a", "b")):
+        with pytest.raises(DrawingError, match="is two numbers, the smaller first"):
+            graphc.draw(x * x, style="curve", interval=interval)
+    with pytest.raises(DrawingError, match="beside= is for nodes, found str"):
+        graphc.draw(x * x, style="curve", beside=["tanh"])

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 import graphc
 from graphc.drawing import draw, frames
+from graphc.drawing.fonts import number_text
 from graphc.errors import DrawingError
 from tests.drawing.geometry import overlaps
 from tests.drawing.graphs import LECTURE, neuron, simple
@@ -35,6 +37,10 @@ HOSTILE = [
     "$x$",
     "%(s)s",
     "x" * 200,
+    "<&_%$\\",
+    "\\frac{1}{2}",
+    "שלום",
+    "مرحبا",
 ]
 
 
@@ -50,7 +56,7 @@ def test_hostile_names_give_well_formed_svg_and_stay_apart() -> None:
     drawing = draw(hostile_run())
     root = ElementTree.fromstring(drawing.svg())
     said = "".join(root.itertext())
-    for name in HOSTILE[:5]:
+    for name in [*HOSTILE[:5], *HOSTILE[-4:]]:
         assert name in said
     assert not any(e.tag.endswith("script") for e in root.iter())
     assert overlaps(drawing.scene) == []
@@ -58,7 +64,7 @@ def test_hostile_names_give_well_formed_svg_and_stay_apart() -> None:
 
 def test_hostile_names_survive_every_other_format(tmp_path: Path) -> None:
     drawing = draw(hostile_run())
-    for suffix in (".pdf", ".dot", ".txt", ".png"):
+    for suffix in drawing.writers():
         if suffix == ".png":
             pytest.importorskip("matplotlib")
         assert drawing.save(tmp_path / f"hostile{suffix}").stat().st_size > 500
@@ -71,22 +77,28 @@ def test_hostile_names_survive_every_other_format(tmp_path: Path) -> None:
 def test_the_same_graph_gives_the_same_bytes_whatever_the_hash_seed(tmp_path: Path) -> None:
     script = (
         "import sys\n"
-        "from tests.drawing.graphs import neuron, scalar_lstm\n"
-        "from graphc.drawing import draw\n"
-        "for build in (neuron, scalar_lstm):\n"
-        "    drawing = draw(build())\n"
-        "    for suffix in ('.svg', '.pdf', '.dot', '.txt'):\n"
-        "        drawing.save(f'{sys.argv[1]}/{build.__name__}{suffix}')\n"
+        "from tests.drawing.graphs import neuron, scalar_lstm, simple\n"
+        "from graphc.drawing import draw, frames\n"
+        "for build, options in ((neuron, {}), (scalar_lstm, {'direction': 'TB', 'work': True}), "
+        "(simple, {'exam': ['gradients'], 'patterns': True, 'theme': 'dark', 'form': 'both', 'page': 'slide'})):\n"
+        "    drawing = draw(build(), **options)\n"
+        "    for suffix in drawing.writers():\n"
+        "        if suffix != '.png' or build is simple:\n"
+        "            drawing.save(f'{sys.argv[1]}/{build.__name__}{suffix}')\n"
+        "frames(simple(), f'{sys.argv[1]}/steps.pdf')\n"
+        "frames(simple(), f'{sys.argv[1]}/steps.tikz')\n"
     )
     here = str(Path(__file__).parents[2])
+    running = []
     for seed in ("1", "2"):
         (tmp_path / seed).mkdir()
-        subprocess.run(
-            [sys.executable, "-c", script, str(tmp_path / seed)],
-            check=True, cwd=here, env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": here},
-        )  # fmt: skip
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": here}
+        running.append(
+            subprocess.Popen([sys.executable, "-c", script, str(tmp_path / seed)], cwd=here, env=environment)
+        )
+    assert [process.wait(120) for process in running] == [0, 0]
     first, second = (sorted((tmp_path / seed).iterdir()) for seed in ("1", "2"))
-    assert len(first) == 8
+    assert len(first) == 3 * 8 - 2 + 2
     assert [f.read_bytes() for f in first] == [f.read_bytes() for f in second]
 
 
@@ -117,14 +129,37 @@ def test_the_pdf_is_valid_vector_and_its_text_can_be_read(name: str) -> None:
     assert "value above the wire" in page.extract_text()
 
 
-def test_svg_and_pdf_share_coordinates() -> None:
-    drawing = draw(neuron())
+def pdf_outlines(drawing: Any) -> list[list[float]]:
+    """Coordinates of every outline of the page, y pointing down."""
+    stream = re.findall(rb"stream\n(.*?)\nendstream", drawing.pdf(), re.DOTALL)[0]
+    content, height = zlib.decompress(stream).decode("latin-1"), drawing.scene.height
+    found: list[list[float]] = []
+    for row in content.splitlines():
+        match = re.fullmatch(r"((?:-?[\d.]+ )+)([mlc])", row)
+        if match:
+            numbers = [float(v) for v in match[1].split()]
+            point = [v if k % 2 == 0 else height - v for k, v in enumerate(numbers)]
+            found += [point] if match[2] == "m" else []
+            if match[2] != "m":
+                found[-1] += point
+    return found
+
+
+@pytest.mark.parametrize("options", [{}, {"direction": "TB", "work": True}, {"exam": ["values"], "page": "a4"}])
+def test_svg_and_pdf_share_coordinates(options: dict[str, Any]) -> None:
+    drawing = draw(neuron(), **options)
     streams = re.findall(rb"stream\n(.*?)\nendstream", drawing.pdf(), re.DOTALL)
     content = zlib.decompress(streams[0]).decode("latin-1")
     placed = {(float(x), float(y)) for x, y in re.findall(r"1 0 0 1 ([\d.]+) ([\d.]+) Tm", content)}
-    height = drawing.scene.height
-    for x, y in re.findall(r'<text[^>]* x="([\d.]+)" y="([\d.]+)"', drawing.svg()):
+    height, svg = drawing.scene.height, drawing.svg()
+    for x, y in re.findall(r'<text[^>]* x="([\d.]+)" y="([\d.]+)"', svg):
         assert any(abs(float(x) - a) < 0.02 and abs(height - float(y) - b) < 0.02 for a, b in placed)
+    pieces = [piece for d in re.findall(r' d="([^"]*)"', svg) for piece in re.split("(?=M)", d) if piece]
+    drawn = [[float(v) for v in re.findall(r"-?[\d.]+", piece)] for piece in pieces]
+    outlines = pdf_outlines(drawing)
+    assert [len(o) for o in outlines] == [len(d) for d in drawn]
+    for outline, points in zip(outlines, drawn, strict=True):
+        assert outline == pytest.approx(points, abs=0.02)
 
 
 def test_the_png_is_a_picture_of_the_page(tmp_path: Path) -> None:
@@ -206,7 +241,6 @@ def test_a_failed_rename_keeps_the_old_file_whole(tmp_path: Path, monkeypatch: p
         (None, {"style": "circus"}, "unknown style 'circus'.*did you mean 'circuit'"),
         (None, {"theme": "clasic"}, "no theme is called 'clasic'.*did you mean 'classic'"),
         (None, {"direction": "BT"}, "unknown direction"),
-        (None, {"direction": "TB"}, "a circuit runs from left to right"),
         (None, {"digits": 0}, "digits is the number of significant digits"),
         (None, {"engine": "neato"}, "no layout engine is called 'neato'"),
     ],
@@ -234,6 +268,22 @@ def test_frames_share_the_page_and_end_in_the_still(tmp_path: Path) -> None:
     assert len(pages) == 1 + 8 + 1 + 8 + 1
 
 
+def test_the_neuron_goes_back_gate_by_gate_as_in_the_lecture(tmp_path: Path) -> None:
+    seen: set[str] = set()
+    order: list[list[str]] = []
+    for file in frames(neuron(), tmp_path / "steps.svg"):
+        shown = re.findall(r'class="gradient"[^>]*>([^<]*)</text>', file.read_text("utf-8"))
+        ids = re.findall(r'id="(wire-\d+-gradient)"', file.read_text("utf-8"))
+        order.append([text for text, id in zip(shown, ids, strict=True) if id not in seen])
+        seen |= set(ids)
+    assert not any(order[:9])
+    assert order[9:14] == [["1"], ["−0.5344"], ["−0.5344"], ["−0.1966"], ["0.1966"]]
+    assert [sorted(new) for new in order[14:18]] == [
+        ["0.1966", "0.1966"], ["0.1966", "0.1966"], ["−0.3932", "−0.5898"], ["0.3932", "−0.1966"],
+    ]  # fmt: skip
+    assert order[18:] == [[]]
+
+
 def test_frames_as_pdf_are_pages_of_one_size(tmp_path: Path) -> None:
     pypdf = pytest.importorskip("pypdf")
     run = simple()
@@ -254,6 +304,18 @@ def test_two_pictures_on_one_page_share_no_id() -> None:
         assert set(re.search(r'aria-labelledby="([^"]*)"', text).group(1).split()) <= own  # type: ignore[union-attr]
 
 
+def test_a_notebook_gets_a_picture_of_explicit_size_and_its_text() -> None:
+    drawing = draw(simple())
+    bundle = drawing._repr_mimebundle_()
+    assert set(bundle) == {"image/svg+xml", "text/plain"}
+    assert re.search(
+        r'<svg [^>]*width="[\d.]+pt" height="[\d.]+pt" viewBox="0 0 [\d.]+ [\d.]+"', bundle["image/svg+xml"]
+    )
+    assert bundle["text/plain"] == drawing.text()
+    assert repr(drawing) == "<Drawing: Computation graph of f>"
+    assert repr(draw(simple(), style="cards")) == "<Drawing: Layers of f>"
+
+
 def test_the_text_form_is_a_table_of_the_tree() -> None:
     assert draw(simple()).text() == (
         "Computation graph of f\n\n"
@@ -266,14 +328,16 @@ def test_the_text_form_is_a_table_of_the_tree() -> None:
     )
 
 
-def test_both_themes_can_be_read_on_white() -> None:
-    from graphc.drawing.theme import THEMES
-
-    def luminance(code: str) -> float:
-        channels = [int(code[k : k + 2], 16) / 255 for k in (0, 2, 4)]
-        r, g, b = (c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b
-
-    for theme in THEMES.values():
-        for colour in (theme.value, theme.gradient, theme.local, theme.ink, theme.quiet):
-            assert 1.05 / (luminance(colour) + 0.05) >= 4.5
+def test_cards_as_text_have_what_a_run_measured_below_each_layer() -> None:
+    x = graphc.input("x", (2, 3))
+    hidden = graphc.relu(graphc.layers.dense(x, 4, name="hidden")).named("h")
+    run = graphc.backward(graphc.sum(hidden * hidden).named("loss")).at(
+        {"x": np.ones((2, 3)), "hidden.weight": np.arange(12).reshape(4, 3) - 5.0, "hidden.bias": np.ones(4)}
+    )
+    rows = draw(run, style="cards").text().splitlines()
+    (k,) = [k for k, row in enumerate(rows) if row.startswith("hidden ")]
+    largest = float(np.max(np.abs(run.grad("h"))))
+    assert "gradient" in rows[k + 1]
+    assert number_text(largest, 2) in rows[k + 1]
+    assert rows[k + 1].startswith("    ")
+    assert "16" in rows[k]

@@ -25,12 +25,14 @@ import graphc
 from graphc.drawing import draw
 from graphc.drawing.circuit import read_circuit
 from graphc.drawing.fonts import number_text
-from graphc.drawing.page import _JAVASCRIPT, page_text, to_javascript
+from graphc.drawing.javascript import JAVASCRIPT, to_javascript
+from graphc.drawing.page import page_text
+from graphc.drawing.scene import texts
 from graphc.errors import DrawingError
 from graphc.formula.expression import FUNCTIONS, Call, Number, Symbol
 from graphc.formula.numeric import NUMPY
 from graphc.formula.parser import parse_expression
-from tests.drawing.graphs import CORPUS, convolutional_network, neuron, router
+from tests.drawing.graphs import CORPUS, convolutional_network, neuron, router, scalar_lstm, simple
 from tests.drawing.test_files import HOSTILE, hostile_run
 
 
@@ -182,6 +184,41 @@ def test_local_gradients_follow_an_edit_and_are_printed_as_python_prints(tmp_pat
             assert found["texts"][f"c-wire-{p.operand}-local-{e.index}-{p.position}"] == p.number
 
 
+@pytest.mark.parametrize("direction", ["LR", "TB"])
+def test_sums_and_worked_lines_follow_an_edit(direction: str, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"work": True, "form": "both", "direction": direction}
+    run = shared()
+    found = browsed(draw(run, **options).html(), EDIT + "enter(0, '-0.5'); report(numbers());", tmp_path)
+    scene = draw(run.back.at(a=-0.5, b=-0.75), **options).scene
+    expected = {f"c-{text.id}": text.text for text in texts(scene.items) if text.id}
+    assert sum("-share-" in id for id in expected) >= 4
+    assert sum("-downstream" in id for id in expected) >= 12
+    assert found["texts"] == expected
+
+
+def test_what_is_hidden_stays_hidden_after_an_edit(tmp_path: Path) -> None:
+    page = draw(simple(), hide=["gradients", ("values", "q")]).html()
+    found = browsed(page, EDIT + "enter(0, '7'); report(numbers());", tmp_path)
+    shown = {row[0]: row[2:] for row in found["table"]}
+    assert shown == {"x": ["7", ""], "y": ["5", ""], "q": ["", ""], "z": ["−4", ""], "f": ["−48", ""]}
+    assert not any("gradient" in id for id in found["texts"])
+
+
+def test_a_number_that_is_none_is_underlined_and_after_an_edit_no_more(tmp_path: Path) -> None:
+    x = graphc.inputs("x")
+    page = draw(graphc.backward(graphc.log(x).named("f")).at(x=-1)).html()
+    marked = "[...document.querySelectorAll('figure text[text-decoration]')].map((t) => t.textContent)"
+    found = browsed(page, f"{EDIT} const before = {marked}; enter(0, '2'); report([before, {marked}]);", tmp_path)
+    assert found == [["nan"], []]
+
+
+def test_formulas_and_folded_gates_are_pages_without_fields() -> None:
+    assert "shows formulas, so numbers cannot be edited" in draw(simple(), form="symbolic").html()
+    page = draw(scalar_lstm(3), fold=["c2"]).html()
+    assert "Gates are folded in this picture, so numbers cannot be edited" in page
+    assert '<form id="inputs">' not in page
+
+
 def test_numbers_are_printed_as_in_python(tmp_path: Path) -> None:
     chance = random.Random(5)
     values = [0.0, -0.0, 0.125, 0.375, 2.5, -12.0, 99994.7, 99995.0, 999999.5, 1e6, 1234567.0, 1e22, 1.5e300, 3e-7]
@@ -190,15 +227,15 @@ def test_numbers_are_printed_as_in_python(tmp_path: Path) -> None:
     values += [k / 64 for k in range(1, 200, 7)]  # many ties
     driver = f"report([1, 2, 4, 8, 15].map((d) => {json.dumps(values)}.map((x) => numberText(x, d))));"
     found = browsed(page_text(router()), driver, tmp_path)
-    for digits, texts in zip((1, 2, 4, 8, 15), found, strict=True):
-        assert texts == [number_text(value, digits) for value in values]
+    for digits, said in zip((1, 2, 4, 8, 15), found, strict=True):
+        assert said == [number_text(value, digits) for value in values]
 
 
 AWKWARD = [0.0, 1e-9, 0.3, 0.999, 1.0, 1.01, 1.999, 2.0, 2.5, 3.0, 6.0, 20.0, 800.0, 1e300]
 
 
 def test_every_function_is_that_of_the_reference(tmp_path: Path) -> None:
-    assert set(_JAVASCRIPT) == set(FUNCTIONS) - {"uniform"}
+    assert set(JAVASCRIPT) == set(FUNCTIONS) - {"uniform"}
     points = [*AWKWARD, *(-x for x in AWKWARD), math.inf, -math.inf, math.nan]
     names = {"a": "a", "b": "b", "c": "c"}
     driver, expected = "const m = functions; const found = [];", []

@@ -204,12 +204,18 @@ data.wires.forEach((wire, k) => {
 // ---- numbers
 
 const slots = data.start.map(Number);
+// a number that is none is underlined, in the page and in a saved view
+function marked(element) {
+  if (/nan|∞/.test(element.textContent)) element.setAttribute("text-decoration", "underline");
+  else element.removeAttribute("text-decoration");
+}
 function write(id, text) {
   const element = inPicture(id);
   const room = data.rooms[id];
   if (!element || !room) return;
   const [left, width, centred] = room;
   element.textContent = text;
+  marked(element);
   element.removeAttribute("textLength");
   const length = element.getComputedTextLength();
   if (length > width) element.setAttribute("textLength", String(width));
@@ -222,7 +228,7 @@ function update() {
   data.wires.forEach((wire, k) => {
     const row = document.querySelector(`tr[data-wire="${k}"]`);
     for (const [what, slot] of [["value", wire.at], ["gradient", wire.back]]) {
-      if (slot === undefined) continue;
+      if (slot === undefined || wire[what] === "") continue; // what is hidden stays so
       wire[what] = shown(slot);
       const cell = row.querySelector(`.${what}`);
       cell.textContent = wire[what];
@@ -232,16 +238,26 @@ function update() {
     for (const port of wire.ports) {
       if (port.edge === undefined) continue;
       const constant = port.formula === port.local;
-      port.local = shown(port.slope);
+      if (port.local !== "") port.local = shown(port.slope);
       if (constant) port.formula = port.local;
       port.down = shown(port.edge);
       write(`wire-${port.wire}-local-${k}-${port.position}`, port.local);
+      write(`wire-${port.wire}-work-${k}-${port.position}-upstream`, shown(wire.back));
+      write(`wire-${port.wire}-work-${k}-${port.position}-downstream`, port.down);
     }
+  });
+  data.wires.forEach((wire, k) => {
+    wire.shares.forEach(([gate, position], place) => {
+      const term = wireOf(gate).ports.find((port) => port.position === position).down;
+      const signed = term.startsWith("−") ? `− ${term.slice(1)}` : `+ ${term}`;
+      write(`wire-${k}-share-${gate}-${position}`, place === 0 ? term : signed);
+    });
   });
   show();
   data.wires.forEach((wire, k) => named(k));
   explain(explained);
 }
+Object.keys(data.rooms).map(inPicture).filter(Boolean).forEach(marked);
 const fields = [...document.querySelectorAll("#inputs input")];
 for (const field of fields) {
   field.addEventListener("input", () => {
