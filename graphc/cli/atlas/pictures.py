@@ -35,6 +35,7 @@ def _plain(drawing: Drawing) -> Drawing:
             element,
             name_latex="",
             gradient_latex="",
+            expression_latex="",
             ports=tuple(replace(port, latex="") for port in element.ports),
         )
         for element in content.elements
