@@ -144,7 +144,7 @@ def _layer_name(node: Node, nodes: list[Node]) -> str:
     """Return the name by which a user finds a convolution: its own, or that of the bias after it."""
     if node.name is not None:
         return node.name
-    return next((n.name for n in nodes if node in n.operands and n.name is not None), node.label)
+    return next((n.name for n in nodes if node in n.operands and n.name is not None), node.gate or node.label)
 
 
 def _position(at: Any, sliding: Sliding, node: Node) -> int:

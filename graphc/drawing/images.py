@@ -181,7 +181,7 @@ def _named(node: Node) -> str:
         before = before.operands[0]
         gates.append(before.gate or before.kind)
     if before is node or before.name is None:
-        return printable(node.label, 30)
+        return printable(node.name or node.gate or node.label, 30)
     return f"{printable(before.name, 30)} after {', '.join(reversed(gates[:-1]))}"
 
 

@@ -146,7 +146,7 @@ def test_a_step_is_profiled_and_written(tmp_path):
     (before,) = step(x=data)
     picture = graphc.profile(step, tmp_path / "step.svg")
     assert (tmp_path / "step.svg").read_text(encoding="utf-8") == picture.svg()
-    assert {part.kind for part in picture.parts} >= {"loops", "contraction"}
+    assert {part.kind for part in picture.parts} >= {"rows", "contraction"}
     assert all(part.seconds > 0 for part in picture.parts)
     assert "derived loops" in str(picture)
     (after,) = step(x=data)
