@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     draw.add_argument("--at", metavar="x=1,y=2", help="numbers for the inputs; without them, closed forms")
     draw.add_argument("-o", "--output", metavar="FILE", help=".svg .pdf .tex .tikz .png .dot .txt (default: text)")
     draw.add_argument("--frames", action="store_true", help="forward, then backward, one gate a frame; .gif too")
-    draw.add_argument("--theme", default="default", help="default (blue, orange), classic (green, red), print (greys) or dark")
+    draw.add_argument("--theme", default="default", help="default, classic (green, red), print (greys) or dark")
 
     check = commands.add_parser("check", help="check claimed derivatives of an expression")
     check.add_argument("expression", help="in Python notation; the result is called f")

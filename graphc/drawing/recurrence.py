@@ -334,7 +334,8 @@ def _read(
         tuple(outputs), tuple(shown), tuple(k for k, f in enumerate(finals) if f in used), read, measured,
         tuple(state_name(application, t) for t in tensors), reaching,
         read_cell(application)[0] if detail == "gates" else None, theme,
-        "L" if back is not None or run is not None else printable(root.name or root.gate or root.label, 12), digits, columns,
+        "L" if back is not None or run is not None else printable(root.name or root.gate or root.label, 12),
+        digits, columns,
         len(states) - len(kept), _begins(application),
         tuple(cell_lines(application)) if view == "rolled" and detail == "cell" else (),
     )  # fmt: skip
