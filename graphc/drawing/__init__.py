@@ -8,5 +8,6 @@ from __future__ import annotations
 
 from graphc.drawing.drawing import FORMATS, Drawing, draw, frames
 from graphc.drawing.flow import FlowDrawing, flow_drawing
+from graphc.drawing.notebook import notebook_bundle
 
-__all__ = ["FORMATS", "Drawing", "FlowDrawing", "draw", "flow_drawing", "frames"]
+__all__ = ["FORMATS", "Drawing", "FlowDrawing", "draw", "flow_drawing", "frames", "notebook_bundle"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -101,13 +100,14 @@ class Written(ABC):
         return self.text()
 
     def _repr_svg_(self) -> str:
-        # two pictures in one notebook share a page: ids carry a digest of the picture
-        digest = hashlib.sha256(self.svg().encode("utf-8", "replace")).hexdigest()[:8]
-        return svg_text(self.scene, prefix=f"g{digest}-")
+        from graphc.drawing.notebook import unique_svg
+
+        return unique_svg(self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002
-        # what a notebook keeps: a picture of explicit size, and its text for readers that show none
-        return {"image/svg+xml": self._repr_svg_(), "text/plain": self.text()}
+        from graphc.drawing.notebook import picture_bundle
+
+        return picture_bundle(self)
 
     def writers(self) -> Mapping[str, Callable[[], str | bytes]]:
         """What writes each format, by suffix."""
