@@ -66,9 +66,9 @@ _LAZY = {
     "toeplitz": ("graphc.planning", "toeplitz"),
 }
 
-for _verb, _attribute in {"draw": "draw", "flow_drawing": "flow_drawing", "frames": "frames"}.items():
+for _verb in ("draw", "flow_drawing", "frames", "notebook_bundle"):
 
-    def _load(attribute: str = _attribute) -> Any:
+    def _load(attribute: str = _verb) -> Any:
         return getattr(importlib.import_module("graphc.drawing"), attribute)
 
     verbs.register(_verb, _load)

@@ -245,7 +245,8 @@ def mark_style(mark: str, theme: Theme) -> tuple[str, tuple[float, ...]]:
         return theme.wrong, (4.0, 2.5)
     if mark in ("proved", "agrees"):
         return theme.right, ()
-    return theme.quiet, (1.0, 2.5)
+    # what is no verdict says where a mistake is, and what was expected there
+    return theme.quiet if mark in ("undecided", "missing") else theme.wrong, (1.0, 2.5)
 
 
 def _mark(mark: str, box: Box, theme: Theme) -> Path:

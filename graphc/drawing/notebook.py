@@ -86,7 +86,7 @@ def notebook_bundle(subject: Any = None, text: str | None = None, **options: Any
     if text and text != line:
         table = f"<pre>{escape(_cut(text))}</pre>"
         parts.append(f"<details><summary>as text</summary>{table}</details>" if picture is not None else table)
-    plain = text if text is not None else picture.text() if picture is not None else line
+    plain = text or (picture.text() if picture is not None else line)
     return {"text/html": "\n".join(parts), "text/plain": _cut(plain)}
 
 

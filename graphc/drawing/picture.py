@@ -138,7 +138,7 @@ def _legend(views: Views, theme: Theme, room: float, down: bool) -> list[Label]:
     for mark in sorted(marks - {""}):
         colour, dash = mark_style(mark, theme)
         line_kind = {0: "solid", 1: "dotted", 4: "dashed"}[int(dash[0]) if dash else 0]
-        parts.append((text_label(f"{line_kind} frame: {printable(mark)}", _LEGEND, colour), True))
+        parts.append((text_label(f"{line_kind} frame: {printable(mark, 120)}", _LEGEND, colour), True))
     if circuit.note:
         parts.append((text_label(circuit.note, _LEGEND, theme.ink), True))
     lines: list[Label] = []

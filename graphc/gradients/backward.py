@@ -401,8 +401,11 @@ class Backward:
 
         return verbs.lookup("draw")(self, path, **options)
 
-    def _repr_svg_(self) -> str:
-        return self.draw()._repr_svg_()
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002
+        """What a notebook shows."""
+        from graphc.graph import verbs
+
+        return verbs.lookup("notebook_bundle")(self)
 
     def __str__(self) -> str:
         rows = [("gate", "operand", "local", "upstream", "downstream")]

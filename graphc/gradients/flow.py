@@ -70,8 +70,9 @@ class Flow:
             picture.save(path)
         return picture
 
-    def _repr_svg_(self) -> str:
-        return self.draw().svg()
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002
+        """What a notebook shows."""
+        return verbs.lookup("notebook_bundle")(self.draw(), text=str(self))
 
     def __str__(self) -> str:
         columns = {f"|dL/d{name}|": norms[1:] for name, norms in self.states.items()}

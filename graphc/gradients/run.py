@@ -64,9 +64,9 @@ def gather_values(
             found[node] = numpy.zeros(tuple(int(str(e)) for e in node.shape))
         else:
             missing = [n.label for n in leaves if n not in found]
-            named = f"{missing[0]}=..." if missing[0].isidentifier() else f"{{{missing[0]!r}: ...}}"
+            asked = f"{missing[0]}=..." if missing[0].isidentifier() else f"{{{missing[0]!r}: ...}}"
             raise DataError(
-                f"no value for {', '.join(map(repr, missing))}; hand it in by name: back.at({named})\n"
+                f"no value for {', '.join(map(repr, missing))}; hand it in by name: back.at({asked})\n"
                 f"  {node.label!r} declared at {node.site}",
                 node=node,
                 site=node.site,
@@ -224,8 +224,9 @@ class Run:
         """Draw the forward and then the backward pass, one gate a frame."""
         return verbs.lookup("frames")(self, path, **options)
 
-    def _repr_svg_(self) -> str:
-        return self.draw()._repr_svg_()
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002
+        """What a notebook shows."""
+        return verbs.lookup("notebook_bundle")(self)
 
     def __str__(self) -> str:
 

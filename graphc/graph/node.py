@@ -310,8 +310,9 @@ class Node:
         """Draw the graph below this node, without values; see ``graphc.draw``."""
         return verbs.lookup("draw")(self, path, **options)
 
-    def _repr_svg_(self) -> str | None:
-        return verbs.lookup("draw")(self)._repr_svg_() if verbs.known("draw") else None
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002
+        """What a notebook shows."""
+        return verbs.lookup("notebook_bundle")(self) if verbs.known("notebook_bundle") else {}
 
 
 def as_node(value: Any, dtype: str = "float32", site: Site | None = None, *, keep_floats: bool = False) -> Node:

@@ -15,6 +15,7 @@ from graphc.errors import GraphcError, did_you_mean
 from graphc.formula.expression import Call, Expression, Symbol
 from graphc.formula.size import Extent, Size
 from graphc.formula.statement import Affine, Index, Statement
+from graphc.graph import verbs
 from graphc.graph.mode import chooses, in_training
 from graphc.graph.node import Application, Node
 from graphc.graph.shapes import Shape, shape_text
@@ -107,6 +108,10 @@ class Count:
 
     def __len__(self) -> int:
         return len(self.layers)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002
+        """What a notebook shows."""
+        return verbs.lookup("notebook_bundle")(text=str(self))
 
     def __str__(self) -> str:
         rows = [("layer", "kind", "output", "activations", "parameters", "", "FLOP", "bytes")]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from graphc.errors import DataError, did_you_mean
+from graphc.graph import verbs
 
 __all__ = ["History"]
 
@@ -58,6 +59,10 @@ class History:
                 f"it has: {', '.join(self.names) or 'no epochs yet'}"
             )
         return [row[name] for row in self.rows if name in row]
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002
+        """What a notebook shows."""
+        return verbs.lookup("notebook_bundle")(text=str(self))
 
     def __str__(self) -> str:
         if not self.rows:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy
 
 from graphc.errors import CheckpointError, DataError, DerivativeError, GraphcError, did_you_mean
-from graphc.graph import Node, topological
+from graphc.graph import Node, topological, verbs
 from graphc.graph.shapes import shape_text
 from graphc.kernels import compile as compile_step
 from graphc.training.batches import Batches, batch_axis, batch_size_name, whole_number
@@ -140,6 +140,10 @@ class Trainer:
                 f"no node is named {name!r}{did_you_mean(name, by_name)}; names: {', '.join(by_name) or 'none'}"
             )
         return by_name[name]
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002
+        """What a notebook shows."""
+        return verbs.lookup("notebook_bundle")(self.loss, text=repr(self), style="cards")
 
     def __repr__(self) -> str:
         count = sum(array.size for array in self.parameters.values())

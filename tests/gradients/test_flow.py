@@ -82,7 +82,7 @@ def test_a_flow_is_drawn(tmp_path):
     flow = run("lstm")[0].flow()
     flow.draw(tmp_path / "flow.svg")
     assert "<svg" in (tmp_path / "flow.svg").read_text(encoding="utf-8")
-    assert flow._repr_svg_() == flow.draw().svg()
+    assert "<svg" in flow._repr_mimebundle_()["text/html"]
 
 
 def test_an_open_memory_keeps_the_gradient_and_a_closed_one_forgets():
