@@ -11,10 +11,13 @@ import ast
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy
+
 from graphc.checking.circuit import Circuit
+from graphc.checking.precise import constant
 from graphc.errors import CheckError, FormulaError, did_you_mean
 from graphc.formula.expression import (
     FUNCTIONS,
@@ -25,6 +28,7 @@ from graphc.formula.expression import (
     Number,
     Symbol,
     call,
+    evaluate,
     number,
     symbols,
 )
@@ -89,11 +93,79 @@ CONSTANTS: Mapping[str, Expression] = {
 
 @dataclass(frozen=True)
 class Claim:
-    """A claimed gradient: whose, as given, and as an expression over names of the graph."""
+    """A claimed gradient: whose, as given, and as an expression over names of the graph or as a function.
+
+    Attributes
+    ----------
+    target : Node
+        Whose gradient is claimed.
+    text : str
+        The claim as given.
+    expression : Expression or None
+        The claim over the names in ``nodes`` and ``upstream`` and ``pi``; None where it is a function.
+    function : callable or None
+        A Python function of ``nodes`` and ``upstream`` by keyword, which is called with float64 arrays.
+    nodes : mapping
+        Node of each name whose value the claim uses.
+    upstream : mapping
+        Node of each name that means the gradient of the root with respect to that node.
+    """
 
     target: Node
     text: str
-    expression: Expression
+    expression: Expression | None = None
+    function: Callable[..., Any] | None = None
+    nodes: Mapping[str, Node] = field(default_factory=dict)
+    upstream: Mapping[str, Node] = field(default_factory=dict)
+
+    def value(self, environment: Mapping[str, Any], precision: str = "exact") -> Any:
+        """Evaluate the claim.
+
+        Parameters
+        ----------
+        environment : mapping
+            Value of each name in ``nodes``, gradient for each name in ``upstream``: mpmath numbers and arrays
+            of dtype object, or floats and float64 arrays.
+        precision : str
+            ``"exact"`` in the working precision of mpmath, or ``"double"``. A function is always called with
+            floats, whatever the precision.
+
+        Raises
+        ------
+        OutsideDomain
+            If the claim has no real value there.
+        CheckError
+            If the claim is a function and fails.
+        """
+        from graphc.checking.arrays import claim_functions
+
+        if self.expression is None:
+            return self._called(environment)
+        if precision == "exact":
+            import mpmath
+
+            pi = +mpmath.mp.pi
+            return evaluate(self.expression, {"pi": pi, **environment}, claim_functions("exact"), constant)
+        return evaluate(self.expression, {"pi": math.pi, **environment}, claim_functions("double"), float)
+
+    def _called(self, environment: Mapping[str, Any]) -> Any:
+        assert self.function is not None
+        arguments = {}
+        for name in (*self.nodes, *self.upstream):
+            array = numpy.array(environment[name], dtype=numpy.float64)  # a copy: a function may write into it
+            arguments[name] = array if array.ndim else float(array)
+        name = getattr(self.function, "__name__", "the function")
+        try:
+            with numpy.errstate(all="ignore"):
+                result = numpy.asarray(self.function(**arguments), dtype=numpy.float64)
+        except Exception as error:
+            raise CheckError(
+                f"the claim for {self.target.label!r}: {name} failed with {type(error).__name__}: {error}\n"
+                f"  called with {', '.join(f'{n} of shape {numpy.shape(v)}' for n, v in arguments.items())}",
+                node=self.target,
+                site=self.target.site,
+            ) from error
+        return result if result.ndim else float(result)
 
 
 class Names:
@@ -203,7 +275,7 @@ def read_claim(target: Node, given: Any, names: Names) -> Claim:
             raise CheckError(f"{where}, {_short(given)!r}: {error}{hint}", node=target, site=target.site) from None
         except RecursionError:
             raise CheckError(f"{where}, {_short(given)!r}, is nested too deeply", node=target) from None
-        return Claim(target, given.strip(), expression)
+        return Claim(target, given.strip(), expression, nodes=_nodes(expression, names))
     if isinstance(given, bool) or given is None:
         raise CheckError(f"{where} is {given!r}; give a formula as text, for example 'x*y'", node=target)
     if isinstance(given, int | float):
@@ -216,12 +288,16 @@ def read_claim(target: Node, given: Any, names: Names) -> Claim:
         for name in symbols(expression):
             if name not in names.nodes and name not in CONSTANTS:
                 names.find(name)
-        return Claim(target, str(given), expression)
+        return Claim(target, str(given), expression, nodes=_nodes(expression, names))
     raise CheckError(
         f"{where} is of type {type(given).__name__}; give a text such as 'f*(1 - f)', a number or a SymPy expression",
         node=target,
         site=target.site,
     )
+
+
+def _nodes(expression: Expression, names: Names) -> dict[str, Node]:
+    return {name: names.find(name) for name in symbols(expression) if name in names.nodes}
 
 
 def _short(text: str) -> str:
