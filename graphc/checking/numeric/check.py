@@ -1,0 +1,415 @@
+"""`check_gradients`: numeric checks of gradients, with the list of precautions run for the user.
+
+Source of the list: Karpathy, CS231n (2016), notes on neural networks 3, "gradient checks".
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy
+
+from graphc.checking.numeric.graphs import GraphPoint, Tolerance
+from graphc.checking.numeric.judge import Judge
+from graphc.checking.numeric.opaque import check_function
+from graphc.checking.numeric.report import GradientReport
+from graphc.checking.numeric.subjects import CompiledStep, PythonFunction, Subject, is_step
+from graphc.checking.numeric.terms import split
+from graphc.errors import CheckError, DataError, did_you_mean
+from graphc.graph.declare import is_training
+from graphc.graph.node import Node, topological
+from graphc.graph.reference import bind_sizes, numeric_array
+from graphc.graph.shapes import shape_text
+
+__all__ = ["check_gradients"]
+
+Array = numpy.ndarray
+
+
+def check_gradients(
+    subject: Any,
+    data: Any = None,
+    *,
+    analytic: Any = None,
+    wrt: Node | str | Iterable[Node | str] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    training: bool = True,
+    samples: int = 4,
+    tolerance: float | None = None,
+    seed: int = 0,
+) -> GradientReport:
+    """Check gradients by central differences.
+
+    Steps are swept for every sample, and the order of convergence is reported. Samples come from every parameter: a few
+    elements, and a random direction through all of them. Kinks do not disturb: of a graph the winners of max, relu
+    and pooling are held as at the point, and what a tie allows is accepted; of other functions the slopes on either
+    side are measured. Random numbers are the same at every call. Where the loss of a graph is a sum, every term is
+    checked alone too. Parameters, states and generators are left as they were.
+
+    Parameters
+    ----------
+    subject : Node, compiled step, function, or pair of functions
+        A scalar node: its gradients by the float64 reference. A compiled step, as
+        ``graphc.compile([loss], gradients=True)`` makes it: its gradients are compared with the reference as well as
+        with differences. A function ``f(**data)`` or ``f(*data)`` that returns ``(loss, gradients)``, or a pair
+        ``(forward, backward)``: ``backward`` takes what ``forward`` takes, or, where ``forward`` returns
+        ``(output, cache)``, the upstream gradient and the cache.
+    data : mapping (or sequence, for a function)
+        Arrays by name: inputs of the graph, and its parameters where they are not given otherwise.
+    analytic : function, optional
+        With a node: a function that computes its gradients by hand. It is called with those leaves of the graph
+        that it asks for, by name, and returns gradients by name or ``(loss, gradients)``.
+    wrt : nodes or names, optional
+        What to check; by default every float input and parameter, or everything that has a gradient.
+    parameters : mapping, optional
+        Arrays of parameters and states by name. Parameters of a node that are not given are drawn by their
+        initialisers.
+    training : bool, default True
+        What ``graphc.is_training()`` says.
+    samples : int, default 4
+        Elements of every parameter: the one that deviates most, the largest gradient, and random ones.
+    tolerance : float, optional
+        Relative error allowed beside rounding; by default 1e-6 in float64, and for a compiled step what its dtype
+        explains.
+    seed : int, default 0
+        Of the samples, of initialisers, and of the random numbers that a Python function draws.
+
+    Returns
+    -------
+    GradientReport
+        By parameter; ``report.ok``, ``print(report)``, ``report.json()``, ``report.raise_if_wrong()``.
+
+    Raises
+    ------
+    CheckError
+        If there is no gradient to check, the loss is not a finite scalar, or a function draws other random numbers
+        at every call.
+    DataError
+        If data is missing, unknown, of the wrong shape or dtype, or not finite.
+
+    Notes
+    -----
+    One parameter costs about ``6*(samples + 1)`` evaluations of what lies downstream of it.
+
+    Source
+    ------
+    Karpathy, CS231n (2016), "gradient checks"; Ridders, Adv. Eng. Software 4 (1982) 75
+
+    Examples
+    --------
+    >>> import graphc, numpy
+    >>> x = graphc.input("x", ("N", 3))
+    >>> loss = graphc.sum(graphc.relu(graphc.layers.dense(x, 2, name="layer")))
+    >>> report = graphc.check_gradients(loss, {"x": numpy.arange(6.0).reshape(2, 3)})
+    >>> report.ok, report["layer.weight"].verdict
+    (True, 'right')
+    >>> def wrong(x):
+    ...     return (x**2).sum(), {"x": x}
+    >>> report = graphc.check_gradients(wrong, {"x": numpy.array([1.0, -2.0])})
+    >>> report["x"].verdict, report["x"].worst.analytic
+    ('wrong', -2.0)
+    """
+    start = time.perf_counter()
+    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
+        raise CheckError(f"check_gradients: samples={samples!r} must be a whole number of at least 1")
+    if tolerance is not None and (
+        isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or tolerance < 0
+    ):
+        raise CheckError(f"check_gradients: tolerance={tolerance!r} must be a relative error of at least 0")
+    if isinstance(subject, Node):
+        report = _node(subject, data, analytic, wrt, parameters, training, samples, tolerance, seed)
+    elif is_step(subject):
+        if analytic is not None:
+            raise CheckError("check_gradients: analytic= goes with a node; a compiled step brings its own gradients")
+        report = _step(subject, data, wrt, parameters, training, samples, tolerance, seed)
+    elif callable(subject) or (isinstance(subject, tuple | list) and subject):
+        if analytic is not None:
+            subject = (subject, analytic)
+        names = [wrt] if isinstance(wrt, Node | str) else wrt
+        chosen = None if names is None else [str(getattr(n, "label", n)) for n in names]
+        report = check_function(PythonFunction(subject, _some(data), seed), chosen, samples, tolerance, seed)
+    else:
+        raise CheckError(
+            "check_gradients needs a node, a compiled step, a function that returns (loss, gradients), or a pair "
+            f"(forward, backward); found {type(subject).__name__}"
+        )
+    report.seconds = time.perf_counter() - start
+    return report
+
+
+def _some(data: Any) -> Any:
+    if data is None:
+        raise DataError("check_gradients: no data; hand in arrays by name: check_gradients(f, {'x': x, 'w': w})")
+    return data
+
+
+# ---- nodes ---------------------------------------------------------------------------------------------
+
+
+def _node(
+    root: Node,
+    data: Any,
+    analytic: Any,
+    wrt: Any,
+    parameters: Mapping[str, Any] | None,
+    training: bool,
+    samples: int,
+    tolerance: float | None,
+    seed: int,
+) -> GradientReport:
+    _check_root(root)
+    values = _values(root, data, parameters, training, seed)
+    leaves = _leaves(root, wrt)
+    subject: Subject | None = None
+    if analytic is not None:
+        if not callable(analytic):
+            raise CheckError(
+                f"check_gradients: analytic= is a function that returns gradients, found {type(analytic).__name__}"
+            )
+        given = {n.label: values[n] for n in values if n.kind != "mode"}
+        subject = _Analytic(analytic, given, seed)
+    point = GraphPoint(root, leaves, values, _terms(root), 0.0)
+    judge = Judge(
+        point,
+        subject,
+        source=f"{subject.name}()" if subject is not None else "graphc's own backward pass",
+        tolerance=Tolerance(1e-6 if tolerance is None else tolerance, 1e-9),
+        samples=samples,
+        seed=seed,
+    )
+    name = repr(root.label) + (f" by {subject.name}()" if subject is not None else "")
+    return judge.report(name, "float64", explicit=wrt is not None)
+
+
+class _Analytic(PythonFunction):
+    """A function of a graph's leaves that returns gradients, or a loss and gradients."""
+
+    def __init__(self, function: Any, values: Mapping[str, Array], seed: int) -> None:
+        super().__init__(function, dict(values), seed, chosen=True)
+        self.known = dict(values)
+
+    def __call__(self, point: Mapping[str, Array]) -> tuple[float | None, dict[str, Array]]:
+        from graphc.checking.numeric.subjects import plain_gradients
+
+        result = self._called(self.function, point)
+        loss = None
+        pair = isinstance(result, tuple | list) and len(result) == 2
+        if pair and (isinstance(result[1], Mapping | tuple | list) or (numpy.shape(result[0]) == () and self.single())):
+            loss, result = float(result[0]), result[1]
+        floats = list(self.arrays())
+        data = self.known if isinstance(result, Mapping) else self.data
+        return loss, plain_gradients(self.name, result, floats, data)
+
+    def single(self) -> bool:
+        """Whether it takes a single array of floats."""
+        return len(self.arrays()) == 1
+
+
+def _check_root(root: Node) -> None:
+    if not root.is_float:
+        raise CheckError(
+            f"check_gradients: {root.label!r} has dtype {root.dtype}; only floats have gradients\n"
+            f"  declared at {root.site}",
+            node=root,
+            site=root.site,
+        )
+    if root.shape != ():
+        raise CheckError(
+            f"check_gradients: {root.label!r} has shape {shape_text(root.shape)}; a loss is a scalar\n"
+            f"  declared at {root.site}\n"
+            f"  Try: graphc.sum({root.label}), or its sum with fixed weights",
+            node=root,
+            shapes=(root.shape,),
+            site=root.site,
+        )
+
+
+def _terms(root: Node) -> list[Any]:
+    terms = split(root)
+    return terms if len(terms) > 1 else []
+
+
+def _leaves(root: Node, wrt: Any) -> list[Node]:
+    nodes = topological([root])
+    able = [n for n in nodes if n.kind in ("input", "parameter") and n.is_float]
+    if wrt is None:
+        if not able:
+            raise CheckError(
+                f"check_gradients: nothing below {root.label!r} is a float input or parameter, so there is nothing to "
+                "check"
+            )
+        return able
+    by_name = {n.label: n for n in nodes}
+    found = []
+    for item in [wrt] if isinstance(wrt, Node | str) else wrt:
+        node = item if isinstance(item, Node) else by_name.get(str(item))
+        if node is None or node not in nodes:
+            names = [n.label for n in able]
+            raise CheckError(
+                f"check_gradients: wrt= names {getattr(item, 'label', item)!r}, which is not below {root.label!r}"
+                f"{did_you_mean(str(getattr(item, 'label', item)), names)}; inputs and parameters: {', '.join(names)}"
+            )
+        if node not in able:
+            what = f"dtype {node.dtype}" if not node.is_float else f"kind {node.kind}"
+            raise CheckError(
+                f"check_gradients: {node.label!r} has {what}; differences need a float input or parameter\n"
+                f"  declared at {node.site}",
+                node=node,
+                site=node.site,
+            )
+        found.append(node)
+    return found
+
+
+def _values(
+    root: Node, data: Any, parameters: Mapping[str, Any] | None, training: bool, seed: int
+) -> dict[Node, Array]:
+    """One array for every leaf: from the data, the parameters, or its initialiser."""
+    if data is None:
+        data = {}
+    if not isinstance(data, Mapping):
+        raise DataError(f"check_gradients: data of a graph goes by name, {{'x': array}}; found {type(data).__name__}")
+    leaves = [n for n in topological([root]) if n.application is None and n.kind != "constant"]
+    by_name = {n.label: n for n in leaves}
+    given: dict[Node, Any] = {}
+    for key, value in data.items():
+        node = key if isinstance(key, Node) else by_name.get(key)
+        if node is None or node not in leaves:
+            raise DataError(
+                f"check_gradients: no input or parameter is named {getattr(key, 'label', key)!r}"
+                f"{did_you_mean(str(getattr(key, 'label', key)), by_name)}; leaves of the graph: {', '.join(by_name)}"
+            )
+        given[node] = value
+    for name, value in (parameters or {}).items():
+        if name in by_name:
+            given.setdefault(by_name[name], value)
+    mode = is_training()
+    found: dict[Node, Array] = {}
+    for node in leaves:
+        if node is mode:
+            found[node] = numpy.asarray(given.get(node, int(training)))
+        elif node in given:
+            found[node] = _checked(node, given[node])
+        elif node.kind == "input":
+            raise DataError(
+                f"check_gradients: the input {node.label!r} of shape {shape_text(node.shape)} is missing in the data\n"
+                f"  declared at {node.site}\n  Try: data={{{node.label!r}: array, ...}}",
+                node=node,
+                site=node.site,
+            )
+        else:
+            found[node] = _initial(node, seed)
+    bind_sizes(found)
+    return {n: a.astype("float64" if n.is_float else "int64") for n, a in found.items()}
+
+
+def _checked(node: Node, value: Any) -> Array:
+    array = numeric_array(node, value)
+    if array.dtype.kind == "f" and not numpy.isfinite(array).all():
+        place = tuple(int(i) for i in numpy.argwhere(~numpy.isfinite(array))[0])
+        raise DataError(
+            f"check_gradients: {node.label!r} holds {array[place]} at index {place}, so the loss has no slope there\n"
+            f"  declared at {node.site}",
+            node=node,
+            site=node.site,
+        )
+    return array
+
+
+def _initial(node: Node, seed: int) -> Array:
+    """What a compiled step of the same seed would start from."""
+    shape = tuple(int(str(extent)) for extent in node.shape)
+    if node.initial is None:
+        return numpy.zeros(shape)
+    if not callable(node.initial):
+        return numpy.asarray(node.initial)
+    stream = numpy.random.SeedSequence([seed, *node.label.encode()])
+    return numpy.asarray(node.initial(shape, numpy.random.default_rng(stream)))
+
+
+# ---- compiled steps ------------------------------------------------------------------------------------
+
+
+def _step(
+    step: Any,
+    data: Any,
+    wrt: Any,
+    parameters: Mapping[str, Any] | None,
+    training: bool,
+    samples: int,
+    tolerance: float | None,
+    seed: int,
+) -> GradientReport:
+    if not isinstance(data, Mapping | None):
+        raise DataError(f"check_gradients: data of a compiled step goes by name; found {type(data).__name__}")
+    inputs = {getattr(key, "label", key): value for key, value in (data or {}).items()}
+    subject = CompiledStep(step, {})
+    own = {name for group in subject.groups for name in group}
+    start = {**{k: v for k, v in inputs.items() if k in own}, **(parameters or {})}
+    subject.inputs = {name: value for name, value in inputs.items() if name not in own}
+    with subject.restored():
+        for group in subject.groups:
+            for name in group:
+                if name in start:
+                    _fits(name, group[name], start[name])
+                    group[name][...] = start[name]
+        saved, subject.saved = subject.saved, [{n: numpy.array(g[n]) for n in g} for g in subject.groups]
+        try:
+            return _step_report(subject, wrt, training, samples, tolerance, seed)
+        finally:
+            subject.saved = saved
+
+
+def _fits(name: str, array: Array, value: Any) -> None:
+    if numpy.shape(value) != array.shape:
+        raise DataError(f"check_gradients: {name!r} has shape {array.shape}, found {numpy.shape(value)}")
+
+
+def _step_report(
+    subject: CompiledStep, wrt: Any, training: bool, samples: int, tolerance: float | None, seed: int
+) -> GradientReport:
+    root = subject.root()
+    _, gradients = subject({})
+    wanted = list(gradients) if wrt is None else [wrt] if isinstance(wrt, Node | str) else list(wrt)
+    names = [str(getattr(item, "label", item)) for item in wanted]
+    for name in names:
+        if name not in gradients:
+            raise CheckError(
+                f"check_gradients: the step returns no gradient for {name!r}{did_you_mean(name, gradients)}; it has "
+                f"{', '.join(gradients)}\n  Try: graphc.compile([loss], gradients=[{name!r}])"
+            )
+    if root is None:
+        return check_function(subject, names, samples, tolerance, seed)
+    nodes = topological([root])
+    by_name = {n.label: n for n in nodes if n.application is None}
+    reached = [by_name[name] for name in names if name in by_name]
+    inner = [name for name in names if name not in by_name]
+    if inner:
+        raise CheckError(
+            f"check_gradients: {inner[0]!r} is neither an input nor a parameter of the step, so it cannot be moved"
+        )
+    values: dict[Node, Any] = {}
+    for node in by_name.values():
+        held = next((group[node.label] for group in subject.groups if node.label in group), None)
+        if node.kind == "mode":
+            values[node] = numpy.asarray(int(training))
+        elif node.kind != "constant":
+            given = _checked(node, subject.inputs[node.label]) if node.label in subject.inputs else held
+            # as the kernels see it: rounding of the data is no error of theirs
+            values[node] = numpy.array(given, dtype=subject.dtype if node.is_float else "int64")
+    bind_sizes(values)
+    values = {n: a.astype("float64" if n.is_float else "int64") for n, a in values.items()}
+    eps = float(numpy.finfo(subject.dtype).eps)
+    point = GraphPoint(root, reached, values, _terms(root), 64 * eps)
+    judge = Judge(
+        point,
+        subject,
+        source=f"the compiled step ({subject.dtype})",
+        tolerance=Tolerance(4096 * eps, 1024 * eps) if tolerance is None else Tolerance(tolerance, 1024 * eps),
+        samples=samples,
+        seed=seed,
+        dtype=subject.dtype,
+    )
+    return judge.report(f"{root.label!r} by a compiled step ({subject.dtype})", subject.dtype, explicit=True)

@@ -1,0 +1,306 @@
+"""Judging the gradients of a graph, parameter by parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy
+
+from graphc.checking.numeric.graphs import GraphPoint, Tolerance
+from graphc.checking.numeric.messages import not_finite_text, pattern, shape_text, wrong_text
+from graphc.checking.numeric.report import GradientFinding, GradientReport, Sample
+from graphc.checking.numeric.subjects import Subject
+from graphc.errors import CheckError
+from graphc.graph.node import Node
+
+__all__ = ["Judge"]
+
+Array = numpy.ndarray
+
+#: Differences in float64 are not asked for more than this, whatever is judged.
+NUMERIC = Tolerance(1e-6, 1e-9)
+
+
+class Judge:
+    """Compares gradients with slopes.
+
+    Parameters
+    ----------
+    point : GraphPoint
+    subject : Subject or None
+        What brings the gradients; None for the reference itself.
+    source : str
+        How messages call it.
+    tolerance : Tolerance
+    samples, seed : int
+    dtype : str
+        In which the subject computes.
+    """
+
+    def __init__(
+        self,
+        point: GraphPoint,
+        subject: Subject | None,
+        *,
+        source: str,
+        tolerance: Tolerance,
+        samples: int,
+        seed: int,
+        dtype: str = "float64",
+    ) -> None:
+        self.point, self.subject, self.source = point, subject, source
+        self.tolerance = tolerance
+        self.measured = Tolerance(max(tolerance.relative, NUMERIC.relative), max(tolerance.scale, NUMERIC.scale))
+        self.samples, self.seed, self.dtype = samples, seed, dtype
+        self.generator = numpy.random.default_rng(seed)
+        self._beside: GraphPoint | None = None
+        self._beside_gradients: Mapping[str, Array] = {}
+        self._sensitivity: dict[Node, float] = {}
+
+    def report(self, name: str, dtype: str, *, explicit: bool) -> GradientReport:
+        """Judge every parameter.
+
+        Parameters
+        ----------
+        explicit : bool
+            Whether each parameter was asked for, so that a gradient that is not there is an error.
+        """
+        point, problems, notes = self.point, [], []
+        candidates: dict[Node, Array] = {}
+        if self.subject is None:
+            candidates = dict(point.gradients[0])
+        else:
+            loss, gradients = self.subject(_by_name(point))
+            missing = [leaf.label for leaf in point.wrt if leaf.label not in gradients]
+            if explicit and missing:
+                raise CheckError(
+                    f"check_gradients: {self.source} brings no gradient for {missing[0]!r}; it brings "
+                    f"{', '.join(gradients)}"
+                )
+            checked = {leaf.label for leaf in point.wrt}
+            if not checked & set(gradients):
+                raise CheckError(
+                    f"check_gradients: {self.source} brings gradients for {', '.join(gradients)}, but "
+                    f"{', '.join(checked)} can be checked"
+                )
+            if missing:
+                notes.append(f"not checked, as {self.source} brings no gradient for them: {', '.join(missing)}")
+            candidates = {leaf: gradients[leaf.label] for leaf in point.wrt if leaf.label in gradients}
+            problems += self._loss_problem(loss)
+        findings = [self._finding(leaf, numpy.asarray(array)) for leaf, array in candidates.items()]
+        notes += self._notes(list(candidates))
+        return GradientReport(name, point.loss, findings, notes=notes, problems=problems, dtype=dtype)
+
+    def _loss_problem(self, loss: float | None) -> list[str]:
+        if loss is None:
+            return []
+        terms = max((abs(value) for value in self.point.centre), default=0.0)
+        allowed = float(self.tolerance.allowed(loss, self.point.loss, terms))
+        if abs(loss - self.point.loss) <= allowed:
+            return []
+        problem = (
+            f"the loss itself differs: {loss:.9g} from {self.source}, {self.point.loss:.9g} by the float64 reference "
+            f"(rounding explains {allowed:.1e}): gradients of another function are compared\n"
+            "  Next: mend the forward pass first"
+        )
+        return [problem]
+
+    def _notes(self, leaves: list[Node]) -> list[str]:
+        point, notes = self.point, []
+        ties = point.tie_note()
+        if ties:
+            notes.append(ties)
+        if self.dtype == "float32":
+            notes.append(
+                "gradients computed in float32; reference and differences in float64, at the same rounded arguments"
+            )
+        norms = [
+            (term, max(float(numpy.linalg.norm(g[leaf])) for leaf in leaves))
+            for term, g in zip(point.terms, point.gradients[1:], strict=True)
+        ]
+        data = max((norm for term, norm in norms if term.kind == "data"), default=0.0)
+        for term, norm in norms:
+            if term.kind == "regulariser" and norm > 100 * data > 0:
+                notes.append(
+                    f"the gradient of the {term.name} is {norm / data:.0f} times that of the data terms and hides "
+                    "their errors in the sum" + ("" if self.subject is None else "; check without it as well")
+                )
+        return notes
+
+    # ---- one parameter -----------------------------------------------------------------------------
+
+    def _finding(self, leaf: Node, candidate: Array) -> GradientFinding:
+        point = self.point
+        shape = point.given[leaf].shape
+        own = self.subject is None
+
+        def finding(
+            verdict: str, samples: list[Sample], message: str, terms: Mapping[str, float] | None = None
+        ) -> GradientFinding:
+            compared = 0 if own else candidate.size
+            return GradientFinding(
+                leaf.label, shape, leaf.kind, verdict, tuple(samples), compared, terms or {}, message
+            )
+
+        if candidate.shape != shape:
+            return finding("wrong", [], shape_text(leaf.label, candidate.shape, shape, self.source))
+        candidate = candidate.astype("float64")
+        if not numpy.isfinite(candidate).all():
+            return finding("wrong", [], not_finite_text(leaf.label, candidate, self.source))
+        if candidate.size == 0:
+            return finding("right", [], "")
+        bad = numpy.array([], dtype="int64") if own else self._bad(point, leaf, candidate)
+        samples, errors = [], {}
+        for place in self._places(candidate, bad):
+            sample, found = point.sample(leaf, place, candidate, self.measured, own=own)
+            samples.append(self._against_reference(leaf, place, sample) if self._is_bad(bad, place, shape) else sample)
+            errors = {term: max(error, errors.get(term, 0.0)) for term, error in found.items()}
+        if not bad.size:  # what a tie allows at some elements does not add up along a direction
+            direction = self._direction(leaf)
+            sample, found = point.sample(leaf, direction, candidate, self.measured, own=own)
+            samples.append(sample)
+            errors = {term: max(error, errors.get(term, 0.0)) for term, error in found.items()}
+        verdict = _worst(samples)
+        beside = False
+        if verdict == "tie":
+            beside, samples, verdict = self._judged_beside(leaf, samples)
+        terms = {term.name: error for term, error in errors.items()}
+        message = ""
+        if verdict in ("wrong", "unclear"):
+            worst = finding(verdict, samples, "").worst
+            assert worst is not None
+            at = self._beside if beside and self._beside is not None else point
+            hint = ""
+            if verdict == "wrong" and not own:
+                parts = self._parts(leaf) if not beside else {}
+                judged = candidate if not beside else self._beside_gradients[leaf.label].astype("float64")
+                hint = pattern(judged, at.reference(leaf), parts)
+            message = wrong_text(leaf.label, worst, self.source, hint, self._next(leaf), beside=beside)
+        return finding(verdict, samples, message, terms)
+
+    def _next(self, leaf: Node) -> str:
+        root = self.point.root.label
+        if self.subject is None:
+            return f"please report it with the graph; print(graphc.backward({root})) shows every factor"
+        if self.dtype == "float32" or "compiled" in self.source:
+            return (
+                "compile with dtype='float64': an error that stays is in a kernel (please report it), one that goes "
+                "is rounding"
+            )
+        return (
+            f"print(graphc.backward({root})) shows every factor on the way back to {leaf.label}; "
+            "graphc.check says which factor of a formula is wrong"
+        )
+
+    def _parts(self, leaf: Node) -> dict[str, Array]:
+        point = self.point
+        parts: dict[str, Array] = {}
+        total = point.reference(leaf)
+        for term, gradients in zip(point.terms, point.gradients[1:], strict=True):
+            if gradients[leaf].any():
+                parts[f"the right gradient without that of the term {term.name}"] = total - term.sign * gradients[leaf]
+        return parts
+
+    def _bad(self, point: GraphPoint, leaf: Node, candidate: Array) -> Array:
+        """Elements that are not the reference, beyond what rounding explains at this point."""
+        bad = point.mismatches(leaf, candidate, self.tolerance)
+        if bad.size and self.dtype != "":
+            eps = float(numpy.finfo(self.dtype).eps)
+            spread = 64 * eps * self._sensitivity_of(leaf)
+            error = abs(candidate - point.reference(leaf)).reshape(-1)[bad]
+            bad = bad[error > spread]
+        return bad
+
+    def _sensitivity_of(self, leaf: Node) -> float:
+        """How much the gradient moves, relative to a relative change of all arguments, away from ties."""
+        if not self._sensitivity:
+            beside = self.beside()
+            generator = numpy.random.default_rng(self.seed + 2)
+            relative = 1e-7
+            values = {
+                n: a * (1 + relative * generator.choice([-1.0, 1.0], a.shape)) if n.is_float else a
+                for n, a in beside.given.items()
+            }
+            moved = GraphPoint(self.point.root, self.point.wrt, values, [], 0.0)
+            for n in self.point.wrt:
+                change = abs(moved.reference(n) - beside.reference(n)).max(initial=0.0)
+                self._sensitivity[n] = float(change) / relative
+        return self._sensitivity[leaf]
+
+    def _against_reference(self, leaf: Node, place: tuple[int, ...], sample: Sample) -> Sample:
+        """An element that differs from the reference, yet agrees with its slope to what differences can tell."""
+        if sample.verdict != "right":
+            return sample
+        reference = float(self.point.reference(leaf)[place])
+        reason = (
+            f"it differs from the float64 reference gradient {reference:.9g} by more than rounding in {self.dtype} "
+            "explains, though by less than differences can tell"
+        )
+        return replace(sample, verdict="wrong", reason=reason)
+
+    def _places(self, candidate: Array, bad: Array) -> list[tuple[int, ...]]:
+        """Elements to look at: what deviates most, some of the rest that deviates, the largest, random ones."""
+        chosen = [int(i) for i in bad[: self.samples]]
+        if bad.size > self.samples:
+            chosen += [
+                int(i) for i in self.generator.choice(bad[self.samples :], min(4, bad.size - self.samples), False)
+            ]
+        chosen.append(int(abs(candidate).argmax()))
+        count = max(self.samples, len(set(chosen)))
+        chosen += [int(i) for i in self.generator.permutation(candidate.size)[: self.samples]]
+        places = list(dict.fromkeys(chosen))[:count]
+        return [tuple(int(i) for i in numpy.unravel_index(place, candidate.shape)) for place in places]
+
+    @staticmethod
+    def _is_bad(bad: Array, place: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+        return bool(bad.size) and int(numpy.ravel_multi_index(place, shape) if shape else 0) in bad
+
+    def _direction(self, leaf: Node) -> Array:
+        shape = self.point.given[leaf].shape
+        direction = self.generator.standard_normal(shape)
+        return direction / max(float(numpy.linalg.norm(direction)), 1e-300)
+
+    # ---- beside the point ---------------------------------------------------------------------------
+
+    def beside(self) -> GraphPoint:
+        """A point near by, away from ties."""
+        if self._beside is None:
+            generator = numpy.random.default_rng(self.seed + 1)
+            values = {}
+            for node, array in self.point.given.items():
+                if node.is_float and node.kind != "state":
+                    size = float(numpy.sqrt(numpy.mean(array**2))) if array.size else 0.0
+                    moved = array + 2.0**-7 * (size or 1.0) * generator.standard_normal(array.shape)
+                    values[node] = moved.astype(self.dtype).astype("float64")  # as the subject will see it
+                else:
+                    values[node] = array
+            self._beside = GraphPoint(self.point.root, self.point.wrt, values, [], self.point.frozen.nearness)
+            if self.subject is not None:
+                self._beside_gradients = self.subject(_by_name(self._beside))[1]
+        return self._beside
+
+    def _judged_beside(self, leaf: Node, samples: list[Sample]) -> tuple[bool, list[Sample], str]:
+        """A tie leaves the gradient open, so that it is judged once more where there is none."""
+        beside = self.beside()
+        candidate = self._beside_gradients[leaf.label].astype("float64")
+        bad = self._bad(beside, leaf, candidate)
+        if not bad.size:
+            return False, samples, "tie"
+        found = []
+        for flat in bad[: self.samples]:
+            place = tuple(int(i) for i in numpy.unravel_index(int(flat), candidate.shape))
+            sample = beside.sample(leaf, place, candidate, self.measured, own=False)[0]
+            found.append(sample)
+        if _worst(found) in ("wrong", "unclear"):
+            return True, found, _worst(found)
+        return False, samples, "tie"
+
+
+def _by_name(point: GraphPoint) -> dict[str, Array]:
+    return {node.label: array for node, array in point.given.items() if node.kind in ("input", "parameter")}
+
+
+def _worst(samples: list[Sample]) -> str:
+    verdicts = {sample.verdict for sample in samples}
+    return next((v for v in ("wrong", "unclear", "tie") if v in verdicts), "right")
