@@ -320,7 +320,8 @@ def _finding(
     word, note, diagnosis = "agrees", "", None
     if verdict.counterexample is not None:
         word = "differs"
-        diagnosis = diagnose(circuit, claim.target, verdict.samples, list(names.nodes))
+        found = diagnose(circuit, claim.target, verdict.samples, list(names.nodes))
+        diagnosis = str(found) if found else None
     elif verdict.points < FEWEST:
         word = "undecided"
         note = f"only {verdict.points} of the points tried lie in the domain of the graph"
