@@ -104,6 +104,10 @@ class GraphPoint:
         size = max(typical, 0.0 if place is None else abs(float(array[place])))
         return max(size, 1e-2) if size > 0 else 1.0
 
+    def _floor(self, leaf: Node, place: tuple[int, ...] | None) -> float:
+        """A slope that moves the loss by no more than 1e-9 of its terms over a natural displacement: 0 to rounding."""
+        return 1e-9 * max(*map(abs, self.centre), 1e-300) / self.scale(leaf, place)
+
     def moved(self, leaf: Node, direction: tuple[int, ...] | Array, t: float) -> Array:
         """A leaf moved by ``t`` in one element or along a direction."""
         array = numpy.array(self.given[leaf], dtype="float64")
@@ -227,8 +231,8 @@ class GraphPoint:
                         verdict, reason = "tie", f"a tie at the point allows every slope from {low:.6g} to {high:.6g}"
                     elif not complete:
                         verdict, reason = "unclear", "there are more ties at the point than were tried"
-        elif uncertain > 1e-2 * max(abs(numeric), abs(analytic), 1e-3 * largest) and uncertain > 0 and largest > 0:
-            verdict, reason = "unclear", "the slope is too small beside the rounding of the loss to be measured"
+        elif uncertain > max(1e-2 * max(abs(numeric), abs(analytic)), self._floor(leaf, place)):
+            verdict, reason = "unclear", "the differences do not settle to a slope at any step"
         errors: dict[Term, float] = {}
         if own:
             for k, term in enumerate(self.terms, 1):
@@ -236,7 +240,7 @@ class GraphPoint:
                 slack = float(tolerance.allowed(slope.value[k], part, _size(self.gradients[k][leaf], direction)))
                 slack += 4 * float(slope.error[k])
                 size = max(abs(part), abs(float(slope.value[k])))
-                errors[term] = abs(part - float(slope.value[k])) / size if size > 0 else 0.0
+                errors[term] = abs(part - float(slope.value[k])) / size if size > slack else 0.0
                 if not abs(part - slope.value[k]) <= slack:
                     verdict = "wrong"
                     reason = f"the term {term.name} alone has the slope {slope.value[k]:.6g}, found {part:.6g}"

@@ -176,11 +176,13 @@ class Judge:
                 parts = self._parts(leaf) if not beside else {}
                 judged = candidate if not beside else self._beside_gradients[leaf.label].astype("float64")
                 hint = pattern(judged, at.reference(leaf), parts)
-            message = wrong_text(leaf.label, worst, self.source, hint, self._next(leaf), beside=beside)
+            message = wrong_text(leaf.label, worst, self.source, hint, self._next(leaf, verdict), beside=beside)
         return finding(verdict, samples, message, terms)
 
-    def _next(self, leaf: Node) -> str:
+    def _next(self, leaf: Node, verdict: str) -> str:
         root = self.point.root.label
+        if verdict == "unclear":
+            return "choose a point at which the loss is smooth on the scale of its arguments"
         if self.subject is None:
             return f"please report it with the graph; print(graphc.backward({root})) shows every factor"
         if self.dtype == "float32" or "compiled" in self.source:

@@ -75,9 +75,9 @@ class Sample:
 
     @property
     def relative(self) -> float:
-        """Relative error."""
+        """Error relative to the larger value; 0 where both are 0 to rounding."""
         size = max(abs(self.numeric), abs(self.analytic))
-        return self.error / size if size > 0 else 0.0
+        return self.error / size if size > self.allowed or self.error > self.allowed else 0.0
 
 
 @dataclass(frozen=True)
