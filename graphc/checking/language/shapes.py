@@ -49,11 +49,19 @@ class Shapes:
             return self.names.get(expression.name, ())
         if isinstance(expression, Number):
             return ()
-        known = self._known.get(id(expression))
-        if known is None:
-            rule = _broadcast if expression.function in FUNCTIONS else _RULES[expression.function]
-            known = self._known[id(expression)] = (expression, rule(self, expression))
-        return known[1]
+        if id(expression) not in self._known:
+            # operands first, without recursion: a sum of 200 terms is 200 calls deep
+            pending: list[Expression] = [expression]
+            order: list[Call] = []
+            while pending:
+                item = pending.pop()
+                if isinstance(item, Call) and id(item) not in self._known:
+                    order.append(item)
+                    pending.extend(item.operands)
+            for item in reversed(order):
+                rule = _broadcast if item.function in FUNCTIONS else _RULES[item.function]
+                self._known[id(item)] = (item, rule(self, item))
+        return self._known[id(expression)][1]
 
     def clash(self, expression: Call, operands: Sequence[Expression], reason: str) -> CheckError:
         """Return the error that an operation's operands do not fit."""
@@ -456,7 +464,8 @@ _RULES: Mapping[str, _Rule] = {
     "slice": _nothing,
     "none": _nothing,
     "newaxis": _nothing,
+    "shape": _nothing,
     "spread": _spread,
 }
 
-assert _RULES.keys() == ARRAYS.keys()
+assert _RULES.keys() - {"shape"} == ARRAYS.keys()  # x.shape stands inside of a reshape while it is read

@@ -1,0 +1,526 @@
+"""The grammar of claims: operators by precedence, over the tokens of `graphc.checking.language.tokens`.
+
+One grammar reads Python, LaTeX and Unicode. Where they disagree, these rules hold:
+
+- ``^`` is a power; a text that also writes ``**`` means Python, where ``^`` is none, and is refused.
+- Letters or brackets side by side are a product: of scalars and arrays as with ``*``; of matrices and vectors the
+  matrix product, as with ``·``; a vector is a column, so ``\\delta x^\\top`` is an outer product.
+- ``*``, ``⊙`` and ``∘`` multiply element by element, ``@`` is the matrix product of NumPy.
+- ``a/b c`` is refused, since it can mean ``(a/b)*c`` and ``a/(b*c)``, unless a space ends the fraction: ``1/N x``.
+- ``f(x)``, where ``f`` is computed from ``x``, is refused: it can mean ``f*x`` or ``f``.
+- A function without brackets takes one factor, with its number: ``\\sin 2x``.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from graphc.checking.arrays import ARRAYS
+from graphc.checking.language.names import Names
+from graphc.checking.language.shapes import Shapes
+from graphc.checking.language.text import claim_text
+from graphc.checking.language.tokens import Token, tokenize
+from graphc.checking.language.vocabulary import CONSTANTS, MODULES, VOCABULARY
+from graphc.errors import CheckError
+from graphc.formula.expression import FUNCTIONS, Call, Expression, Number, Symbol, fold, number
+from graphc.graph.node import Node
+
+__all__ = ["Reader", "read_expression"]
+
+_MAXIMUM_DEPTH = 60
+_MAXIMUM_HEIGHT = 200
+_MAXIMUM_OPERATIONS = 2000
+_MAXIMUM_EXPONENT = 1000
+
+#: Precedence and function of the operators between two operands.
+_INFIX = {
+    "or": (1, "or"), "and": (2, "and"), "<": (4, "less"), "<=": (4, "less_equal"), ">": (4, "greater"),
+    ">=": (4, "greater_equal"), "==": (4, "equal"), "!=": (4, "not_equal"), "|": (5, "or"), "&": (6, "and"),
+    "+": (10, "add"), "-": (10, "sub"), "*": (20, "mul"), "/": (20, "div"), "//": (20, "floordiv"),
+    "@": (20, "matmul"), "⊙": (20, "mul"), "·": (20, "·"), "×": (20, "×"), "⊗": (20, "outer"),
+}  # fmt: skip
+_NOT, _COMPARISON, _PRODUCT, _SIGN = 3, 4, 20, 25
+
+_CONDITIONS = {"less", "less_equal", "greater", "greater_equal", "equal", "not_equal", "and", "or", "not"}
+
+#: Words of Python that mean something else than a name.
+_WORDS = {"if", "else", "and", "or", "not", "True", "False", "None"}
+_REFUSED = frozenset(
+    "lambda for in is import from await yield async def class return while with as assert del global nonlocal pass "
+    "raise try except finally break continue exec eval compile open getattr setattr globals locals vars input breakpoint"
+    .split()
+)  # fmt: skip
+
+
+def read_expression(text: str, names: Names, target: Node) -> Expression:
+    """Read a claim as an expression over the names of a graph.
+
+    Parameters
+    ----------
+    target : Node
+        Whose gradient is claimed: a left-hand side must name it.
+
+    Raises
+    ------
+    CheckError
+        If the text is not in the language, uses a name that the graph does not have, or exceeds a limit.
+    """
+    return Reader(text, names, target).read()
+
+
+class Reader:
+    """Reads one claim."""
+
+    def __init__(self, text: str, names: Names, target: Node) -> None:
+        self.text = text
+        self.names = names
+        self.target = target
+        self.shapes = Shapes(names.shapes)
+        self.tokens = tokenize(text, self.known, self.is_node)
+        self.tex = "\\" in text
+        self.at = 0
+        self.depth = 0
+        self.bars = 0
+        self.operations = 0
+        self.free: list[str] = []  # indices of the element that a left-hand side names
+
+    refused_words = _REFUSED
+
+    # ---- tokens ----------------------------------------------------------------------------------
+
+    def known(self, name: str) -> bool:
+        """Whether a run of letters has a meaning as it stands."""
+        base = name.removesuffix("_prime")
+        return (
+            base in VOCABULARY
+            or base in _WORDS
+            or base in _REFUSED
+            or base in MODULES
+            or base in CONSTANTS
+            or base == "pi"
+            or base in self.names.sizes
+            or base in ("dtype", "newaxis")
+            or self.names.match(name) is not None
+            or (self.names.gradient(name) is not None and not self.is_node(name[0]))
+        )
+
+    def is_node(self, name: str) -> bool:
+        """Whether a name is a node, a defined line or a size."""
+        return name in self.names.sizes or self.names.match(name) is not None
+
+    @property
+    def token(self) -> Token:
+        return self.tokens[self.at]
+
+    def peek(self, offset: int = 1) -> Token:
+        return self.tokens[min(self.at + offset, len(self.tokens) - 1)]
+
+    def next(self) -> Token:
+        token = self.token
+        self.at += token.kind != "end"
+        return token
+
+    def sign(self, *texts: str) -> bool:
+        """Whether the next token is one of some operators or words."""
+        token = self.token
+        return token.text in texts and token.kind in ("op", "name") and (token.kind == "op" or token.text in _WORDS)
+
+    def take(self, *texts: str) -> bool:
+        """Go past the next token if it is one of some operators."""
+        found = self.sign(*texts)
+        self.at += found
+        return found
+
+    def expect(self, text: str) -> None:
+        if not self.take(text):
+            raise self.unexpected(f"{text!r} was expected")
+
+    def unexpected(self, reason: str) -> CheckError:
+        token = self.token
+        if token.kind == "end":
+            return CheckError(f"cannot read the claim: it ends where {reason.replace(' was expected', '')} is missing")
+        after = self.text[: token.start].rstrip()[-20:]
+        where = f" after {after!r}" if after else ""
+        return CheckError(f"cannot read the claim: {token.text!r} at position {token.start + 1}{where}; {reason}")
+
+    # ---- the whole claim -------------------------------------------------------------------------
+
+    def read(self) -> Expression:
+        """Read the claim, with or without a left-hand side that names its target."""
+        from graphc.checking.language.gradients import left_hand_side
+
+        powers = {self.text[t.start] for t in self.tokens if t.kind == "op" and t.text in ("^", "**")}
+        if powers == {"^", "*"}:
+            raise CheckError(
+                "the claim writes powers both as ** and as ^, which is no power in Python; write one of them"
+            )
+        self.at = left_hand_side(self)
+        result = self.expression(0)
+        if self.token.kind != "end":
+            raise self.leftover()
+        self.validate(result)
+        return result
+
+    def leftover(self) -> CheckError:
+        token = self.token
+        if token.text in ("=", ":="):
+            return CheckError("there is more than one = in the claim; give the right-hand side only, one formula")
+        if token.text in (",", ";"):
+            return CheckError(f"there is a {token.text!r} in the claim; a claim is one formula, not a list")
+        if token.kind == "name" and token.text in _REFUSED:
+            return self.refused(token.text)
+        return self.unexpected("an operator or the end was expected")
+
+    def refused(self, word: str) -> CheckError:
+        hint = " (a node named lambda can be written so)" if word == "lambda" else ""
+        return CheckError(f"{word!r} is not part of the language of claims{hint}; nothing was executed")
+
+    def validate(self, result: Expression) -> None:
+        """Refuse trees that are too high, and operands that are no values."""
+        level = [result]
+        height = 0
+        while level:
+            height += 1
+            if height > _MAXIMUM_HEIGHT:
+                raise CheckError(
+                    f"more than {_MAXIMUM_HEIGHT} operations build on each other in the claim; "
+                    "name intermediate results in the graph and use their names"
+                )
+            for item in level:
+                if isinstance(item, Call) and item.function not in FUNCTIONS and item.function not in ARRAYS:
+                    raise CheckError(f"{_short(item)} is a tuple of extents; write for example x.shape[0]")
+            level = [o for item in level if isinstance(item, Call) for o in item.operands]
+
+    def rank(self, expression: Expression) -> int | None:
+        """Number of axes of an expression, or None where its shapes do not fit."""
+        try:
+            return len(self.shapes.of(expression))
+        except (CheckError, KeyError):
+            return None
+
+    @staticmethod
+    def is_condition(expression: Expression) -> bool:
+        """Whether an expression is a comparison, or conditions joined."""
+        return isinstance(expression, Call) and expression.function in _CONDITIONS
+
+    def make(self, function: str, *operands: Expression) -> Expression:
+        """Build an operation, counting it."""
+        self.operations += 1
+        if self.operations > _MAXIMUM_OPERATIONS:
+            raise CheckError(f"the claim has more than {_MAXIMUM_OPERATIONS} operations; it is too long to be judged")
+        match function, operands:
+            case "neg", (Number(value),):
+                return Number(-value)
+            case "div", (Number(int(a)), Number(int(b))) if b != 0:
+                return number(Fraction(a, b))
+            case "pow", (base, exponent):
+                self.check_power(base, exponent)
+        return Call(function, operands)
+
+    def check_power(self, base: Expression, exponent: Expression) -> None:
+        size = fold(exponent)
+        if not isinstance(size, Number):
+            return
+        total = abs(size.value)
+        while isinstance(base, Call) and base.function == "pow":
+            inner = fold(base.operands[1])
+            total *= abs(inner.value) if isinstance(inner, Number) else 1
+            base = base.operands[0]
+        if total > _MAXIMUM_EXPONENT:
+            raise CheckError(
+                f"a power with the exponent {_short(exponent)} is too large: exponents go up to {_MAXIMUM_EXPONENT}, "
+                "those of nested powers multiplied"
+            )
+
+    def deeper(self) -> None:
+        self.depth += 1
+        if self.depth > _MAXIMUM_DEPTH:
+            raise CheckError(f"the claim is nested too deeply: more than {_MAXIMUM_DEPTH} brackets, signs or powers")
+
+    # ---- operators -------------------------------------------------------------------------------
+
+    def expression(self, least: int) -> Expression:
+        """Read operators of at least some precedence."""
+        self.deeper()
+        left = self.prefix()
+        compared: Expression | None = None  # right operand of the comparison just read: 0 < x < 1 goes on from it
+        divided = False  # whether a fraction without brackets was just read
+        while True:
+            token = self.token
+            row = _INFIX.get(token.text) if token.kind == "op" or token.text in ("and", "or") else None
+            if token.text == "|" and (self.bars or not self.is_condition(left)):
+                row = None
+            if row is not None:
+                precedence, function = row
+                if precedence < least:
+                    break
+                self.next()
+                divided = function == "div" and not self.sign("(", "{")
+                right = self.expression(precedence + 1)
+                divided = divided and (token.spaced or not self.token.spaced)
+                if compared is not None and precedence == _COMPARISON:
+                    left = self.make("and", left, self.make(function, compared, right))
+                else:
+                    left = self.joined(function, left, right, token)
+                compared = right if precedence == _COMPARISON else None
+            elif least <= _PRODUCT and self.begins_operand():
+                if divided:
+                    raise CheckError(
+                        "a fraction followed by a factor, as in 1/2x, can be read as (1/2)*x and as 1/(2*x); "
+                        "write the brackets"
+                    )
+                left = self.product(left, self.expression(_PRODUCT + 1), "")
+            else:
+                break
+        if least == 0 and self.take("if"):
+            condition = self.expression(1)
+            self.expect("else")
+            left = self.make("select", condition, left, self.expression(0))
+        self.depth -= 1
+        return left
+
+    def joined(self, function: str, left: Expression, right: Expression, token: Token) -> Expression:
+        """Join two operands by an operator."""
+        if function in ("·", "×"):
+            return self.product(left, right, function)
+        if token.text in ("&", "|"):
+            if not (self.is_condition(left) and self.is_condition(right)):
+                raise CheckError(
+                    f"{token.text} joins two conditions, each in brackets, as in (x > 0) {token.text} (y > 0)"
+                )
+        return self.make(function, left, right)
+
+    def product(self, left: Expression, right: Expression, sign: str) -> Expression:
+        """Product of two operands side by side, or with a dot or a cross between them."""
+        a, b = self.rank(left), self.rank(right)
+        if a == 0 or b == 0:
+            return self.make("mul", left, right)
+        if sign == "×":
+            raise CheckError(
+                "× between two arrays can mean several products; write @ for the matrix product, "
+                "\\odot or * for the one element by element"
+            )
+        row_left, row_right = self.row(left), self.row(right)
+        if row_right is not None and row_left is None and a == 1:
+            return self.make("outer", left, row_right)
+        if a == b == 1 and row_left is None and not sign:
+            raise CheckError(
+                "two vectors side by side can mean several products; write \\odot or * element by element, "
+                "a^\\top b or a @ b for the sum of products, a b^\\top for the outer product"
+            )
+        product = self.make("matmul", left if row_left is None else row_left, right)
+        if a is not None and a == b and self.rank(product) is None and self.shapes.of(left) == self.shapes.of(right):
+            return self.make("mul", left, right)  # no matrix product, so the one that is left
+        return product
+
+    def row(self, expression: Expression) -> Expression | None:
+        """The vector x of x^T, or None."""
+        match expression:
+            case Call("transpose", (inner,)) if self.rank(inner) == 1:
+                return inner
+        return None
+
+    def prefix(self) -> Expression:
+        """Read signs and ``not`` in front of an operand."""
+        if self.take("-"):
+            return self.make("neg", self.expression(_SIGN))
+        if self.take("+"):
+            return self.expression(_SIGN)
+        if self.take("not"):
+            return self.make("not", self.expression(_NOT))
+        if self.take("~"):
+            operand = self.expression(_SIGN)
+            if not self.is_condition(operand):
+                raise CheckError("~ means 'not', and stands before a condition in brackets, as in ~(x > 0)")
+            return self.make("not", operand)
+        return self.postfix(self.primary())
+
+    def begins_operand(self) -> bool:
+        token = self.token
+        if token.kind in ("number", "command"):
+            return not token.text.startswith("end")
+        if token.kind == "name":
+            return token.text not in _WORDS and token.text not in _REFUSED
+        return token.kind == "op" and (
+            token.text in ("(", "{", "[", "∂") or (token.text in ("|", "‖") and not self.bars)
+        )
+
+    # ---- operands --------------------------------------------------------------------------------
+
+    def primary(self) -> Expression:
+        """Read a number, a name, a function or something in brackets."""
+        token = self.token
+        if token.kind == "number":
+            self.next()
+            if token.text == "1" and self.take("_"):
+                return self.indicator()
+            value = float(token.text) if any(c in token.text for c in ".eE") else int(token.text)
+            return Number(value)
+        if token.kind == "name":
+            from graphc.checking.language.operands import name
+
+            return name(self)
+        if token.kind == "command":
+            from graphc.checking.language.operands import command
+
+            return command(self)
+        if token.kind == "word":
+            raise CheckError("a claim holds no text in quotes; nothing was executed")
+        if token.text in ("(", "{"):
+            return self.group()
+        if token.text == "[":
+            return self.square()
+        if token.text in ("|", "‖"):
+            return self.barred()
+        if token.text == "∂":
+            from graphc.checking.language.gradients import gradient
+
+            return gradient(self)
+        raise self.unexpected("a number, a name or a bracket was expected")
+
+    def group(self) -> Expression:
+        """Read an expression in round brackets or braces."""
+        closing = {"(": ")", "{": "}"}[self.next().text]
+        bars, self.bars = self.bars, 0
+        inner = self.expression(0)
+        if self.sign(","):
+            raise CheckError("there is a comma in the brackets; a claim is one formula, not a list")
+        if self.sign(":="):
+            raise CheckError("':=' is not part of the language of claims; nothing was executed")
+        if self.token.kind == "name" and self.token.text in _REFUSED:
+            raise self.refused(self.token.text)
+        self.expect(closing)
+        self.bars = bars
+        return inner
+
+    def square(self) -> Expression:
+        """Read square brackets that index nothing: 1 where a condition holds, or plain brackets in LaTeX."""
+        self.expect("[")
+        bars, self.bars = self.bars, 0
+        inner = self.expression(0)
+        self.bars = bars
+        if self.sign(","):
+            raise CheckError(
+                "there is a list in the claim; a list stands only in a function such as concatenate([a, b])"
+            )
+        if self.token.kind == "name" and self.token.text in _REFUSED:
+            raise self.refused(self.token.text)
+        self.expect("]")
+        if not self.is_condition(inner) and not self.tex:
+            raise CheckError("square brackets hold a condition, as in [x > 0], or an index; group with round ones")
+        return inner
+
+    def barred(self) -> Expression:
+        """Read an absolute value or a norm."""
+        bar = self.next().text
+        self.bars += 1
+        inner = self.expression(0)
+        self.expect(bar)
+        self.bars -= 1
+        order = "2"
+        if self.take("_"):
+            braces = self.take("{")
+            order = self.next().text
+            if braces:
+                self.expect("}")
+        if bar == "|" or self.rank(inner) == 0:
+            return self.make("abs", inner)
+        if order == "1":
+            return self.make("sum", self.make("abs", inner))
+        if order not in ("2", "F"):
+            raise CheckError(f"the norm with index {order!r} is not read; write |x|, \\|x\\|_1, \\|x\\|_2 or \\|x\\|_F")
+        return self.make("norm2", inner)
+
+    def indicator(self) -> Expression:
+        """Read the condition of an indicator, in any brackets."""
+        opening = self.next().text
+        closing = {"[": "]", "(": ")", "{": "}"}.get(opening)
+        if closing is None:
+            raise CheckError(r"an indicator names its condition, as in \mathbb{1}[x > 0]")
+        inner = self.expression(0)
+        self.expect(closing)
+        if not self.is_condition(inner):
+            raise CheckError(rf"an indicator holds a condition, as in \mathbb{{1}}[x > 0]; found {_short(inner)}")
+        return inner
+
+    def postfix(self, base: Expression) -> Expression:
+        """Read powers, transposes, indices and methods behind an operand."""
+        while True:
+            token = self.token
+            if token.kind == "power":
+                self.next()
+                base = self.raised(base, self.superscript(token.text))
+            elif token.kind != "op":
+                return base
+            elif token.text == "ᵀ":
+                self.next()
+                base = self.transposed(base)
+            elif token.text in ("^", "**"):
+                self.next()
+                base = self.power(base, caret=token.text == "^")
+            elif token.text == ".":
+                from graphc.checking.language.operands import attribute
+
+                base = attribute(self, base)
+            elif token.text == "[" and not self.tex and not isinstance(base, Number):
+                from graphc.checking.language.operands import subscript
+
+                base = subscript(self, base)
+            else:
+                return base
+
+    def superscript(self, text: str) -> Expression:
+        if "n" in text:
+            if text != "n":
+                raise CheckError("a raised n stands alone, as in xⁿ; write other exponents with ^")
+            return Symbol(self.names.find("n").label)
+        if len(text) > 6:
+            raise CheckError(f"the raised exponent {text[:12]}... is too large")
+        return Number(int(text))
+
+    def power(self, base: Expression, caret: bool) -> Expression:
+        """Read an exponent, or a raised T."""
+        if caret:
+            braces = self.sign("{")
+            first, second = (self.peek(), self.peek(2)) if braces else (self.token, None)
+            raised = first.text in ("⊤", "ᵀ", "T", "t") and first.kind in ("op", "name")
+            if raised and (second is None or second.text == "}"):
+                if first.text != "t" or (not self.names.match("t") and self.rank(base) != 0):
+                    self.at += 3 if braces else 1
+                    return self.transposed(base)
+            if first.text == "*":
+                raise self.unexpected("an exponent was expected")
+        return self.raised(base, self.exponent())
+
+    def exponent(self) -> Expression:
+        """Read an exponent: signs, then one operand, which may have an exponent of its own."""
+        self.deeper()
+        if self.take("-"):
+            result = self.make("neg", self.exponent())
+        elif self.take("+"):
+            result = self.exponent()
+        else:
+            result = self.postfix(self.primary())
+        self.depth -= 1
+        return result
+
+    def raised(self, base: Expression, exponent: Expression) -> Expression:
+        if base == CONSTANTS["e"]:
+            return self.make("exp", exponent)
+        if exponent == Number(-1) and self.rank(base) in (2, 3):
+            raise CheckError(
+                f"{_short(base)}^-1 can mean an inverse matrix, which claims do not have, or 1/{_short(base)[1:-1]}; "
+                "write the latter so"
+            )
+        return self.make("pow", base, exponent)
+
+    def transposed(self, base: Expression) -> Expression:
+        rank = self.rank(base)
+        if rank == 0:
+            return base
+        return self.make("swap_last" if rank is not None and rank > 2 else "transpose", base)
+
+
+def _short(expression: Expression) -> str:
+    text = claim_text(expression)
+    return repr(text if len(text) <= 60 else text[:57] + "...")
