@@ -15,7 +15,7 @@ import numpy
 
 from graphc.checking.conventions import Conventions
 from graphc.checking.numbers import Numbers, double, exact, undefined
-from graphc.checking.opened import choose_sizes, opened
+from graphc.checking.opened import choose_sizes, opened, steps_of
 from graphc.checking.precise import OutsideDomain
 from graphc.checking.statements import KINKS, Program, kinks
 from graphc.errors import CheckError, DerivativeError
@@ -104,7 +104,9 @@ class Circuit:
     Attributes
     ----------
     nodes : list of Node
-        Operands first.
+        Operands first; those of the upstream gradient too.
+    below : list of Node
+        Those below the root.
     edges : list of Edge
         Those along which gradients reach something that varies.
     standing : mapping
@@ -126,10 +128,10 @@ class Circuit:
     ) -> None:
         self.conventions = conventions or Conventions()
         above = [root, upstream] if isinstance(upstream, Node) else [root]
-        below = topological(above)
-        self.sizes = choose_sizes(below, sizes)
+        self.sizes = choose_sizes(topological(above), sizes)
         self.standing = opened(above, self.sizes)
-        self.given_root, self.root = root, self.standing[root]
+        self.given_root, self.given_upstream, self.given_sizes = root, upstream, dict(sizes or {})
+        self.root = self.standing[root]
         if root.shape and upstream is None:
             raise CheckError(
                 f"{root.label!r} is an array; its gradient needs the gradient that arrives at it: check "
@@ -140,6 +142,7 @@ class Circuit:
             )
         self.upstream = self.standing[upstream] if isinstance(upstream, Node) else upstream
         self.nodes = topological([self.root, self.upstream] if isinstance(upstream, Node) else [self.root])
+        self.below = topological([self.root])
         self.shapes = {n.id: tuple(extent_value(e, self.sizes) for e in n.shape) for n in self.nodes}
         leaves = [n for n in self.nodes if n.application is None and n.kind not in ("constant", "mode")]
         self.leaves = sorted(leaves, key=lambda n: n.id)  # as declared: so a counterexample reads best
@@ -160,7 +163,7 @@ class Circuit:
         for node in self.nodes:
             if node.is_float and any(o.id in active for o in node.operands):
                 active.add(node.id)
-        below = {n.id for n in topological([self.root])}
+        below = {n.id for n in self.below}
         edges = []
         for node in self.nodes:
             application = node.application
@@ -225,6 +228,29 @@ class Circuit:
                         bounds[operand.id] = min(bounds.get(operand.id, bounds[node.id]), bounds[node.id])
         return bounds
 
+    def operations(self) -> int:
+        """About how many scalar operations a state takes."""
+        total = 0
+        for node in self.nodes:
+            application = node.application
+            if application is None:
+                continue
+            entries = int(numpy.prod(self.shapes[node.id], dtype=int))
+            total += entries if self.direct[node.id] else self.program(application).points
+        return 4 * total
+
+    def resized(self) -> Circuit | None:
+        """The same graph with other numbers for its named sizes; None where there are none but numbers of steps.
+
+        Whoever writes 3 for the number of examples is right only as long as it is 3.
+        """
+        steps = steps_of(self.standing)
+        fixed = {name: k for name, k in self.sizes.items() if name in steps or name in self.given_sizes}
+        if len(fixed) == len(self.sizes):
+            return None
+        sizes = fixed | {name: k + 1 for name, k in self.sizes.items() if name not in fixed}
+        return Circuit(self.given_root, upstream=self.given_upstream, sizes=sizes, conventions=self.conventions)
+
     # ---- numbers ---------------------------------------------------------------------------------
 
     def environment(self, node: Node, values: Mapping[int, Any]) -> dict[str, Any]:
@@ -248,11 +274,16 @@ class Circuit:
         OutsideDomain
             If some gate has no real value there.
         """
-        return self._evaluated(point, numbers or exact())[0]
+        return self.evaluated(point, numbers or exact())[0]
 
-    def _evaluated(
-        self, point: Mapping[str, Any], numbers: Numbers
-    ) -> tuple[dict[int, Any], dict[int, dict[str, Any]]]:
+    def evaluated(self, point: Mapping[str, Any], numbers: Numbers) -> tuple[dict[int, Any], dict[int, dict[str, Any]]]:
+        """Values of nodes, and the tensors inside of gates by application.
+
+        Raises
+        ------
+        OutsideDomain
+            If some gate has no real value there.
+        """
         values: dict[int, Any] = {}
         inner: dict[int, dict[str, Any]] = {}
         with numpy.errstate(all="ignore"):
@@ -270,7 +301,7 @@ class Circuit:
                         formula = node.application.formula
                         operands = zip(formula.inputs, node.operands, strict=True)
                         inputs = {name: values[o.id] for name, o in operands}
-                        inner[key] = self._program(node.application).run(inputs, numbers)
+                        inner[key] = self.program(node.application).run(inputs, numbers)
                     found = inner[key][node.application.formula.outputs[node.output]]
                     values[node.id] = found if found.shape else found[()]
                 if not self.scalar and undefined(values[node.id]):
@@ -302,7 +333,8 @@ class Circuit:
             value = numbers.array(value)
         return numpy.broadcast_to(value, shape)
 
-    def _program(self, application: Application) -> Program:
+    def program(self, application: Application) -> Program:
+        """The formula of a gate with all sizes known."""
         key = id(application)
         if key not in self._programs:
             sizes = {name: extent_value(e, self.sizes) for name, e in application.sizes.items()}
@@ -332,7 +364,7 @@ class Circuit:
             If some gate has no real value there.
         """
         numbers = exact() if precision == "exact" else double()
-        values, inner = self._evaluated(point, numbers)
+        values, inner = self.evaluated(point, numbers)
         state = State(point, values, {}, [], {}, self.sizes, precision, inner, values)
         state.slopes = self._slopes(values, self._fixed_sides(), numbers)
         state.gradients = self._sweep(state)
@@ -362,7 +394,7 @@ class Circuit:
         assert node.application is not None
         if not self.direct[node.id]:
             tensors = state.inner[id(node.application)]
-            program = self._program(node.application)
+            program = self.program(node.application)
             return any(step.tied(tensors, state.numbers) for group in program.groups for step in group)
         inner = self.environment(node, state.values)
         functions, literal = state.numbers.functions, state.numbers.literal

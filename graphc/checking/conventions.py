@@ -36,7 +36,7 @@ class Conventions:
             yield f"relu has slope {self.relu_at_zero} at 0."
         if self.ties == "interval":
             yield (
-                "At another kink (max, min, abs, pooling, a comparison) any value between the slopes on either side is "
+                "At a kink (max, min, abs, pooling, a comparison) any value between the slopes on either side is "
                 "accepted; graphc itself takes the first operand at a tie, and 0 for abs."
             )
         else:

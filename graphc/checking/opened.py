@@ -19,13 +19,13 @@ from graphc.graph.node import Application, Node, topological
 from graphc.graph.repeating import Unrolling
 from graphc.graph.unroll import copied
 
-__all__ = ["choose_sizes", "opened"]
+__all__ = ["choose_sizes", "opened", "steps_of"]
 
 #: Steps that are written out at most; beyond it a repeat stays one gate.
 MOST_STEPS = 64
 
 #: Extents tried for a named size. Least of all 2: any two numbers are at equal distances from their mean.
-_EXTENTS = (3, 4, 2)
+_EXTENTS = (3, 4, 5, 2)
 
 _LARGEST = 4096
 
@@ -43,17 +43,11 @@ def choose_sizes(nodes: Iterable[Node], given: Mapping[str, int] | None = None) 
     CheckError
         If no small numbers make every extent positive.
     """
-    extents: list[Extent] = []
-    steps: set[str] = set()
-    seen: set[int] = set()
-    for node in nodes:
-        extents += node.shape
-        application = node.application
-        if application is not None and id(application) not in seen:
-            seen.add(id(application))
-            extents += application.sizes.values()
-            if isinstance(application, Unrolling) and isinstance(application.steps, Size):
-                steps |= application.steps.names()
+    order = list(nodes)
+    extents: list[Extent] = [extent for node in order for extent in node.shape]
+    extents += [e for a in {id(n.application): n.application for n in order if n.application}.values()
+                for e in a.sizes.values()]  # fmt: skip
+    steps = steps_of(order)
     symbolic = [extent for extent in extents if isinstance(extent, Size)]
     names = {name for extent in symbolic for name in extent.names()}
     sizes = dict(given or {})
@@ -73,6 +67,16 @@ def choose_sizes(nodes: Iterable[Node], given: Mapping[str, int] | None = None) 
         for name in empty:
             sizes[name] += 1
     return sizes
+
+
+def steps_of(nodes: Iterable[Node]) -> set[str]:
+    """Names of the sizes that are numbers of steps."""
+    found: set[str] = set()
+    for node in nodes:
+        application = node.application
+        if isinstance(application, Unrolling) and isinstance(application.steps, Size):
+            found |= application.steps.names()
+    return found
 
 
 def opened(roots: Iterable[Node], sizes: Mapping[str, int]) -> dict[Node, Node]:

@@ -378,6 +378,24 @@ class _Step:
         equal = body == best if mask is None else (body == best) & mask
         return bool((equal.sum(axis=axes) > 1).any())
 
+    def differences(self, tensors: Mapping[str, Any], numbers: Numbers) -> list[Array]:
+        """What vanishes on the kinks of the body; of the largest of several, the first candidate less the others."""
+        extreme = self.statement.operator in ("max", "min") and self.direct if not self.empty else False
+        if self.empty or self.declares or not (self.pairs or extreme):
+            return []
+        environment = self.environment(tensors, numbers)
+        found = []
+        for pair in self.pairs:
+            a, b = (evaluate(side, environment, numbers.functions, numbers.literal) for side in pair)
+            found.append(self.spread(a - b, numbers).reshape(-1))
+        if extreme:
+            body = self.spread(self.body(environment, numbers.functions, numbers), numbers)
+            moved = numpy.moveaxis(body, self.reduced, tuple(range(body.ndim - len(self.reduced), body.ndim)))
+            rows = moved.reshape(-1, math.prod(self.extents[k] for k in self.reduced))
+            if rows.shape[1] > 1:
+                found.append((rows[:, :1] - rows[:, 1:]).reshape(-1))
+        return found
+
     def body(self, environment: Mapping[str, Any], functions: Mapping[str, Any], numbers: Numbers) -> Any:
         return evaluate(self.statement.body, environment, functions, numbers.literal)
 

@@ -1,0 +1,187 @@
+"""Points on kinks and close to them: where a maximum has two winners, and a claim may have taken the wrong side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy
+
+from graphc.checking.circuit import Circuit, kinks
+from graphc.checking.claims import Claim
+from graphc.checking.compare import DIGITS
+from graphc.checking.numbers import Numbers, double, exact
+from graphc.checking.precise import OutsideDomain
+from graphc.checking.sampling import Point, Sampler, with_entry
+from graphc.formula.expression import evaluate
+
+__all__ = ["Kinks"]
+
+#: Entries of leaves that are tried to meet a kink.
+_ENTRIES = 24
+
+
+class Kinks:
+    """What vanishes on the kinks of a graph and of claims about it."""
+
+    def __init__(self, circuit: Circuit, claims: Sequence[Claim], sampler: Sampler) -> None:
+        self.circuit, self.sampler = circuit, sampler
+        self.claims = [c for c in claims if c.expression is not None and any(True for _ in kinks(c.expression))]
+        self.any = bool(circuit.kinked) or bool(self.claims)
+
+    def differences(self, point: Point, numbers: Numbers) -> list[Any]:
+        """Numbers and flat arrays that vanish on a kink, always in the same order.
+
+        Raises
+        ------
+        OutsideDomain
+            If the graph or a claim has no real value there.
+        """
+        circuit = self.circuit
+        values, inner = circuit.evaluated(point, numbers)
+        found: list[Any] = []
+        with numpy.errstate(all="ignore"):
+            for node in circuit.kinked:
+                assert node.application is not None
+                if not circuit.direct[node.id]:
+                    tensors = inner[id(node.application)]
+                    for group in circuit.program(node.application).groups:
+                        for step in group:
+                            found += step.differences(tensors, numbers)
+                    continue
+                environment = circuit.environment(node, values)
+                for pair in kinks(node.application.formula.statements[0].body):
+                    a, b = (evaluate(side, environment, numbers.functions, numbers.literal) for side in pair)
+                    found.append(_flat(a - b))
+            for claim in self.claims:
+                found += self._of_claim(claim, values, numbers)
+        return found
+
+    def _of_claim(self, claim: Claim, values: dict[int, Any], numbers: Numbers) -> list[Any]:
+        from graphc.checking.arrays import claim_functions
+
+        if claim.expression is None or claim.upstream:
+            return []
+        environment = {name: values[node.id] for name, node in claim.nodes.items()}
+        environment.setdefault("pi", numbers.literal(numpy.pi))  # which is pi to all digits
+        functions = claim_functions("exact" if numbers.exact else "double")
+        found = []
+        for pair in kinks(claim.expression):
+            try:
+                a, b = (evaluate(side, environment, functions, numbers.constant) for side in pair)
+                found.append(_flat(a - b))
+            except OutsideDomain:
+                found.append(None)
+        return found
+
+    def picks(self, base: Point) -> list[tuple[int, int]]:
+        """Which differences are looked at: the first and the last entry of each."""
+        try:
+            found = self.differences(base, double())
+        except OutsideDomain:
+            return []
+        chosen = [(k, 0) for k, value in enumerate(found) if value is not None]
+        chosen += [(k, len(array) - 1) for k, array in enumerate(found) if numpy.ndim(array) and len(array) > 1]
+        return chosen
+
+    def value(self, point: Point, pick: tuple[int, int], numbers: Numbers) -> Any:
+        """One difference at a point."""
+        found = self.differences(point, numbers)[pick[0]]
+        if found is None:
+            raise OutsideDomain("a claim has no real value")
+        return found[pick[1]] if numpy.ndim(found) else found
+
+    def solved(self, base: Point, pick: tuple[int, int]) -> Iterator[tuple[Point, str, tuple[int, ...]]]:
+        """Points where a difference is exactly zero, if it is linear in some entry of a leaf, and which entry."""
+        tried = 0
+        for key in self.sampler.leaves:
+            if key in self.sampler.whole and self.circuit.scalar is False:
+                continue
+            for index in numpy.ndindex(*self.sampler.shapes[key]):
+                tried += 1
+                if tried > _ENTRIES:
+                    return
+                try:
+                    if not self.circuit.scalar and not self._moves(base, key, index, pick):
+                        continue
+                    point = self._root(base, key, index, pick)
+                except OutsideDomain:
+                    continue
+                if point is not None:
+                    yield point, key, index
+                    if not self.circuit.scalar:
+                        return
+
+    def _moves(self, base: Point, key: str, index: tuple[int, ...], pick: tuple[int, int]) -> bool:
+        """Whether a difference depends on an entry, seen in float64."""
+        further = with_entry(base, key, index, (base[key][index] if index else base[key]) + 1)
+        return bool(self.value(base, pick, double()) != self.value(further, pick, double()))
+
+    def _root(self, base: Point, key: str, index: tuple[int, ...], pick: tuple[int, int]) -> Point | None:
+        import mpmath
+
+        with mpmath.workdps(DIGITS):
+            at_zero, at_one = (self.value(with_entry(base, key, index, Fraction(k)), pick, exact()) for k in range(2))
+            rise = at_one - at_zero
+            if rise == 0:
+                return base if at_zero == 0 else None
+            # exact for the half-integers that the other entries are, as long as the difference is linear
+            root = (Fraction(str(-at_zero)) / Fraction(str(rise))).limit_denominator(10**6)
+            point = with_entry(base, key, index, root)
+            return point if self.value(point, pick, exact()) == 0 else None
+
+    # ---- beside a kink --------------------------------------------------------------------------------
+
+    def side(self, point: Point, pick: tuple[int, int]) -> int:
+        """Sign of a difference."""
+        import mpmath
+
+        try:
+            with mpmath.workdps(20):
+                return int(mpmath.sign(self.value(point, pick, exact())))
+        except (OutsideDomain, IndexError):
+            return 0
+
+    def near(self, pick: tuple[int, int], points: Sequence[Point]) -> Iterator[Point]:
+        """Points on both sides of a kink and close to it, between two points on different sides."""
+        draw, sampler = self.sampler.random, self.sampler
+        sides: dict[int, list[Point]] = {-1: [], 0: [], 1: []}
+        for point in points:
+            sides[self.side(point, pick)].append(point)
+        for _ in range(30):  # one side not seen yet: look further afield
+            if sides[1] and sides[-1]:
+                break
+            point = sampler.generic(draw.choice((0.1, 1.0, 4.0, 20.0, 100.0)))
+            known = sides[self.side(point, pick)]
+            if not known:
+                yield point
+            known.append(point)
+        if not (sides[1] and sides[-1]) or sampler.whole:
+            return
+        for _ in range(3):  # a difference may vanish in several places
+            below, above = draw.choice(sides[-1]), draw.choice(sides[1])
+            low, high = Fraction(0), Fraction(1)
+            for _ in range(12):
+                middle = (low + high) / 2
+                if self.side(_between(below, above, middle), pick) < 0:
+                    low = middle
+                else:
+                    high = middle
+            for t in (low - Fraction(1, 100), high + Fraction(1, 100)):
+                yield _between(below, above, t + Fraction(draw.randrange(1, 10**9), 10**20))
+
+    def beside(self, tie: Point, key: str, index: tuple[int, ...]) -> Iterator[Point]:
+        """Points close to one on a kink, on both sides."""
+        value = tie[key][index] if index else tie[key]
+        for k in (-1, 1):
+            step = Fraction(k, 100) + Fraction(self.sampler.random.randrange(1, 10**9), 10**15)
+            yield with_entry(tie, key, index, value + step)
+
+
+def _between(below: Point, above: Point, t: Fraction) -> dict[str, Any]:
+    return {n: below[n] * (1 - t) + above[n] * t for n in below}
+
+
+def _flat(value: Any) -> Any:
+    return value.reshape(-1) if isinstance(value, numpy.ndarray) else value
