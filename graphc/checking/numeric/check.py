@@ -392,7 +392,8 @@ def _step_report(
         )
     values: dict[Node, Any] = {}
     for node in by_name.values():
-        held = next((group[node.label] for group in subject.groups if node.label in group), None)
+        # as they were before the call above, which may have moved states on
+        held = next((saved[node.label] for saved in subject.saved if node.label in saved), None)
         if node.kind == "mode":
             values[node] = numpy.asarray(int(training))
         elif node.kind != "constant":

@@ -106,7 +106,11 @@ class GraphPoint:
 
     def _floor(self, leaf: Node, place: tuple[int, ...] | None) -> float:
         """A slope that moves the loss by no more than 1e-9 of its terms over a natural displacement: 0 to rounding."""
-        return 1e-9 * max(*map(abs, self.centre), 1e-300) / self.scale(leaf, place)
+        return 1e-9 * self.natural(leaf, place)
+
+    def natural(self, leaf: Node, place: tuple[int, ...] | None = None) -> float:
+        """A slope that moves the loss by its own size over a natural displacement."""
+        return max(*map(abs, self.centre), 1e-300) / self.scale(leaf, place)
 
     def moved(self, leaf: Node, direction: tuple[int, ...] | Array, t: float) -> Array:
         """A leaf moved by ``t`` in one element or along a direction."""
@@ -182,17 +186,24 @@ class GraphPoint:
 
     # ---- comparing -------------------------------------------------------------------------------
 
-    def mismatches(self, leaf: Node, candidate: Array, tolerance: Tolerance) -> Array:
+    def mismatches(self, leaf: Node, candidate: Array, tolerance: Tolerance, slack: float) -> Array:
         """Flat positions where a gradient is not the reference, the worst first."""
         reference = self.reference(leaf)
         error = abs(candidate - reference)
         largest = float(abs(reference).max(initial=0.0))
-        excess = error - tolerance.allowed(candidate, reference, largest)
+        excess = error - tolerance.allowed(candidate, reference, largest) - slack
         bad = numpy.flatnonzero(~(excess <= 0))
         return bad[numpy.argsort(-numpy.nan_to_num(error.reshape(-1)[bad], nan=numpy.inf), kind="stable")]
 
     def sample(
-        self, leaf: Node, direction: tuple[int, ...] | Array, candidate: Array, tolerance: Tolerance, *, own: bool
+        self,
+        leaf: Node,
+        direction: tuple[int, ...] | Array,
+        candidate: Array,
+        tolerance: Tolerance,
+        *,
+        own: bool,
+        slack: float = 0.0,
     ) -> tuple[Sample, dict[Term, float]]:
         """Compare one element, or one direction, with its slope.
 
@@ -201,6 +212,8 @@ class GraphPoint:
         own : bool
             Whether the candidate is the reference gradient itself: then every term is compared too, and no tie
             excuses an error.
+        slack : float
+            Error of one element that is allowed besides.
 
         Returns
         -------
@@ -219,7 +232,10 @@ class GraphPoint:
         numeric = float(slope.value[0])
         error = abs(numeric - analytic)
         uncertain = 4 * float(slope.error[0])
-        allowed = float(tolerance.allowed(numeric, analytic, largest)) + uncertain
+        if place is None:
+            slack *= float(numpy.linalg.norm(direction))
+        slack += float(tolerance.allowed(numeric, analytic, largest))
+        allowed = slack + uncertain
         verdict, reason, interval = "right", "", None
         if not error <= allowed:
             verdict = "wrong"
@@ -237,11 +253,11 @@ class GraphPoint:
         if own:
             for k, term in enumerate(self.terms, 1):
                 part = _dot(self.gradients[k][leaf], direction)
-                slack = float(tolerance.allowed(slope.value[k], part, _size(self.gradients[k][leaf], direction)))
-                slack += 4 * float(slope.error[k])
+                room = float(tolerance.allowed(slope.value[k], part, _size(self.gradients[k][leaf], direction)))
+                room += 4 * float(slope.error[k])
                 size = max(abs(part), abs(float(slope.value[k])))
-                errors[term] = abs(part - float(slope.value[k])) / size if size > slack else 0.0
-                if not abs(part - slope.value[k]) <= slack:
+                errors[term] = abs(part - float(slope.value[k])) / size if size > room else 0.0
+                if not abs(part - slope.value[k]) <= room:
                     verdict = "wrong"
                     reason = f"the term {term.name} alone has the slope {slope.value[k]:.6g}, found {part:.6g}"
         sample = Sample(
@@ -251,7 +267,9 @@ class GraphPoint:
             error=error,
             allowed=allowed,
             step=float(slope.step[0]),
-            order=slope.order(numpy.array([analytic, *(_dot(g[leaf], direction) for g in self.gradients[1:])]))[0],
+            order=slope.order(numpy.array([analytic, *(_dot(g[leaf], direction) for g in self.gradients[1:])]), slack)[
+                0
+            ],
             verdict=verdict,
             interval=interval,
             kinks=self.crossed(leaf, direction, slope.steps[0]) if verdict != "right" else (),

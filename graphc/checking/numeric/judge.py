@@ -11,6 +11,7 @@ from graphc.checking.numeric.graphs import GraphPoint, Tolerance
 from graphc.checking.numeric.messages import not_finite_text, pattern, shape_text, wrong_text
 from graphc.checking.numeric.report import GradientFinding, GradientReport, Sample
 from graphc.checking.numeric.subjects import Subject
+from graphc.checking.numeric.suspects import suspects
 from graphc.errors import CheckError
 from graphc.graph.node import Node
 
@@ -89,6 +90,10 @@ class Judge:
             candidates = {leaf: gradients[leaf.label] for leaf in point.wrt if leaf.label in gradients}
             problems += self._loss_problem(loss)
         findings = [self._finding(leaf, numpy.asarray(array)) for leaf, array in candidates.items()]
+        if self.subject is not None:
+            wrong = [leaf for leaf, f in zip(candidates, findings, strict=True) if f.verdict == "wrong"]
+            right = [leaf for leaf, f in zip(candidates, findings, strict=True) if f.verdict == "right"]
+            problems += suspects(point.root, wrong, right)
         notes += self._notes(list(candidates))
         return GradientReport(name, point.loss, findings, notes=notes, problems=problems, dtype=dtype)
 
@@ -150,15 +155,15 @@ class Judge:
             return finding("wrong", [], not_finite_text(leaf.label, candidate, self.source))
         if candidate.size == 0:
             return finding("right", [], "")
-        bad = numpy.array([], dtype="int64") if own else self._bad(point, leaf, candidate)
+        bad, slack = (numpy.array([], dtype="int64"), 0.0) if own else self._bad(point, leaf, candidate)
         samples, errors = [], {}
         for place in self._places(candidate, bad):
-            sample, found = point.sample(leaf, place, candidate, self.measured, own=own)
+            sample, found = point.sample(leaf, place, candidate, self.measured, own=own, slack=slack)
             samples.append(self._against_reference(leaf, place, sample) if self._is_bad(bad, place, shape) else sample)
             errors = {term: max(error, errors.get(term, 0.0)) for term, error in found.items()}
         if not bad.size:  # what a tie allows at some elements does not add up along a direction
             direction = self._direction(leaf)
-            sample, found = point.sample(leaf, direction, candidate, self.measured, own=own)
+            sample, found = point.sample(leaf, direction, candidate, self.measured, own=own, slack=slack)
             samples.append(sample)
             errors = {term: max(error, errors.get(term, 0.0)) for term, error in found.items()}
         verdict = _worst(samples)
@@ -175,7 +180,7 @@ class Judge:
             if verdict == "wrong" and not own:
                 parts = self._parts(leaf) if not beside else {}
                 judged = candidate if not beside else self._beside_gradients[leaf.label].astype("float64")
-                hint = pattern(judged, at.reference(leaf), parts)
+                hint = pattern(judged, at.reference(leaf), parts, point.frozen.sizes)
             message = wrong_text(leaf.label, worst, self.source, hint, self._next(leaf, verdict), beside=beside)
         return finding(verdict, samples, message, terms)
 
@@ -197,22 +202,21 @@ class Judge:
 
     def _parts(self, leaf: Node) -> dict[str, Array]:
         point = self.point
-        parts: dict[str, Array] = {}
-        total = point.reference(leaf)
-        for term, gradients in zip(point.terms, point.gradients[1:], strict=True):
-            if gradients[leaf].any():
-                parts[f"the right gradient without that of the term {term.name}"] = total - term.sign * gradients[leaf]
-        return parts
+        return {
+            term.name: term.sign * gradients[leaf]
+            for term, gradients in zip(point.terms, point.gradients[1:], strict=True)
+        }
 
-    def _bad(self, point: GraphPoint, leaf: Node, candidate: Array) -> Array:
-        """Elements that are not the reference, beyond what rounding explains at this point."""
-        bad = point.mismatches(leaf, candidate, self.tolerance)
-        if bad.size and self.dtype != "":
-            eps = float(numpy.finfo(self.dtype).eps)
-            spread = 64 * eps * self._sensitivity_of(leaf)
-            error = abs(candidate - point.reference(leaf)).reshape(-1)[bad]
-            bad = bad[error > spread]
-        return bad
+    def _bad(self, point: GraphPoint, leaf: Node, candidate: Array) -> tuple[Array, float]:
+        """Elements that are not the reference beyond what rounding explains, and the error of an element it does."""
+        # a sum that cancels is as inexact as what it is made of: 0 to rounding of the loss is 0
+        eps = float(numpy.finfo(self.dtype).eps)
+        slack = 16 * eps * point.natural(leaf)
+        bad = point.mismatches(leaf, candidate, self.tolerance, slack)
+        if bad.size:
+            slack += 64 * eps * self._sensitivity_of(leaf)
+            bad = point.mismatches(leaf, candidate, self.tolerance, slack)
+        return bad, slack
 
     def _sensitivity_of(self, leaf: Node) -> float:
         """How much the gradient moves, relative to a relative change of all arguments, away from ties."""
@@ -286,13 +290,13 @@ class Judge:
         """A tie leaves the gradient open, so that it is judged once more where there is none."""
         beside = self.beside()
         candidate = self._beside_gradients[leaf.label].astype("float64")
-        bad = self._bad(beside, leaf, candidate)
+        bad, slack = self._bad(beside, leaf, candidate)
         if not bad.size:
             return False, samples, "tie"
         found = []
         for flat in bad[: self.samples]:
             place = tuple(int(i) for i in numpy.unravel_index(int(flat), candidate.shape))
-            sample = beside.sample(leaf, place, candidate, self.measured, own=False)[0]
+            sample = beside.sample(leaf, place, candidate, self.measured, own=False, slack=slack)[0]
             found.append(sample)
         if _worst(found) in ("wrong", "unclear"):
             return True, found, _worst(found)

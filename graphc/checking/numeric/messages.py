@@ -97,13 +97,15 @@ def not_finite_text(name: str, gradient: Array, source: str) -> str:
     )
 
 
-def pattern(candidate: Array, reference: Array, parts: Mapping[str, Array]) -> str:
+def pattern(candidate: Array, reference: Array, terms: Mapping[str, Array], sizes: Mapping[str, int]) -> str:
     """What a wrong gradient looks like beside the right one; an empty string where no pattern fits.
 
     Parameters
     ----------
-    parts : mapping
-        Other gradients that it may be, by description.
+    terms : mapping
+        Gradient of each term of the loss, by its name.
+    sizes : mapping
+        Named sizes, such as the batch.
     """
     size = float(abs(reference).max(initial=0.0))
     if size == 0:
@@ -112,16 +114,22 @@ def pattern(candidate: Array, reference: Array, parts: Mapping[str, Array]) -> s
     def same(a: Array, b: Array) -> bool:
         return bool((abs(a - b) <= 1e-5 * float(abs(b).max(initial=0.0))).all())
 
-    for description, part in parts.items():
-        if float(abs(part).max(initial=0.0)) > 0 and same(candidate, part):
-            return description
     if candidate.ndim == 2 and candidate.shape[0] == candidate.shape[1] and same(candidate, reference.T):
         return "the transpose of the right gradient"
     if not candidate.any():
         return "0 everywhere: the path to this parameter is missing"
     factor = float((candidate * reference).sum() / (reference**2).sum())
     if factor and same(candidate, factor * reference):
-        return _factor_text(factor, "the right gradient")
+        return _factor_text(factor, "the right gradient") + _size_text(factor, sizes)
+    for name, part in terms.items():
+        if part.any() and len(terms) > 1:
+            rest = candidate - (reference - part)
+            factor = float((rest * part).sum() / (part**2).sum())
+            if float(abs(rest).max()) <= 1e-5 * float(abs(part).max()):
+                return f"the right gradient without that of the term {name}"
+            if same(rest, factor * part):
+                what = f"the gradient of the term {name}"
+                return f"the right one, but for {_factor_text(factor, what)}" + _size_text(factor, sizes)
     zero = reference == 0
     error = abs(candidate - reference) > 1e-5 * size
     if zero.any() and error[zero].any() and not error[~zero].any():
@@ -144,6 +152,16 @@ def sample_pattern(samples: Sequence[Sample]) -> str:
     factors = [a / n for n, a in pairs]
     if max(factors) - min(factors) <= 1e-5 * abs(factors[0]):
         return _factor_text(factors[0], f"the right gradient at all {len(pairs)} samples")
+    return ""
+
+
+def _size_text(factor: float, sizes: Mapping[str, int]) -> str:
+    """A factor that is a size, or one over it, tells of a mean or a sum."""
+    for name, size in sizes.items():
+        if size > 1 and abs(factor - size) < 1e-4 * size:
+            return f" ({name} = {size}: a mean over {name} is missing)"
+        if size > 1 and abs(factor * size - 1) < 1e-4:
+            return f" ({name} = {size}: divided by {name} once too often)"
     return ""
 
 

@@ -197,7 +197,7 @@ class _Function:
             error=error,
             allowed=allowed + uncertain,
             step=float(slope.step[0]),
-            order=slope.order(numpy.array([analytic]))[0],
+            order=slope.order(numpy.array([analytic]), allowed)[0],
             verdict=verdict,
             interval=interval,
             reason=reason,

@@ -119,7 +119,11 @@ class GradientFinding:
         rank = {"wrong": 3, "unclear": 2, "tie": 1, "right": 0}
         return max(
             self.samples,
-            key=lambda s: (rank[s.verdict], s.error / s.allowed if s.allowed > 0 else s.relative),
+            key=lambda s: (
+                rank[s.verdict],
+                s.place is not None or s.verdict == "right",  # an index says more than a direction
+                s.error / s.allowed if s.allowed > 0 else s.relative,
+            ),
             default=None,
         )
 
@@ -275,11 +279,11 @@ def _row(finding: GradientFinding) -> tuple[str, ...]:
         shape,
         counted,
         place_text(worst.place),
-        f"{worst.numeric:.6g}",
+        f"{worst.numeric:.6g}" if worst.interval is None else f"{worst.interval[0]:.4g} to {worst.interval[1]:.4g}",
         f"{worst.analytic:.6g}",
-        f"{worst.relative:.1e}",
+        "-" if worst.verdict == "tie" else f"{worst.relative:.1e}",
         f"{worst.step:.1e}",
-        "-" if worst.order is None else f"{worst.order:.2f}",
+        "-" if worst.order is None or worst.verdict == "tie" else f"{worst.order:.2f}",
         _WORDS[finding.verdict],
     )
 

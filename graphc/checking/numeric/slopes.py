@@ -41,11 +41,11 @@ class Slope:
     ahead: list[Array] = field(default_factory=list)
     behind: list[Array] = field(default_factory=list)
 
-    def order(self, gradient: Array) -> list[float | None]:
+    def order(self, gradient: Array, slack: float = 0.0) -> list[float | None]:
         """Order of ``f(x + h) - f(x) - h*gradient`` in h: 2 for the right gradient, 1 for a wrong one.
 
-        Steps whose remainder drowns in rounding do not count; None where fewer than two are left, as for a
-        function that is linear in what is moved.
+        Steps whose remainder drowns in rounding, or in the error ``slack`` that the gradient may have, do not count;
+        None where fewer than two are left, as for a function that is linear in what is moved.
 
         Source
         ------
@@ -59,8 +59,8 @@ class Slope:
         for k in range(len(self.value)):
             orders = [
                 float(numpy.log(large[k] / small[k]) / numpy.log(RATIO))
-                for large, small in itertools.pairwise(remainders)
-                if small[k] > 64 * self.noise[k] and large[k] > 0
+                for h, (large, small) in zip(self.steps[1:], itertools.pairwise(remainders), strict=True)
+                if small[k] > 64 * self.noise[k] + h * slack and large[k] > 0
             ]
             found.append(orders[-1] if orders else None)
         return found
