@@ -154,6 +154,7 @@ class Circuit:
         for position, edge in enumerate(self.edges):
             self.edges_into.setdefault(edge.target.id, []).append(position)
         self._programs: dict[int, Program] = {}
+        self._reads: dict[int, tuple[list[tuple[str, int]], dict[str, int]]] = {}
         self._adjoints: dict[int, tuple[Program, tuple[Operand, ...], str] | None] = {}
         self.kinked = [n for n in self.nodes if n.application is not None and self._has_kinks(n)]
         self.bounds = self._label_bounds()
@@ -255,16 +256,19 @@ class Circuit:
 
     def environment(self, node: Node, values: Mapping[int, Any]) -> dict[str, Any]:
         """Values of the placeholders of an elementwise gate's formula."""
-        assert node.application is not None
-        formula = node.application.formula
-        by_name = dict(zip(formula.inputs, node.operands, strict=True))
-        return {p: values[by_name[a.tensor].id] for p, a in formula.statements[0].reads} | self._extents(node)
-
-    def _extents(self, node: Node) -> dict[str, int]:
-        """Extents that a body computes with."""
-        assert node.application is not None
-        names = [n for n in symbols(node.application.formula.statements[0].body) if "." in n]
-        return {n: extent_value(node.application.sizes[n], self.sizes) for n in names}
+        found = self._reads.get(node.id)
+        if found is None:
+            application = node.application
+            assert application is not None
+            statement = application.formula.statements[0]
+            by_name = dict(zip(application.formula.inputs, node.operands, strict=True))
+            extents = {n: application.sizes[n] for n in symbols(statement.body) if "." in n}
+            found = (
+                [(p, by_name[a.tensor].id) for p, a in statement.reads],
+                {n: extent_value(e, self.sizes) for n, e in extents.items()},
+            )
+            self._reads[node.id] = found
+        return {p: values[key] for p, key in found[0]} | found[1]
 
     def values(self, point: Mapping[str, Any], numbers: Numbers | None = None) -> dict[int, Any]:
         """Value of every node at a point, by number of the node.

@@ -67,6 +67,9 @@ class Counterexample:
             return f"at {where} the claim gives {claimed}; correct is {correct}"
         name = f"gradient[{','.join(map(str, self.element))}]"
         lines = [f"at {where} the claim gives {name} = {claimed}; correct is {correct}"]
+        if len(lines[0]) > 110:
+            lines = ["at", *(f"  {key} = {_text(value)}" for key, value in self.at.items())]
+            lines.append(f"the claim gives {name} = {claimed}; correct is {correct}")
         if self.arrays is not None:
             for word, array in zip(("claimed", "correct"), self.arrays, strict=True):
                 lines.append(f"  {word} {self._shown(numpy.asarray(array, dtype=float))}")
@@ -136,7 +139,7 @@ def noise(state: State, digits: int) -> Any:
 
 
 def apart(value: Any, state: State, target: Node, margin: Any, slack: Any = 0) -> tuple[int, ...] | None:
-    """Where a value lies outside of what is right, most of all.
+    """Where a value lies far outside of what is right.
 
     Parameters
     ----------
@@ -164,7 +167,8 @@ def apart(value: Any, state: State, target: Node, margin: Any, slack: Any = 0) -
     if not bool(wrong.any()):
         return None
     flat = numpy.where(wrong, outside, -1).reshape(-1).tolist()
-    position = max(range(len(flat)), key=flat.__getitem__)
+    # the first of those that are far off: nobody looks for it long
+    position = next(k for k, excess in enumerate(flat) if excess >= max(flat) / 10)
     return tuple(int(k) for k in numpy.unravel_index(position, shape))
 
 

@@ -150,7 +150,11 @@ def exact() -> Numbers:
     """Numbers of mpmath, in its working precision."""
     from mpmath import mpf
 
+    small = {k: mpf(k) for k in range(-63, 64)}
+
     def literal(value: Any) -> Any:
+        if type(value) is int and -64 < value < 64:
+            return small[value]
         if isinstance(value, float) and math.isinf(value):
             return mpf(value)
         return constant(value)

@@ -218,7 +218,8 @@ class _Judge:
             return False
         self.visited.append(point)
         for k, (claim, verdict) in enumerate(zip(self.claims, self.verdicts, strict=True)):
-            if k in self.broken or (verdict.wrong and kind not in ("generic", "far")):
+            example = verdict.counterexample
+            if k in self.broken or (verdict.wrong and kind not in ("generic", "far") and _readable(example)):
                 continue
             value = self.claimed(claim, state, DIGITS)
             if value is None:
@@ -231,6 +232,10 @@ class _Judge:
                 verdict.samples.append((state, value))
             if not verdict.wrong:
                 self.compare(claim, verdict, state, value, point, kind)
+            elif kind == "nice" and not _readable(example):
+                where = self.differs(claim, state, value, point)
+                if where is not None:
+                    verdict.counterexample = self.example(point, state, claim, value, where)
         return True
 
     def compare(self, claim: Claim, verdict: Verdict, state: State, value: Any, point: Point, kind: str) -> None:
@@ -244,6 +249,8 @@ class _Judge:
         where = self.differs(claim, state, value, point)
         if where is not None:
             verdict.counterexample = self.example(point, state, claim, value, where)
+            if kind == "near":
+                verdict.samples.append((state, value))
         elif kind == "generic" and target.id in state.intervals and not self.circuit.scalar:
             strict = replace(state, intervals={})
             if self.differs_there(claim, strict, value):
@@ -326,10 +333,11 @@ class _Judge:
                     return
                 self.visit(point, "tie")
         for pick in picks:
-            for point, key, index in kinks.solved(base, pick):
+            for point, exactly, key, index in kinks.solved(base, pick):
                 if self.late():
                     return
-                self.visit(point, "tie")
+                if exactly:
+                    self.visit(point, "tie")
                 if not self.circuit.scalar:
                     for other in kinks.beside(point, key, index):
                         self.visit(other, "near")
@@ -345,6 +353,14 @@ class _Judge:
             point = sampler.generic(scale)
             self.visit(point, "far")
             self.visit(sampler.mirrored(point), "far")
+
+
+def _readable(example: Counterexample | None) -> bool:
+    """Whether the numbers of a counterexample are neither tiny nor huge."""
+    if example is None or example.element is None:
+        return True
+    pair = [abs(v) for v in (example.claimed, example.correct) if v is not None]
+    return all(v == 0 or 1e-3 <= v < 1e4 for v in pair)
 
 
 def _floats(value: Any) -> Any:

@@ -22,7 +22,11 @@ Point = Mapping[str, Any]
 
 #: Halves, different from each other and not far from zero.
 _HALVES = [Fraction(k, 2) for k in (4, -6, 3, -1, 5, -3, 1, -5, 6, -4, 2, -2, 7, -7, 8, -8)]
-_MORE = [Fraction(sign * k, 4) for k in (1, 3, 5, 7, 9, 11, 13, 15) for sign in (1, -1)]
+
+#: For arrays: small enough that few functions saturate, and different from each other.
+_SMALL = [Fraction(k, 2) for k in (2, -2, 4, 1, -1, -4, 3, -3, 6, 5, -5, -6)]
+_SMALL += [Fraction(sign * k, 4) for k in (1, 3, 5, 7, 9, 11) for sign in (1, -1)]
+_TENTHS = [Fraction(k, 10) for k in (3, -2, 5, 1, -4, 2, -1, 6, -3, 4, -5, 7, -6, 8, -7, 9, -8, -9)]
 
 #: Classes of labels whose number is not seen in the graph.
 _CLASSES = 4
@@ -72,9 +76,8 @@ class Sampler:
     def nice(self, count: int = 6) -> Iterator[dict[str, Any]]:
         """Half-integers, different from each other while there are few entries."""
         for shift in range(count):
-            numbers = [*_HALVES[shift:], *_HALVES[:shift]]
-            if self.entries > len(numbers):
-                numbers += _MORE
+            table = _HALVES if self.circuit.scalar else _SMALL if shift % 3 == 0 else _TENTHS
+            numbers = [*table[shift:], *table[:shift]]
             values = itertools.cycle(abs(v) if shift % 3 == 1 else v for v in numbers)
             yield self.filled(values.__next__, shift)
 

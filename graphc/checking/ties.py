@@ -92,8 +92,11 @@ class Kinks:
             raise OutsideDomain("a claim has no real value")
         return found[pick[1]] if numpy.ndim(found) else found
 
-    def solved(self, base: Point, pick: tuple[int, int]) -> Iterator[tuple[Point, str, tuple[int, ...]]]:
-        """Points where a difference is exactly zero, if it is linear in some entry of a leaf, and which entry."""
+    def solved(self, base: Point, pick: tuple[int, int]) -> Iterator[tuple[Point, bool, str, tuple[int, ...]]]:
+        """Points where a difference is zero, if it is linear in some entry of a leaf; whether exactly; and which entry.
+
+        The difference is zero but for rounding where the entry has no end in binary.
+        """
         tried = 0
         for key in self.sampler.leaves:
             if key in self.sampler.whole and self.circuit.scalar is False:
@@ -109,7 +112,7 @@ class Kinks:
                 except OutsideDomain:
                     continue
                 if point is not None:
-                    yield point, key, index
+                    yield (*point, key, index)
                     if not self.circuit.scalar:
                         return
 
@@ -118,18 +121,21 @@ class Kinks:
         further = with_entry(base, key, index, (base[key][index] if index else base[key]) + 1)
         return bool(self.value(base, pick, double()) != self.value(further, pick, double()))
 
-    def _root(self, base: Point, key: str, index: tuple[int, ...], pick: tuple[int, int]) -> Point | None:
+    def _root(self, base: Point, key: str, index: tuple[int, ...], pick: tuple[int, int]) -> tuple[Point, bool] | None:
         import mpmath
 
         with mpmath.workdps(DIGITS):
             at_zero, at_one = (self.value(with_entry(base, key, index, Fraction(k)), pick, exact()) for k in range(2))
             rise = at_one - at_zero
             if rise == 0:
-                return base if at_zero == 0 else None
+                return (base, True) if at_zero == 0 else None
             # exact for the half-integers that the other entries are, as long as the difference is linear
             root = (Fraction(str(-at_zero)) / Fraction(str(rise))).limit_denominator(10**6)
             point = with_entry(base, key, index, root)
-            return point if self.value(point, pick, exact()) == 0 else None
+            left = self.value(point, pick, exact())
+            if left == 0:
+                return point, True
+            return (point, False) if abs(left) < mpmath.mpf(10) ** (10 - DIGITS) else None
 
     # ---- beside a kink --------------------------------------------------------------------------------
 
@@ -175,7 +181,7 @@ class Kinks:
         """Points close to one on a kink, on both sides."""
         value = tie[key][index] if index else tie[key]
         for k in (-1, 1):
-            step = Fraction(k, 100) + Fraction(self.sampler.random.randrange(1, 10**9), 10**15)
+            step = Fraction(k, 1000) + Fraction(self.sampler.random.randrange(1, 10**9), 10**15)
             yield with_entry(tie, key, index, value + step)
 
 
