@@ -186,7 +186,7 @@ def fraction_of_gradients(reader: Reader) -> Expression | None:
             depth += (token.text in "([{") - (token.text in ")]}")
             if depth == 0:
                 ends.append(k)
-        if len(ends) == 2 or token.kind == "end" or depth == 0 and token.kind != "op":
+        if len(ends) == 2 or token.kind == "end" or (depth == 0 and token.kind != "op"):
             break
     if len(ends) < 2:
         return None

@@ -27,6 +27,9 @@ from graphc.graph.node import Node
 
 __all__ = ["Reader", "read_expression"]
 
+#: Vector of ones, a factor that sums over an axis.
+_ONES = Symbol("*ones")
+
 _MAXIMUM_DEPTH = 60
 _MAXIMUM_HEIGHT = 200
 _MAXIMUM_OPERATIONS = 2000
@@ -46,9 +49,7 @@ _CONDITIONS = {"less", "less_equal", "greater", "greater_equal", "equal", "not_e
 #: Words of Python that mean something else than a name.
 _WORDS = {"if", "else", "and", "or", "not", "True", "False", "None"}
 _REFUSED = frozenset(
-    "lambda for in is import from await yield async def class return while with as assert del global nonlocal pass "
-    "raise try except finally break continue exec eval compile open getattr setattr globals locals vars input breakpoint"
-    .split()
+    ["lambda", "for", "in", "is", "import", "from", "await", "yield", "async", "def", "class", "return", "while", "with", "as", "assert", "del", "global", "nonlocal", "pass", "raise", "try", "except", "finally", "break", "continue", "exec", "eval", "compile", "open", "getattr", "setattr", "globals", "locals", "vars", "input", "breakpoint"]
 )  # fmt: skip
 
 
@@ -81,8 +82,11 @@ class Reader:
         self.at = 0
         self.depth = 0
         self.bars = 0
+        self.equations = 0  # brackets around, in which a single = compares
         self.operations = 0
         self.free: list[str] = []  # indices of the element that a left-hand side names
+        self.letters: dict[str, tuple[str, int]] = {}  # indices of the claim, with an array and an axis of each
+        self.bound: dict[int, tuple[Expression, frozenset[str]]] = {}  # sums over letters
 
     refused_words = _REFUSED
 
@@ -148,6 +152,7 @@ class Reader:
     def read(self) -> Expression:
         """Read the claim, with or without a left-hand side that names its target."""
         from graphc.checking.language.gradients import left_hand_side
+        from graphc.checking.language.indices import finished, scan
 
         powers = {self.text[t.start] for t in self.tokens if t.kind == "op" and t.text in ("^", "**")}
         if powers == {"^", "*"}:
@@ -155,9 +160,11 @@ class Reader:
                 "the claim writes powers both as ** and as ^, which is no power in Python; write one of them"
             )
         self.at = left_hand_side(self)
+        scan(self)
         result = self.expression(0)
         if self.token.kind != "end":
             raise self.leftover()
+        result = finished(self, result)
         self.validate(result)
         return result
 
@@ -187,6 +194,11 @@ class Reader:
                     "name intermediate results in the graph and use their names"
                 )
             for item in level:
+                if item == _ONES:
+                    raise CheckError(
+                        r"\mathbf{1} is a vector of ones in a product, as in \mathbf{1}^\top X or X \mathbf{1}, "
+                        r"or an indicator, as in \mathbb{1}[x > 0]"
+                    )
                 if isinstance(item, Call) and item.function not in FUNCTIONS and item.function not in ARRAYS:
                     raise CheckError(f"{_short(item)} is a tuple of extents; write for example x.shape[0]")
             level = [o for item in level if isinstance(item, Call) for o in item.operands]
@@ -247,6 +259,8 @@ class Reader:
         divided = False  # whether a fraction without brackets was just read
         while True:
             token = self.token
+            if token.text == "=" and self.equations:
+                token = token._replace(text="==")
             row = _INFIX.get(token.text) if token.kind == "op" or token.text in ("and", "or") else None
             if token.text == "|" and (self.bars or not self.is_condition(left)):
                 row = None
@@ -292,8 +306,10 @@ class Reader:
 
     def product(self, left: Expression, right: Expression, sign: str) -> Expression:
         """Product of two operands side by side, or with a dot or a cross between them."""
+        if right == _ONES:
+            return self.make("sum", left, Number(-1))
         a, b = self.rank(left), self.rank(right)
-        if a == 0 or b == 0:
+        if a == 0 or b == 0 or self.letters:
             return self.make("mul", left, right)
         if sign == "×":
             raise CheckError(
@@ -397,7 +413,9 @@ class Reader:
         """Read square brackets that index nothing: 1 where a condition holds, or plain brackets in LaTeX."""
         self.expect("[")
         bars, self.bars = self.bars, 0
+        self.equations += 1
         inner = self.expression(0)
+        self.equations -= 1
         self.bars = bars
         if self.sign(","):
             raise CheckError(
@@ -432,12 +450,18 @@ class Reader:
         return self.make("norm2", inner)
 
     def indicator(self) -> Expression:
-        """Read the condition of an indicator, in any brackets."""
-        opening = self.next().text
-        closing = {"[": "]", "(": ")", "{": "}"}.get(opening)
+        """Read the condition of an indicator, in any brackets; a bold 1 without is a vector of ones."""
+        closing = {"[": "]", "(": ")", "{": "}"}.get(self.token.text)
+        if self.sign("^", "ᵀ"):
+            self.at += self.sign("^") + 2 * (self.peek().text == "{")
+            self.next()
+            return self.make("sum", self.expression(_PRODUCT + 1), Number(0))
         if closing is None:
-            raise CheckError(r"an indicator names its condition, as in \mathbb{1}[x > 0]")
+            return _ONES
+        self.next()
+        self.equations += 1
         inner = self.expression(0)
+        self.equations -= 1
         self.expect(closing)
         if not self.is_condition(inner):
             raise CheckError(rf"an indicator holds a condition, as in \mathbb{{1}}[x > 0]; found {_short(inner)}")
@@ -462,7 +486,7 @@ class Reader:
                 from graphc.checking.language.operands import attribute
 
                 base = attribute(self, base)
-            elif token.text == "[" and not self.tex and not isinstance(base, Number):
+            elif token.text == "[" and not self.tex and not self.letters and not isinstance(base, Number):
                 from graphc.checking.language.operands import subscript
 
                 base = subscript(self, base)
@@ -507,7 +531,7 @@ class Reader:
     def raised(self, base: Expression, exponent: Expression) -> Expression:
         if base == CONSTANTS["e"]:
             return self.make("exp", exponent)
-        if exponent == Number(-1) and self.rank(base) in (2, 3):
+        if exponent == Number(-1) and self.rank(base) in (2, 3) and not self.letters:
             raise CheckError(
                 f"{_short(base)}^-1 can mean an inverse matrix, which claims do not have, or 1/{_short(base)[1:-1]}; "
                 "write the latter so"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from graphc.checking.language.indices import element, letter, summed
 from graphc.checking.language.names import nearest
 from graphc.checking.language.text import claim_text
 from graphc.checking.language.vocabulary import CONSTANTS, METHODS, MODULES, PREFIXED, VOCABULARY, build, slope
@@ -45,6 +46,9 @@ def name(reader: Reader) -> Expression:
     if written in reader.names.sizes:
         source, axis = reader.names.sizes[written]
         return reader.make("size", Symbol(source), Number(axis))
+    found = element(reader, written) or letter(reader, written)
+    if found is not None:
+        return found
     return _gradient_or_nothing(reader, written)
 
 
@@ -72,8 +76,8 @@ def _node(reader: Reader, match: str, written: str) -> Expression:
             if inner and all(other in names.nodes for other in inner):
                 arguments = ", ".join(inner)
                 raise CheckError(
-                    f"{written}({arguments}) can mean the product {written}*({arguments}) or the value of {written} "
-                    f"at {arguments}; write {written} alone, or the product with *"
+                    f"{written}({arguments}) can mean a product or the value of {written} at {arguments}; "
+                    f"write {written} alone, or {written}*{arguments}"
                 )
             reader.at = reader_at
     return Symbol(match)
@@ -354,7 +358,6 @@ def _index(reader: Reader) -> Expression:
 def command(reader: Reader) -> Expression:
     """Read a fraction, a root, a sum, an indicator or cases."""
     from graphc.checking.language.gradients import fraction_of_gradients
-    from graphc.checking.language.indices import summed
 
     word, _, rest = reader.next().text.partition(" ")
     if word == "frac":

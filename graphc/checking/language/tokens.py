@@ -112,13 +112,72 @@ _STRUCTURES = {"frac": "frac", "dfrac": "frac", "tfrac": "frac", "cfrac": "frac"
 
 #: Commands that say how something looks.
 _LOOKS = frozenset(
-    "left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr middle displaystyle textstyle limits "
-    "bf rm it nolimits quad qquad mathstrut thinspace , ; ! : > ( ) [ ]".split()
+    [
+        "left",
+        "right",
+        "big",
+        "Big",
+        "bigg",
+        "Bigg",
+        "bigl",
+        "bigr",
+        "Bigl",
+        "Bigr",
+        "biggl",
+        "biggr",
+        "Biggl",
+        "Biggr",
+        "middle",
+        "displaystyle",
+        "textstyle",
+        "limits",
+        "bf",
+        "rm",
+        "it",
+        "nolimits",
+        "quad",
+        "qquad",
+        "mathstrut",
+        "thinspace",
+        ",",
+        ";",
+        "!",
+        ":",
+        ">",
+        "(",
+        ")",
+        "[",
+        "]",
+    ]
 ) | {" "}
 
 _FONTS = frozenset(
-    "mathbf boldsymbol bm mathrm mathit mathsf mathcal mathtt mathbb mathbbm mathds mathfrak mathscr text textbf textit "
-    "textrm textsf texttt operatorname vec underline mathop pmb".split()
+    [
+        "mathbf",
+        "boldsymbol",
+        "bm",
+        "mathrm",
+        "mathit",
+        "mathsf",
+        "mathcal",
+        "mathtt",
+        "mathbb",
+        "mathbbm",
+        "mathds",
+        "mathfrak",
+        "mathscr",
+        "text",
+        "textbf",
+        "textit",
+        "textrm",
+        "textsf",
+        "texttt",
+        "operatorname",
+        "vec",
+        "underline",
+        "mathop",
+        "pmb",
+    ]
 )
 
 _ACCENTS: Mapping[str, str] = {
@@ -134,7 +193,9 @@ _ACCENTS: Mapping[str, str] = {
 
 _COMBINING: Mapping[str, str] = {"\u0302": "hat", "\u0303": "tilde", "\u0304": "bar", "\u0307": "dot"}
 
-_FUNCTIONS = frozenset("exp tanh ln log sin cos tan sinh cosh coth sech max min det arg".split())
+_FUNCTIONS = frozenset(
+    ["exp", "tanh", "ln", "log", "sin", "cos", "tan", "sinh", "cosh", "coth", "sech", "max", "min", "det", "arg"]
+)
 
 _GREEK_COMMANDS: Mapping[str, str] = {
     **{name: name for name in GREEK.values()},

@@ -346,8 +346,35 @@ MODULES = frozenset({"np", "numpy", "math", "sympy", "sp", "scipy", "jnp", "torc
 
 #: Methods of arrays.
 METHODS = frozenset(
-    "sum mean max min var std dot transpose permute reshape view ravel flatten squeeze unsqueeze swapaxes astype copy "
-    "trace exp log tanh sigmoid sqrt abs clip outer".split()
+    [
+        "sum",
+        "mean",
+        "max",
+        "min",
+        "var",
+        "std",
+        "dot",
+        "transpose",
+        "permute",
+        "reshape",
+        "view",
+        "ravel",
+        "flatten",
+        "squeeze",
+        "unsqueeze",
+        "swapaxes",
+        "astype",
+        "copy",
+        "trace",
+        "exp",
+        "log",
+        "tanh",
+        "sigmoid",
+        "sqrt",
+        "abs",
+        "clip",
+        "outer",
+    ]
 )
 
 #: Names that mean a number unless the graph has a node of that name; pi has no finite form and stays a name.
