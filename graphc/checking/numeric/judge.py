@@ -161,7 +161,7 @@ class Judge:
             sample, found = point.sample(leaf, place, candidate, self.measured, own=own, slack=slack)
             samples.append(self._against_reference(leaf, place, sample) if self._is_bad(bad, place, shape) else sample)
             errors = {term: max(error, errors.get(term, 0.0)) for term, error in found.items()}
-        if not bad.size:  # what a tie allows at some elements does not add up along a direction
+        if candidate.size > 1 and not bad.size:  # what a tie allows at some elements does not add up along a direction
             direction = self._direction(leaf)
             sample, found = point.sample(leaf, direction, candidate, self.measured, own=own, slack=slack)
             samples.append(sample)

@@ -53,7 +53,8 @@ def wrong_text(
             + (", as of a right gradient: the error is small" if right else "; of a right gradient it is 2")
         )
     if sample.kinks:
-        why.append(f"winners that change within the first step were held: {', '.join(sample.kinks)}")
+        held = ", ".join(sample.kinks)
+        why.append(f"winners that change within the first step were held, so no kink excuses it: {held}")
     elif sample.verdict == "wrong" and sample.interval is None:
         seen = (
             "no winner of max, relu or pooling changes within the step" if graph else "the slopes on both sides agree"

@@ -112,24 +112,21 @@ class _Function:
         chosen = [int(abs(gradient).argmax()), *map(int, self.generator.permutation(array.size))]
         places = [numpy.unravel_index(i, array.shape) for i in list(dict.fromkeys(chosen))[: self.samples]]
         samples = [self._sample(self.point, name, tuple(int(i) for i in place), gradient) for place in places]
-        direction = self.generator.standard_normal(array.shape)
-        direction /= max(float(numpy.linalg.norm(direction)), 1e-300)
-        samples.append(self._sample(self.point, name, direction, gradient))
+        directions = []
+        if array.size > 1:
+            direction = self.generator.standard_normal(array.shape)
+            directions = [direction / max(float(numpy.linalg.norm(direction)), 1e-300)]
+        samples += [self._sample(self.point, name, direction, gradient) for direction in directions]
         verdict = _worst(samples)
         beside = False
         if verdict in ("wrong", "tie"):
-            found = self._beside(name, [s.place for s in samples if s.place is not None], direction)
+            found = self._beside(name, [s.place for s in samples if s.place is not None], directions)
             if _worst(found) == "wrong":
                 if verdict == "tie":
                     beside, samples, verdict = True, found, "wrong"
             elif verdict == "wrong" and _worst(found) == "right":
-                # right everywhere near by: at the point itself kinks meet, each with a slope of its own choice
-                reason = (
-                    "the gradient is right at points beside this one; here kinks meet, whose choices do not show in "
-                    "the slope of the whole"
-                )
-                samples = [replace(s, verdict="tie", reason=reason) if s.verdict == "wrong" else s for s in samples]
-                verdict = "tie"
+                samples = [_excused(s) if s.verdict == "wrong" else s for s in samples]
+                verdict = _worst(samples)
         message = ""
         if verdict in ("wrong", "unclear"):
             worst = finding(verdict, samples, "").worst
@@ -138,7 +135,7 @@ class _Function:
             message = wrong_text(name, worst, source, hint, _next(verdict, name), beside=beside, graph=False)
         return finding(verdict, samples, message)
 
-    def _beside(self, name: str, places: Sequence[tuple[int, ...]], direction: Array) -> list[Sample]:
+    def _beside(self, name: str, places: Sequence[tuple[int, ...]], directions: Sequence[Array]) -> list[Sample]:
         """The same samples at a point near by."""
         moved = {}
         for key, array in self.point.items():
@@ -148,7 +145,7 @@ class _Function:
         if not numpy.isfinite(value) or gradients[name].shape != self.point[name].shape:
             return []
         gradient = gradients[name].astype("float64")
-        return [self._sample(moved, name, place, gradient, value) for place in (*places, direction)]
+        return [self._sample(moved, name, place, gradient, value) for place in (*places, *directions)]
 
     def _sample(
         self,
@@ -219,6 +216,15 @@ class _Function:
 
         first = 2.0**-6 if self.dtype == "float64" else 2.0**-3
         return measure(along, [value], scale, noise=self.noise, goal=1e-8, first=first)
+
+
+def _excused(sample: Sample) -> Sample:
+    """A sample that is wrong here and right at points near by: kinks meet here, each with a slope of its own."""
+    if sample.interval is None:
+        reason = "the gradient is right beside the point; here kinks meet whose choices do not show in the whole"
+        return replace(sample, verdict="tie", reason=reason)
+    reason = f"the gradient is right beside the point; {sample.reason}, as it may be where several kinks meet"
+    return replace(sample, verdict="unclear", reason=reason)
 
 
 def _arrays(subject: PythonFunction | CompiledStep) -> dict[str, Array]:
