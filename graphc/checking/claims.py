@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -144,7 +145,7 @@ def read_claim(target: Node, given: Any, names: Names) -> Claim:
         if not math.isfinite(given):
             raise CheckError(f"{where} is {given!r}; a gradient is a finite number", node=target, site=target.site)
         return _claim(target, repr(given), number(given), names)
-    if type(given).__module__.partition(".")[0] == "sympy":
+    if "sympy" in sys.modules and isinstance(given, sys.modules["sympy"].Basic | sys.modules["sympy"].MatrixBase):
         return _of_sympy(target, given, names, where)
     if callable(given):
         return _of_function(target, given, names, where)
@@ -169,6 +170,15 @@ def _claim(target: Node, text: str, expression: Expression, names: Names) -> Cla
 
 
 def _of_sympy(target: Node, given: Any, names: Names, where: str) -> Claim:
+    import sympy
+
+    if not isinstance(given, sympy.Expr) or isinstance(given, sympy.MatrixExpr):
+        raise CheckError(
+            f"{where} is a SymPy object of type {type(given).__name__}; a claim is an expression of numbers. "
+            "Write one over arrays as text, as in 'X.T @ (P - Y)', or as a Python function",
+            node=target,
+            site=target.site,
+        )
     try:
         expression = from_sympy(given)
         found = {name: names.match(name) for name in symbols(expression) if name != "pi"}

@@ -16,6 +16,9 @@ from __future__ import annotations
 from fractions import Fraction
 
 from graphc.checking.arrays import ARRAYS
+from graphc.checking.language import operands
+from graphc.checking.language.gradients import gradient, left_hand_side
+from graphc.checking.language.indices import finished, scan
 from graphc.checking.language.names import Names
 from graphc.checking.language.shapes import Shapes
 from graphc.checking.language.text import claim_text
@@ -86,6 +89,7 @@ class Reader:
         self.operations = 0
         self.free: list[str] = []  # indices of the element that a left-hand side names
         self.letters: dict[str, tuple[str, int]] = {}  # indices of the claim, with an array and an axis of each
+        self.rows: dict[int, Expression] = {}  # vectors that a transpose made rows
         self.bound: dict[int, tuple[Expression, frozenset[str]]] = {}  # sums over letters
 
     refused_words = _REFUSED
@@ -151,14 +155,13 @@ class Reader:
 
     def read(self) -> Expression:
         """Read the claim, with or without a left-hand side that names its target."""
-        from graphc.checking.language.gradients import left_hand_side
-        from graphc.checking.language.indices import finished, scan
-
         powers = {self.text[t.start] for t in self.tokens if t.kind == "op" and t.text in ("^", "**")}
         if powers == {"^", "*"}:
             raise CheckError(
                 "the claim writes powers both as ** and as ^, which is no power in Python; write one of them"
             )
+        if len(self.tokens) == 1:
+            raise CheckError("the claim is empty; write a formula, for example x*y")
         self.at = left_hand_side(self)
         scan(self)
         result = self.expression(0)
@@ -310,7 +313,10 @@ class Reader:
             return self.make("sum", left, Number(-1))
         a, b = self.rank(left), self.rank(right)
         if a == 0 or b == 0 or self.letters:
-            return self.make("mul", left, right)
+            result = self.make("mul", left, right)
+            if self.row(left if b == 0 else right) is not None:
+                self.rows[id(result)] = result
+            return result
         if sign == "×":
             raise CheckError(
                 "× between two arrays can mean several products; write @ for the matrix product, "
@@ -327,14 +333,16 @@ class Reader:
         product = self.make("matmul", left if row_left is None else row_left, right)
         if a is not None and a == b and self.rank(product) is None and self.shapes.of(left) == self.shapes.of(right):
             return self.make("mul", left, right)  # no matrix product, so the one that is left
+        if row_left is not None and b == 2:
+            self.rows[id(product)] = product
         return product
 
     def row(self, expression: Expression) -> Expression | None:
-        """The vector x of x^T, or None."""
+        """The vector of a row such as x^T or x^T W; None for a column or anything else."""
         match expression:
             case Call("transpose", (inner,)) if self.rank(inner) == 1:
                 return inner
-        return None
+        return self.rows[id(expression)] if id(expression) in self.rows else None
 
     def prefix(self) -> Expression:
         """Read signs and ``not`` in front of an operand."""
@@ -356,7 +364,7 @@ class Reader:
         if token.kind in ("number", "command"):
             return not token.text.startswith("end")
         if token.kind == "name":
-            return token.text not in _WORDS and token.text not in _REFUSED
+            return token.text not in _WORDS and (token.text not in _REFUSED or self.is_node(token.text))
         return token.kind == "op" and (
             token.text in ("(", "{", "[", "∂") or (token.text in ("|", "‖") and not self.bars)
         )
@@ -373,13 +381,9 @@ class Reader:
             value = float(token.text) if any(c in token.text for c in ".eE") else int(token.text)
             return Number(value)
         if token.kind == "name":
-            from graphc.checking.language.operands import name
-
-            return name(self)
+            return operands.name(self)
         if token.kind == "command":
-            from graphc.checking.language.operands import command
-
-            return command(self)
+            return operands.command(self)
         if token.kind == "word":
             raise CheckError("a claim holds no text in quotes; nothing was executed")
         if token.text in ("(", "{"):
@@ -389,8 +393,6 @@ class Reader:
         if token.text in ("|", "‖"):
             return self.barred()
         if token.text == "∂":
-            from graphc.checking.language.gradients import gradient
-
             return gradient(self)
         raise self.unexpected("a number, a name or a bracket was expected")
 
@@ -483,13 +485,9 @@ class Reader:
                 self.next()
                 base = self.power(base, caret=token.text == "^")
             elif token.text == ".":
-                from graphc.checking.language.operands import attribute
-
-                base = attribute(self, base)
+                base = operands.attribute(self, base)
             elif token.text == "[" and not self.tex and not self.letters and not isinstance(base, Number):
-                from graphc.checking.language.operands import subscript
-
-                base = subscript(self, base)
+                base = operands.subscript(self, base)
             else:
                 return base
 

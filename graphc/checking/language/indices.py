@@ -20,6 +20,7 @@ __all__ = ["element", "finished", "letter", "scan", "summed"]
 
 
 _UNEQUAL = re.compile(r"([a-z])(?:≠|!=|neq|ne)([a-z])")
+_DELTA = re.compile(r"delta_\{?([a-z]),?([a-z])\}?")
 
 
 def _split(reader: Reader, written: str) -> tuple[str, list[str]] | None:
@@ -45,10 +46,12 @@ def scan(reader: Reader) -> None:
         if parts is not None:
             for axis, name in enumerate(parts[1]):
                 found.setdefault(name, (parts[0], axis))
-    for token in reader.tokens:
-        unequal = _UNEQUAL.fullmatch(token.text.partition(" ")[2]) if token.kind == "command" else None
-        if unequal is not None and unequal[1] in found:
-            found.setdefault(unequal[2], found[unequal[1]])
+    for token in reader.tokens:  # letters that are compared run as far as each other
+        text = token.text.partition(" ")[2] if token.kind == "command" else token.text
+        pair = (_UNEQUAL if token.kind == "command" else _DELTA).fullmatch(text)
+        for first, second in (pair.groups(), pair.groups()[::-1]) if pair is not None else ():
+            if first in found:
+                found.setdefault(second, found[first])
     if found:
         for axis, name in enumerate(reader.free):
             found.setdefault(name, (reader.target.label, axis))
@@ -75,7 +78,7 @@ def element(reader: Reader, written: str) -> Expression | None:
                 f"{written!r} is the gradient that the claim is for; it cannot stand on the right-hand side"
             )
         return _spread(reader, Symbol(array), letters)
-    delta = re.fullmatch(r"delta_\{?([a-z]),?([a-z])\}?", written)
+    delta = _DELTA.fullmatch(written)
     if delta is not None and all(name in reader.letters for name in delta.groups()):
         first, second = (letter(reader, name) for name in delta.groups())
         assert first is not None and second is not None

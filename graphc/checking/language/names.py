@@ -168,6 +168,8 @@ class Names:
                 raise CheckError(f"{written!r} can mean {' and '.join(map(repr, found))}; write the name in full")
             if found:
                 return found[0]
+        if written == "lambda":  # a word of Python, so that people shorten it
+            return self.match("lam")
         return self._step(parts)
 
     def _step(self, parts: list[str]) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from graphc.checking.language.gradients import fraction_of_gradients, quotient
 from graphc.checking.language.indices import element, letter, summed
 from graphc.checking.language.names import nearest
 from graphc.checking.language.text import claim_text
@@ -98,21 +99,19 @@ def _bare_names(reader: Reader) -> list[str]:
 
 
 def _gradient_or_nothing(reader: Reader, written: str) -> Expression:
-    from graphc.checking.language.gradients import quotient
-
     found = quotient(reader, written)
     if found is not None:
         return found
     if written.startswith("__"):
         raise CheckError(f"{written!r} is not a name that a claim may use; {_NOTHING_EXECUTED}")
-    if reader.sign("("):
-        known = [*VOCABULARY, *reader.names.shown]
-        raise CheckError(
-            f"{written!r} is not a function that claims know, nor a node{nearest(written, known)}. "
-            f"Functions are {', '.join(sorted(set(VOCABULARY) - {'spread'})[:200])}. N{_NOTHING_EXECUTED[1:]}"
-        )
     if written in reader.refused_words:
         raise reader.refused(written)
+    if reader.sign("("):
+        raise CheckError(
+            f"{written!r} is not a function that claims know, nor a node"
+            f"{nearest(written, [*VOCABULARY, *reader.names.shown])}; functions are exp, log, sqrt, tanh, sigmoid, max, "
+            f"where, sum, mean, outer, softmax and others of NumPy; {_NOTHING_EXECUTED}"
+        )
     if written in ("True", "False", "None", "if", "else", "and", "or", "not"):
         raise CheckError(f"{written!r} is no value that a claim may hold here; {_NOTHING_EXECUTED}")
     raise reader.names.unknown(written)
@@ -357,8 +356,6 @@ def _index(reader: Reader) -> Expression:
 
 def command(reader: Reader) -> Expression:
     """Read a fraction, a root, a sum, an indicator or cases."""
-    from graphc.checking.language.gradients import fraction_of_gradients
-
     word, _, rest = reader.next().text.partition(" ")
     if word == "frac":
         found = fraction_of_gradients(reader)
