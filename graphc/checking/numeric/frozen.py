@@ -21,7 +21,7 @@ from graphc.formula.expression import ONE, ZERO, Call, Expression, Symbol, symbo
 from graphc.formula.size import extent_value
 from graphc.formula.statement import Access, Affine, Formula, Statement, Wins, fresh, neutral, size_name
 from graphc.graph.node import Application, Node, topological
-from graphc.graph.reference import bind_sizes, run_statement
+from graphc.graph.reference import bind_sizes, run_formula, run_statement
 from graphc.graph.shapes import shape_text
 
 __all__ = ["Exchange", "Frozen", "Tie"]
@@ -175,7 +175,7 @@ class Frozen:
     Parameters
     ----------
     roots : sequence of Node
-        What is evaluated; no repeats below them (``graphc.unrolled`` writes those out).
+        What is evaluated. Winners inside of a repeat (``graphc.unroll``) are not held: write it out before.
     values : mapping
         Array of every leaf.
     nearness : float, default 0
@@ -228,7 +228,7 @@ class Frozen:
         self._choices[id(application)] = choices
         for output, tensor in zip(application.outputs, application.formula.outputs, strict=True):
             self.values[output] = results[tensor]
-        for line in _lines(application.formula):
+        for line in _lines(application.formula) if not application.formula.repeats else ():
             for kink in line.kinks:
                 found = ties.get(kink.name)
                 if found is not None and found.any():
@@ -249,6 +249,8 @@ class Frozen:
     ) -> dict[str, Array]:
         """Run a gate as declared, and fill in its choices."""
         formula, known = application.formula, self._known[id(application)]
+        if formula.repeats:
+            return run_formula(formula, inputs, known)
         tensors = dict(inputs)
         with numpy.errstate(all="ignore"):
             for line in _lines(formula):
@@ -270,6 +272,8 @@ class Frozen:
     ) -> dict[str, Array]:
         """Run a gate with its choices held, or with some of them exchanged."""
         formula, known = application.formula, self._known[id(application)]
+        if formula.repeats:
+            return run_formula(formula, inputs, known)
         tensors = {**inputs, **self._choices[id(application)], **(other or {})}
         with numpy.errstate(all="ignore"):
             for line in _lines(formula):

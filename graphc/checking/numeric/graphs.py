@@ -12,11 +12,11 @@ from graphc.checking.numeric.frozen import Exchange, Frozen
 from graphc.checking.numeric.report import Sample
 from graphc.checking.numeric.slopes import Slope, measure
 from graphc.checking.numeric.terms import Term
+from graphc.checking.opened import opened
 from graphc.errors import CheckError
 from graphc.gradients import Backward
 from graphc.graph.node import Node
-from graphc.graph.reference import evaluate_all
-from graphc.graph.unroll import unrolled
+from graphc.graph.reference import bind_sizes, evaluate_all
 
 __all__ = ["GraphPoint", "Tolerance"]
 
@@ -68,13 +68,18 @@ class GraphPoint:
     ) -> None:
         self.root, self.wrt, self.terms = root, list(wrt), list(terms)
         self.given = dict(values)
-        self.frozen = Frozen([unrolled(node) for node in (root, *(t.node for t in terms))], values, nearness=nearness)
+        roots = [root, *(term.node for term in terms)]
+        standing = opened(roots, bind_sizes(values))  # repeats are written out, so that each step has its own winners
+        self.frozen = Frozen([standing[node] for node in roots], values, nearness=nearness)
         self.centre = [float(self.frozen.values[node]) for node in self.frozen.roots]
         _refuse_nan(self.frozen)
         largest = max(map(abs, self.centre), default=0.0)
         self.noise = numpy.full(len(self.centre), 4 * numpy.finfo("float64").eps * max(largest, 1e-300))
         #: gradients of the root, then of every term, by leaf
         self.gradients = [self._gradients(node) for node in (root, *(t.node for t in terms))]
+
+        moved = [float(abs(g).max(initial=0.0)) * self.scale(leaf, None) for leaf, g in self.gradients[0].items()]
+        self._reach = max(*map(abs, self.centre), *moved)
 
     @property
     def loss(self) -> float:
@@ -109,8 +114,8 @@ class GraphPoint:
         return 1e-9 * self.natural(leaf, place)
 
     def natural(self, leaf: Node, place: tuple[int, ...] | None = None) -> float:
-        """A slope that moves the loss by its own size over a natural displacement."""
-        return max(*map(abs, self.centre), 1e-300) / self.scale(leaf, place)
+        """A slope that moves the loss by its own size, or as far as another leaf can, over a natural displacement."""
+        return max(self._reach, 1e-300) / self.scale(leaf, place)
 
     def moved(self, leaf: Node, direction: tuple[int, ...] | Array, t: float) -> Array:
         """A leaf moved by ``t`` in one element or along a direction."""
