@@ -13,15 +13,13 @@ import numpy
 
 from graphc.checking.numeric.graphs import GraphPoint, Tolerance
 from graphc.checking.numeric.judge import Judge
+from graphc.checking.numeric.leaves import check_root, checked_value, leaves_of, terms_of, values_of
 from graphc.checking.numeric.opaque import check_function
 from graphc.checking.numeric.report import GradientReport
 from graphc.checking.numeric.subjects import CompiledStep, PythonFunction, Subject, is_step
-from graphc.checking.numeric.terms import split
 from graphc.errors import CheckError, DataError, did_you_mean
-from graphc.graph.declare import is_training
 from graphc.graph.node import Node, topological
-from graphc.graph.reference import bind_sizes, numeric_array
-from graphc.graph.shapes import shape_text
+from graphc.graph.reference import bind_sizes
 
 __all__ = ["check_gradients"]
 
@@ -159,9 +157,9 @@ def _node(
     tolerance: float | None,
     seed: int,
 ) -> GradientReport:
-    _check_root(root)
-    values = _values(root, data, parameters, training, seed)
-    leaves = _leaves(root, wrt)
+    check_root(root)
+    values = values_of(root, data, parameters, training, seed)
+    leaves = leaves_of(root, wrt)
     subject: Subject | None = None
     if analytic is not None:
         if not callable(analytic):
@@ -170,7 +168,7 @@ def _node(
             )
         given = {n.label: values[n] for n in values if n.kind != "mode"}
         subject = _Analytic(analytic, given, seed)
-    point = GraphPoint(root, leaves, values, _terms(root), 0.0)
+    point = GraphPoint(root, leaves, values, terms_of(root), 0.0)
     judge = Judge(
         point,
         subject,
@@ -205,128 +203,6 @@ class _Analytic(PythonFunction):
     def single(self) -> bool:
         """Whether it takes a single array of floats."""
         return len(self.arrays()) == 1
-
-
-def _check_root(root: Node) -> None:
-    if not root.is_float:
-        raise CheckError(
-            f"check_gradients: {root.label!r} has dtype {root.dtype}; only floats have gradients\n"
-            f"  declared at {root.site}",
-            node=root,
-            site=root.site,
-        )
-    if root.shape != ():
-        raise CheckError(
-            f"check_gradients: {root.label!r} has shape {shape_text(root.shape)}; a loss is a scalar\n"
-            f"  declared at {root.site}\n"
-            f"  Try: graphc.sum({root.label}), or its sum with fixed weights",
-            node=root,
-            shapes=(root.shape,),
-            site=root.site,
-        )
-
-
-def _terms(root: Node) -> list[Any]:
-    terms = split(root)
-    return terms if len(terms) > 1 else []
-
-
-def _leaves(root: Node, wrt: Any) -> list[Node]:
-    nodes = topological([root])
-    able = [n for n in nodes if n.kind in ("input", "parameter") and n.is_float]
-    if wrt is None:
-        if not able:
-            raise CheckError(
-                f"check_gradients: nothing below {root.label!r} is a float input or parameter, so there is nothing to "
-                "check"
-            )
-        return able
-    by_name = {n.label: n for n in nodes}
-    found = []
-    for item in [wrt] if isinstance(wrt, Node | str) else wrt:
-        node = item if isinstance(item, Node) else by_name.get(str(item))
-        if node is None or node not in nodes:
-            names = [n.label for n in able]
-            raise CheckError(
-                f"check_gradients: wrt= names {getattr(item, 'label', item)!r}, which is not below {root.label!r}"
-                f"{did_you_mean(str(getattr(item, 'label', item)), names)}; inputs and parameters: {', '.join(names)}"
-            )
-        if node not in able:
-            what = f"dtype {node.dtype}" if not node.is_float else f"kind {node.kind}"
-            raise CheckError(
-                f"check_gradients: {node.label!r} has {what}; differences need a float input or parameter\n"
-                f"  declared at {node.site}",
-                node=node,
-                site=node.site,
-            )
-        found.append(node)
-    return found
-
-
-def _values(
-    root: Node, data: Any, parameters: Mapping[str, Any] | None, training: bool, seed: int
-) -> dict[Node, Array]:
-    """One array for every leaf: from the data, the parameters, or its initialiser."""
-    if data is None:
-        data = {}
-    if not isinstance(data, Mapping):
-        raise DataError(f"check_gradients: data of a graph goes by name, {{'x': array}}; found {type(data).__name__}")
-    leaves = [n for n in topological([root]) if n.application is None and n.kind != "constant"]
-    by_name = {n.label: n for n in leaves}
-    given: dict[Node, Any] = {}
-    for key, value in data.items():
-        node = key if isinstance(key, Node) else by_name.get(key)
-        if node is None or node not in leaves:
-            raise DataError(
-                f"check_gradients: no input or parameter is named {getattr(key, 'label', key)!r}"
-                f"{did_you_mean(str(getattr(key, 'label', key)), by_name)}; leaves of the graph: {', '.join(by_name)}"
-            )
-        given[node] = value
-    for name, value in (parameters or {}).items():
-        if name in by_name:
-            given.setdefault(by_name[name], value)
-    mode = is_training()
-    found: dict[Node, Array] = {}
-    for node in leaves:
-        if node is mode:
-            found[node] = numpy.asarray(given.get(node, int(training)))
-        elif node in given:
-            found[node] = _checked(node, given[node])
-        elif node.kind == "input":
-            raise DataError(
-                f"check_gradients: the input {node.label!r} of shape {shape_text(node.shape)} is missing in the data\n"
-                f"  declared at {node.site}\n  Try: data={{{node.label!r}: array, ...}}",
-                node=node,
-                site=node.site,
-            )
-        else:
-            found[node] = _initial(node, seed)
-    bind_sizes(found)
-    return {n: a.astype("float64" if n.is_float else "int64") for n, a in found.items()}
-
-
-def _checked(node: Node, value: Any) -> Array:
-    array = numeric_array(node, value)
-    if array.dtype.kind == "f" and not numpy.isfinite(array).all():
-        place = tuple(int(i) for i in numpy.argwhere(~numpy.isfinite(array))[0])
-        raise DataError(
-            f"check_gradients: {node.label!r} holds {array[place]} at index {place}, so the loss has no slope there\n"
-            f"  declared at {node.site}",
-            node=node,
-            site=node.site,
-        )
-    return array
-
-
-def _initial(node: Node, seed: int) -> Array:
-    """What a compiled step of the same seed would start from."""
-    shape = tuple(int(str(extent)) for extent in node.shape)
-    if node.initial is None:
-        return numpy.zeros(shape)
-    if not callable(node.initial):
-        return numpy.asarray(node.initial)
-    stream = numpy.random.SeedSequence([seed, *node.label.encode()])
-    return numpy.asarray(node.initial(shape, numpy.random.default_rng(stream)))
 
 
 # ---- compiled steps ------------------------------------------------------------------------------------
@@ -397,13 +273,13 @@ def _step_report(
         if node.kind == "mode":
             values[node] = numpy.asarray(int(training))
         elif node.kind != "constant":
-            given = _checked(node, subject.inputs[node.label]) if node.label in subject.inputs else held
+            given = checked_value(node, subject.inputs[node.label]) if node.label in subject.inputs else held
             # as the kernels see it: rounding of the data is no error of theirs
             values[node] = numpy.array(given, dtype=subject.dtype if node.is_float else "int64")
     bind_sizes(values)
     values = {n: a.astype("float64" if n.is_float else "int64") for n, a in values.items()}
     eps = float(numpy.finfo(subject.dtype).eps)
-    point = GraphPoint(root, reached, values, _terms(root), 64 * eps)
+    point = GraphPoint(root, reached, values, terms_of(root), 64 * eps)
     judge = Judge(
         point,
         subject,

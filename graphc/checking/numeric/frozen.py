@@ -9,17 +9,17 @@ gradient that the tie rules of the gates promise, at every point, ties included.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy
 
+from graphc.checking.numeric.held import NEAR, Line, lines, read
 from graphc.errors import DataError
-from graphc.formula.expression import ONE, ZERO, Call, Expression, Symbol, symbols
+from graphc.formula.expression import ONE, Expression
 from graphc.formula.size import extent_value
-from graphc.formula.statement import Access, Affine, Formula, Statement, Wins, fresh, neutral, size_name
+from graphc.formula.statement import Access, Affine, Formula, Statement, Wins, neutral, size_name
 from graphc.graph.node import Application, Node, topological
 from graphc.graph.reference import bind_sizes, run_formula, run_statement
 from graphc.graph.shapes import shape_text
@@ -27,129 +27,6 @@ from graphc.graph.shapes import shape_text
 __all__ = ["Exchange", "Frozen", "Tie"]
 
 Array = numpy.ndarray
-
-#: Symbol that stands in tie tests for the distance at which two values count as equal.
-_NEAR = "near!"
-
-_RELATIONS = frozenset({"less", "less_equal", "greater", "greater_equal", "equal", "not_equal"})
-_STEPS = _RELATIONS | {"sign", "floordiv", "and", "or", "not"}
-
-
-# ---- formulas ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Kink:
-    """One choice of a statement: where it is kept, what fills it, and what tells a tie."""
-
-    name: str
-    kind: str  # "branch" (1 or 0), "sign" (1, 0, -1), "winner" (1 at one of several) or "value" (has no slope)
-    record: Expression
-    tie: Expression | None
-
-
-@dataclass(frozen=True)
-class _Line:
-    """A statement as declared, the choices in it, and the same statement with the choices held."""
-
-    declared: Statement
-    kinks: tuple[_Kink, ...]
-    held: Statement
-    winner: str = ""  # temporary with the position of the winner, where the statement is a max or a min
-    result: str = ""  # placeholder of that maximum in the test for ties
-
-
-@lru_cache(maxsize=1024)
-def _lines(formula: Formula) -> tuple[_Line, ...]:
-    """Split every statement of a formula into choices and a smooth rest."""
-    used = set(formula.ranks)
-    lines = []
-    for statement in formula.statements:
-        floats = {p for p, a in statement.reads if a.tensor not in formula.integers}
-        taken = {p for p, _ in statement.reads} | {a.name for a in statement.axes} | {x.name for x in statement.lets}
-        kinks: list[_Kink] = []
-
-        def new(
-            kind: str,
-            record: Expression,
-            tie: Expression | None,
-            kinks: list[_Kink] = kinks,
-            taken: set[str] = taken,
-            used: set[str] = used,
-        ) -> Symbol:
-            name = fresh("choice", used | taken)
-            used.add(name)
-            kinks.append(_Kink(name, kind, record, tie))
-            return Symbol(name)
-
-        body = _held(statement.body, floats, new)
-        operator, winner, result = statement.operator, "", ""
-        if operator in ("max", "min") and floats & set(symbols(statement.body)):
-            winner = fresh("winner", used)
-            result = fresh("result", used | taken | {winner})
-            used |= {winner, result}
-            weight = new("winner", ONE, _close(Symbol(result), statement.body))
-            body, operator = Call("select", (weight, body, ZERO)), "sum"
-        places = tuple(Affine(((axis.name, 1),)) for axis in statement.axes)
-        reads = (*statement.reads, *((kink.name, Access(kink.name, places)) for kink in kinks))
-        held = Statement(
-            statement.write,
-            operator,
-            statement.axes,
-            _read(reads, body),
-            body,
-            statement.guards,
-            statement.lets,
-            statement.accumulate,
-            statement.partial,
-        )
-        lines.append(_Line(statement, tuple(kinks), held, winner, result))
-    return tuple(lines)
-
-
-def _read(reads: Iterable[tuple[str, Access]], *bodies: Expression) -> tuple[tuple[str, Access], ...]:
-    used = {name for body in bodies for name in symbols(body)}
-    return tuple((p, a) for p, a in reads if p in used)
-
-
-def _close(a: Expression, b: Expression) -> Expression:
-    return Call("less_equal", (Call("abs", (Call("sub", (a, b)),)), Symbol(_NEAR)))
-
-
-def _held(e: Expression, floats: set[str], new: Callable[..., Symbol]) -> Expression:
-    """Replace every choice that depends on a float by a recorded one."""
-    if not isinstance(e, Call) or not floats & set(symbols(e)):
-        return e
-    if e.function in _STEPS:
-        return new("value", e, None)
-    if e.function in ("max", "min"):
-        relation = "greater_equal" if e.function == "max" else "less_equal"
-        choice = new("branch", Call(relation, e.operands), _close(*e.operands))
-        return Call("select", (choice, *(_held(o, floats, new) for o in e.operands)))
-    if e.function == "abs":
-        choice = new("sign", Call("sign", e.operands), _close(e.operands[0], ZERO))
-        return Call("mul", (choice, _held(e.operands[0], floats, new)))
-    if e.function == "select" and floats & set(symbols(e.operands[0])):
-        condition, *branches = e.operands
-        choice = new("branch", Call("select", (condition, ONE, ZERO)), _tied(condition, floats))
-        return Call("select", (choice, *(_held(o, floats, new) for o in branches)))
-    return Call(e.function, tuple(_held(o, floats, new) for o in e.operands))
-
-
-def _tied(condition: Expression, floats: set[str]) -> Expression | None:
-    """Whether some comparison of floats in a condition is a tie."""
-    if not isinstance(condition, Call):
-        return None
-    if condition.function in _RELATIONS and floats & set(symbols(condition)):
-        return _close(*condition.operands)
-    found = [tied for o in condition.operands if (tied := _tied(o, floats)) is not None]
-    total: Expression | None = None
-    for tied in found:
-        total = tied if total is None else Call("or", (total, tied))
-    return total
-
-
-# ---- the graph -----------------------------------------------------------------------------------------
 
 #: Recorded choices of one application: by name of the choice.
 Choices = dict[str, Array]
@@ -222,13 +99,13 @@ class Frozen:
         self._known[id(application)] = known
         inputs = self._inputs(application, {})
         finite = [abs(a[numpy.isfinite(a)]).max(initial=0.0) for a in inputs.values() if a.dtype.kind == "f"]
-        known[_NEAR] = self.nearness * max(finite, default=0.0)
+        known[NEAR] = self.nearness * max(finite, default=0.0)
         choices, ties = {}, {}
         results = self._recorded(application, inputs, choices, ties)
         self._choices[id(application)] = choices
         for output, tensor in zip(application.outputs, application.formula.outputs, strict=True):
             self.values[output] = results[tensor]
-        for line in _lines(application.formula) if not application.formula.repeats else ():
+        for line in lines(application.formula) if not application.formula.repeats else ():
             for kink in line.kinks:
                 found = ties.get(kink.name)
                 if found is not None and found.any():
@@ -253,7 +130,7 @@ class Frozen:
             return run_formula(formula, inputs, known)
         tensors = dict(inputs)
         with numpy.errstate(all="ignore"):
-            for line in _lines(formula):
+            for line in lines(formula):
                 statement = line.declared
                 for kink in line.kinks:
                     if kink.kind != "winner":
@@ -276,7 +153,7 @@ class Frozen:
             return run_formula(formula, inputs, known)
         tensors = {**inputs, **self._choices[id(application)], **(other or {})}
         with numpy.errstate(all="ignore"):
-            for line in _lines(formula):
+            for line in lines(formula):
                 statement = line.held
                 if statement.operator in ("argmax", "argmin"):
                     tensors[statement.write.tensor] = tensors[f"{statement.write.tensor}!"]
@@ -397,7 +274,7 @@ def _over_domain(
     """Value of an expression at every point of a statement's domain; 0 where a guard does not hold."""
     places = tuple(Affine(((axis.name, 1),)) for axis in statement.axes)
     shape = tuple(axis.extent.value(known) for axis in statement.axes)
-    reads = _read(statement.reads, body)
+    reads = read(statement.reads, body)
     line = Statement(
         Access("choice!", places),
         "set",
@@ -413,7 +290,7 @@ def _over_domain(
 
 
 def _record_winner(
-    line: _Line, tensors: dict[str, Array], known: Mapping[str, Any], choices: Choices, ties: dict[str, Array]
+    line: Line, tensors: dict[str, Array], known: Mapping[str, Any], choices: Choices, ties: dict[str, Array]
 ) -> None:
     """Choices of a maximum over axes: 1 at the first winner of each window, and who else reached the maximum."""
     s = line.declared
