@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from graphc.errors import CheckError
-from graphc.formula.expression import Call
+from graphc.formula.expression import Call, Symbol
 from graphc.formula.size import Extent, Size, extent_value
 from graphc.formula.statement import Formula, Statement
 from graphc.graph import registry
@@ -148,6 +148,9 @@ class _Opening:
         for statement in formula.statements:
             groups.setdefault(statement.write.tensor, []).append(statement)
         for tensor, own in groups.items():
+            if tensor in formula.outputs and _copied_from(own) in tensors:  # the memory that is shown is the memory
+                tensors[tensor] = tensors[_copied_from(own)]
+                continue
             read = tuple(dict.fromkeys(t for s in own for t in s.tensors() if t != tensor))
             ranks = {t: formula.ranks[t] for t in (*read, tensor)}
             name = _line_name(own, formula.name)
@@ -160,7 +163,8 @@ class _Opening:
                 self.taken.add(tensor + suffix)
         found = {}
         for output, tensor in zip(application.outputs, formula.outputs, strict=True):
-            tensors[tensor].name = output.name
+            if output.name is not None or tensor == tensors[tensor].name:
+                tensors[tensor].name = output.name
             found[output] = tensors[tensor]
         return found
 
@@ -189,6 +193,17 @@ class _Opening:
 
     def standing(self, node: Node, at: Mapping[Node, Node]) -> Node:
         return at.get(node, self.found.get(node, node))
+
+
+def _copied_from(statements: list[Statement]) -> str:
+    """Tensor that a line copies as it is, or an empty string."""
+    if len(statements) != 1:
+        return ""
+    (s,) = statements
+    if s.operator != "set" or s.guards or s.accumulate or not isinstance(s.body, Symbol) or len(s.reads) != 1:
+        return ""
+    access = s.reads[0][1]
+    return access.tensor if access.index == s.write.index and not access.flat else ""
 
 
 def _line_name(statements: list[Statement], gate: str) -> str:

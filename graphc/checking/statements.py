@@ -378,8 +378,12 @@ class _Step:
         equal = body == best if mask is None else (body == best) & mask
         return bool((equal.sum(axis=axes) > 1).any())
 
-    def differences(self, tensors: Mapping[str, Any], numbers: Numbers) -> list[Array]:
-        """What vanishes on the kinks of the body; of the largest of several, the first candidate less the others."""
+    def differences(self, tensors: Mapping[str, Any], numbers: Numbers) -> list[tuple[Array, list[int]]]:
+        """What vanishes on kinks, and which entries are worth a look here.
+
+        For a maximum over several these are the differences of any two of them: a look is worth that of the largest
+        two, in the first and in the last row.
+        """
         extreme = self.statement.operator in ("max", "min") and self.direct if not self.empty else False
         if self.empty or self.declares or not (self.pairs or extreme):
             return []
@@ -387,13 +391,18 @@ class _Step:
         found = []
         for pair in self.pairs:
             a, b = (evaluate(side, environment, numbers.functions, numbers.literal) for side in pair)
-            found.append(self.spread(a - b, numbers).reshape(-1))
-        if extreme:
+            difference = self.spread(a - b, numbers).reshape(-1)
+            found.append((difference, sorted({0, len(difference) - 1})))
+        if extreme and math.prod(self.extents[k] for k in self.reduced) > 1:
             body = self.spread(self.body(environment, numbers.functions, numbers), numbers)
             moved = numpy.moveaxis(body, self.reduced, tuple(range(body.ndim - len(self.reduced), body.ndim)))
             rows = moved.reshape(-1, math.prod(self.extents[k] for k in self.reduced))
-            if rows.shape[1] > 1:
-                found.append((rows[:, :1] - rows[:, 1:]).reshape(-1))
+            count = rows.shape[1]
+            differences = (rows[:, :, None] - rows[:, None, :]).reshape(-1)
+            order = numpy.argsort(rows.astype(float), axis=1)
+            best = order[:, ::-1] if self.statement.operator == "max" else order
+            looks = [(r * count + int(best[r, 0])) * count + int(best[r, 1]) for r in sorted({0, len(rows) - 1})]
+            found.append((differences, looks))
         return found
 
     def body(self, environment: Mapping[str, Any], functions: Mapping[str, Any], numbers: Numbers) -> Any:

@@ -30,17 +30,17 @@ class Kinks:
         self.claims = [c for c in claims if c.expression is not None and any(True for _ in kinks(c.expression))]
         self.any = bool(circuit.kinked) or bool(self.claims)
 
-    def differences(self, point: Point, numbers: Numbers) -> list[Any]:
-        """Numbers and flat arrays that vanish on a kink, always in the same order.
+    def differences(self, point: Point, numbers: Numbers) -> list[tuple[Any, list[int]]]:
+        """Numbers and flat arrays that vanish on a kink, in the same order at every point, and entries to look at.
 
         Raises
         ------
         OutsideDomain
-            If the graph or a claim has no real value there.
+            If the graph has no real value there.
         """
         circuit = self.circuit
         values, inner = circuit.evaluated(point, numbers)
-        found: list[Any] = []
+        found: list[tuple[Any, list[int]]] = []
         with numpy.errstate(all="ignore"):
             for node in circuit.kinked:
                 assert node.application is not None
@@ -53,12 +53,12 @@ class Kinks:
                 environment = circuit.environment(node, values)
                 for pair in kinks(node.application.formula.statements[0].body):
                     a, b = (evaluate(side, environment, numbers.functions, numbers.literal) for side in pair)
-                    found.append(_flat(a - b))
+                    found.append(_ends(a - b))
             for claim in self.claims:
                 found += self._of_claim(claim, values, numbers)
         return found
 
-    def _of_claim(self, claim: Claim, values: dict[int, Any], numbers: Numbers) -> list[Any]:
+    def _of_claim(self, claim: Claim, values: dict[int, Any], numbers: Numbers) -> list[tuple[Any, list[int]]]:
         from graphc.checking.arrays import claim_functions
 
         if claim.expression is None or claim.upstream:
@@ -66,28 +66,27 @@ class Kinks:
         environment = {name: values[node.id] for name, node in claim.nodes.items()}
         environment.setdefault("pi", numbers.literal(numpy.pi))  # which is pi to all digits
         functions = claim_functions("exact" if numbers.exact else "double")
-        found = []
+        found: list[tuple[Any, list[int]]] = []
         for pair in kinks(claim.expression):
             try:
                 a, b = (evaluate(side, environment, functions, numbers.constant) for side in pair)
-                found.append(_flat(a - b))
-            except OutsideDomain:
-                found.append(None)
+                found.append(_ends(a - b))
+            except (OutsideDomain, KeyError):  # a name of an earlier line is not known here
+                found.append((None, []))
         return found
 
     def picks(self, base: Point) -> list[tuple[int, int]]:
-        """Which differences are looked at: the first and the last entry of each."""
+        """Which differences are looked at."""
         try:
             found = self.differences(base, double())
         except OutsideDomain:
             return []
-        chosen = [(k, 0) for k, value in enumerate(found) if value is not None]
-        chosen += [(k, len(array) - 1) for k, array in enumerate(found) if numpy.ndim(array) and len(array) > 1]
-        return chosen
+        chosen = [(k, looks[0]) for k, (_, looks) in enumerate(found) if looks]
+        return chosen + [(k, looks[-1]) for k, (_, looks) in enumerate(found) if len(looks) > 1]
 
     def value(self, point: Point, pick: tuple[int, int], numbers: Numbers) -> Any:
         """One difference at a point."""
-        found = self.differences(point, numbers)[pick[0]]
+        found, _ = self.differences(point, numbers)[pick[0]]
         if found is None:
             raise OutsideDomain("a claim has no real value")
         return found[pick[1]] if numpy.ndim(found) else found
@@ -189,5 +188,8 @@ def _between(below: Point, above: Point, t: Fraction) -> dict[str, Any]:
     return {n: below[n] * (1 - t) + above[n] * t for n in below}
 
 
-def _flat(value: Any) -> Any:
-    return value.reshape(-1) if isinstance(value, numpy.ndarray) else value
+def _ends(value: Any) -> tuple[Any, list[int]]:
+    """A number, or a flat array with its first and last entry to look at."""
+    if not isinstance(value, numpy.ndarray):
+        return value, [0]
+    return value.reshape(-1), sorted({0, value.size - 1})
