@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -96,7 +97,7 @@ class Claim:
         for name in (*self.nodes, *self.upstream):
             array = numpy.array(environment[name], dtype=numpy.float64)  # a copy: a function may write into it
             arguments[name] = array if array.ndim else float(array)
-        name = getattr(self.function, "__name__", "the function")
+        name = getattr(self.function, "__name__", "the function").replace("<lambda>", "the lambda")
         try:
             with numpy.errstate(all="ignore"):
                 result = numpy.asarray(self.function(**arguments), dtype=numpy.float64)
@@ -192,7 +193,7 @@ def _of_sympy(target: Node, given: Any, names: Names, where: str) -> Claim:
 
 
 def _of_function(target: Node, given: Callable[..., Any], names: Names, where: str) -> Claim:
-    name = getattr(given, "__name__", type(given).__name__)
+    name = getattr(given, "__name__", type(given).__name__).replace("<lambda>", "lambda")
     nodes: dict[str, Node] = {}
     upstream: dict[str, Node] = {}
     try:
@@ -205,7 +206,8 @@ def _of_function(target: Node, given: Callable[..., Any], names: Names, where: s
         )
     for parameter in parameters:
         if parameter.kind is parameter.VAR_KEYWORD:
-            nodes |= {n: names.find(n) for n in names.shown if n.isidentifier()}
+            named = [n for n, found in names.nodes.items() if len(found) == 1 and (n == "f" or found[0].name == n)]
+            nodes |= {re.sub(r"\W+", "_", n).strip("_"): names.find(n) for n in named}
             continue
         match = names.match(parameter.name)
         node = names.gradient(parameter.name)

@@ -337,3 +337,23 @@ def _timed(text: str) -> float:
     start = time.perf_counter()
     claim_on(f, "x", text)
     return time.perf_counter() - start
+
+
+def test_steps_of_a_repeat_go_by_their_number() -> None:
+    first, second, gate = (graphc.input(name, (2, 3)) for name in ("h[0]", "h[1]", "f[0]"))
+    weight = graphc.parameter("lstm.weight_h", (3, 3))
+    loss = graphc.sum((first * gate + second) @ weight).named("L")
+    for text in ("h[1]", "h_1", "h_{1}", "h₁", "h^{(1)}", "h[-1]", "dL/df[0] = h[1]", "dL/df_0 = h_1"):
+        assert claim_on(loss, "f[0]", text).expression == Symbol("h[1]")
+    for text in ("dh[1]", "dh_1", "dL/dh[1]", "dL/dh_1", "∂h[1]", r"\frac{\partial L}{\partial h_1}"):
+        claim = claim_on(loss, "f[0]", text)
+        assert claim.expression == Symbol("∂h[1]")
+        assert claim.upstream["∂h[1]"].label == "h[1]"
+    assert claim_on(loss, "f[0]", "f[0] * f").expression == Call("mul", (Symbol("f[0]"), Symbol("f")))
+    assert claim_on(loss, "f[0]", "h[0][0, :]").expression == claim_on(loss, "f[0]", "h_0[0, :]").expression
+    claim = claim_on(loss, "f[0]", lambda h_1, lstm_weight_h, df_0=None: None)
+    assert {name: node.label for name, node in claim.nodes.items()} == {"h_1": "h[1]", "lstm_weight_h": "lstm.weight_h"}
+    with pytest.raises(graphc.CheckError, match=r"h\[7\] is no step of 'h', whose steps are 0 to 1"):
+        claim_on(loss, "f[0]", "h[7]")
+    with pytest.raises(graphc.CheckError, match=r"no node 'h'.*did you mean 'h\[0\]'"):
+        claim_on(loss, "f[0]", "h")

@@ -1,6 +1,6 @@
-"""Gradients in claims: the left-hand side that names what is claimed, and gradients of later nodes on the right.
+r"""Gradients in claims: the left-hand side that names what is claimed, and gradients of later nodes on the right.
 
-``df/dx =``, ``\\frac{\\partial f}{\\partial x} =``, ``∂f/∂x =``, ``\\nabla_x f =``, ``dx =``, ``x.grad =`` are dropped
+``df/dx =``, ``\frac{\partial f}{\partial x} =``, ``∂f/∂x =``, ``\nabla_x f =``, ``dx =``, ``x.grad =`` are dropped
 after checking that they name the target. On the right ``dh``, ``df/dh``, ``∂f/∂h`` mean the gradient with respect
 to another node h: the upstream gradient of a backward pass.
 """
@@ -30,17 +30,19 @@ def left_hand_side(reader: Reader) -> int:
         If the left-hand side does not name the gradient that is claimed.
     """
     depth = 0
+    sign: int | None = None
     for k, token in enumerate(reader.tokens):
         if token.kind == "op":
             depth += (token.text in "([{") - (token.text in ")]}")
             if token.text == "=" and depth == 0:
+                sign = k
                 break
-    else:
+    if sign is None:
         return 0
     target = reader.target
     label = target.label
-    written = reader.text[: reader.tokens[k].start].strip()
-    found = _named(reader, _flat(reader.tokens[:k]))
+    written = reader.text[: reader.tokens[sign].start].strip()
+    found = _named(reader, _flat(reader.tokens[:sign]))
     if found is None:
         raise CheckError(
             f"{written!r} on the left of = names no gradient; give the right-hand side only, "
@@ -51,11 +53,11 @@ def left_hand_side(reader: Reader) -> int:
             f"the left-hand side {written!r} is the gradient of {found.label!r}, and the claim is for {label!r}; "
             f"write df/d{label} = ..., or give the right-hand side only"
         )
-    return k + 1
+    return sign + 1
 
 
 def _flat(tokens: list[Token]) -> str:
-    """A left-hand side as one text without brackets: \\frac{\\partial f}{\\partial x} is ∂f/∂x."""
+    r"""A left-hand side as one text without brackets: \frac{\partial f}{\partial x} is ∂f/∂x."""
     parts: list[str] = []
     depth = 0
     pending: list[int] = []  # depths at which the numerator of a fraction ends
@@ -130,11 +132,17 @@ def quotient(reader: Reader, written: str) -> Expression | None:
     root = re.fullmatch(r"d_?(.+)", written)
     below = re.fullmatch(r"d_?(.+)", reader.peek().text)
     if root is not None and below is not None and reader.sign("/") and names.is_root(root[1]):
-        node = _node(reader, below[1])
+        start = reader.at
+        reader.at += 2
+        stepped = _stepped(reader, below[1])
+        node = names.find(stepped) if stepped is not None else _node(reader, below[1])
         if node is not None:
-            reader.at += 2
             return _symbol(reader, node, f"{written}/{below[0]}")
+        reader.at = start
     node = names.gradient(written)
+    if node is None and root is not None:
+        stepped = _stepped(reader, root[1])
+        node = names.find(stepped) if stepped is not None else None
     return None if node is None else _symbol(reader, node, written)
 
 
@@ -165,7 +173,14 @@ def _name(reader: Reader) -> str:
         raise CheckError("a name was expected behind ∂, as in ∂f/∂x")
     if braces:
         reader.expect("}")
-    return token.text
+    return _stepped(reader, token.text) or token.text
+
+
+def _stepped(reader: Reader, written: str) -> str | None:
+    """The name ``h[1]`` of a step, where its brackets follow."""
+    from graphc.checking.language.operands import step
+
+    return step(reader, written)
 
 
 def _local(reader: Reader, above: str, below: str) -> CheckError:
@@ -176,7 +191,7 @@ def _local(reader: Reader, above: str, below: str) -> CheckError:
 
 
 def fraction_of_gradients(reader: Reader) -> Expression | None:
-    """Read ``{\\partial f}{\\partial h}`` behind ``\\frac``; None, with nothing read, if it is another fraction."""
+    r"""Read ``{\partial f}{\partial h}`` behind ``\frac``; None, with nothing read, if it is another fraction."""
     start = reader.at
     ends: list[int] = []
     depth = 0

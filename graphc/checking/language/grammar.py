@@ -1,31 +1,30 @@
-"""The grammar of claims: operators by precedence, over the tokens of `graphc.checking.language.tokens`.
+r"""The grammar of claims: operators by precedence, over the tokens of `graphc.checking.language.tokens`.
 
 One grammar reads Python, LaTeX and Unicode. Where they disagree, these rules hold:
 
 - ``^`` is a power; a text that also writes ``**`` means Python, where ``^`` is none, and is refused.
 - Letters or brackets side by side are a product: of scalars and arrays as with ``*``; of matrices and vectors the
-  matrix product, as with ``·``; a vector is a column, so ``\\delta x^\\top`` is an outer product.
+  matrix product, as with ``·``; a vector is a column, so ``\delta x^\top`` is an outer product.
 - ``*``, ``⊙`` and ``∘`` multiply element by element, ``@`` is the matrix product of NumPy.
 - ``a/b c`` is refused, since it can mean ``(a/b)*c`` and ``a/(b*c)``, unless a space ends the fraction: ``1/N x``.
 - ``f(x)``, where ``f`` is computed from ``x``, is refused: it can mean ``f*x`` or ``f``.
-- A function without brackets takes one factor, with its number: ``\\sin 2x``.
+- A function without brackets takes one factor, with its number: ``\sin 2x``.
 """
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 from graphc.checking.arrays import ARRAYS
 from graphc.checking.language import operands
+from graphc.checking.language.commands import command
+from graphc.checking.language.cursor import REFUSED, WORDS, Cursor
 from graphc.checking.language.gradients import gradient, left_hand_side
 from graphc.checking.language.indices import finished, scan
 from graphc.checking.language.names import Names
-from graphc.checking.language.shapes import Shapes
-from graphc.checking.language.text import claim_text
-from graphc.checking.language.tokens import Token, tokenize
-from graphc.checking.language.vocabulary import CONSTANTS, MODULES, VOCABULARY
+from graphc.checking.language.shape_rules import short
+from graphc.checking.language.tokens import Token
+from graphc.checking.language.vocabulary import CONSTANTS
 from graphc.errors import CheckError
-from graphc.formula.expression import FUNCTIONS, Call, Expression, Number, Symbol, fold, number
+from graphc.formula.expression import FUNCTIONS, Call, Expression, Number, Symbol
 from graphc.graph.node import Node
 
 __all__ = ["Reader", "read_expression"]
@@ -33,10 +32,8 @@ __all__ = ["Reader", "read_expression"]
 #: Vector of ones, a factor that sums over an axis.
 _ONES = Symbol("*ones")
 
-_MAXIMUM_DEPTH = 60
+#: Largest number of operations that build on each other.
 _MAXIMUM_HEIGHT = 200
-_MAXIMUM_OPERATIONS = 2000
-_MAXIMUM_EXPONENT = 1000
 
 #: Precedence and function of the operators between two operands.
 _INFIX = {
@@ -46,14 +43,6 @@ _INFIX = {
     "@": (20, "matmul"), "⊙": (20, "mul"), "·": (20, "·"), "×": (20, "×"), "⊗": (20, "outer"),
 }  # fmt: skip
 _NOT, _COMPARISON, _PRODUCT, _SIGN = 3, 4, 20, 25
-
-_CONDITIONS = {"less", "less_equal", "greater", "greater_equal", "equal", "not_equal", "and", "or", "not"}
-
-#: Words of Python that mean something else than a name.
-_WORDS = {"if", "else", "and", "or", "not", "True", "False", "None"}
-_REFUSED = frozenset(
-    ["lambda", "for", "in", "is", "import", "from", "await", "yield", "async", "def", "class", "return", "while", "with", "as", "assert", "del", "global", "nonlocal", "pass", "raise", "try", "except", "finally", "break", "continue", "exec", "eval", "compile", "open", "getattr", "setattr", "globals", "locals", "vars", "input", "breakpoint"]
-)  # fmt: skip
 
 
 def read_expression(text: str, names: Names, target: Node) -> Expression:
@@ -72,84 +61,8 @@ def read_expression(text: str, names: Names, target: Node) -> Expression:
     return Reader(text, names, target).read()
 
 
-class Reader:
+class Reader(Cursor):
     """Reads one claim."""
-
-    def __init__(self, text: str, names: Names, target: Node) -> None:
-        self.text = text
-        self.names = names
-        self.target = target
-        self.shapes = Shapes(names.shapes)
-        self.tokens = tokenize(text, self.known, self.is_node)
-        self.tex = "\\" in text
-        self.at = 0
-        self.depth = 0
-        self.bars = 0
-        self.equations = 0  # brackets around, in which a single = compares
-        self.operations = 0
-        self.free: list[str] = []  # indices of the element that a left-hand side names
-        self.letters: dict[str, tuple[str, int]] = {}  # indices of the claim, with an array and an axis of each
-        self.rows: dict[int, Expression] = {}  # vectors that a transpose made rows
-        self.bound: dict[int, tuple[Expression, frozenset[str]]] = {}  # sums over letters
-
-    refused_words = _REFUSED
-
-    # ---- tokens ----------------------------------------------------------------------------------
-
-    def known(self, name: str) -> bool:
-        """Whether a run of letters has a meaning as it stands."""
-        base = name.removesuffix("_prime")
-        return (
-            base in VOCABULARY
-            or base in _WORDS
-            or base in _REFUSED
-            or base in MODULES
-            or base in CONSTANTS
-            or base == "pi"
-            or base in self.names.sizes
-            or base in ("dtype", "newaxis")
-            or self.names.match(name) is not None
-            or (self.names.gradient(name) is not None and not self.is_node(name[0]))
-        )
-
-    def is_node(self, name: str) -> bool:
-        """Whether a name is a node, a defined line or a size."""
-        return name in self.names.sizes or self.names.match(name) is not None
-
-    @property
-    def token(self) -> Token:
-        return self.tokens[self.at]
-
-    def peek(self, offset: int = 1) -> Token:
-        return self.tokens[min(self.at + offset, len(self.tokens) - 1)]
-
-    def next(self) -> Token:
-        token = self.token
-        self.at += token.kind != "end"
-        return token
-
-    def sign(self, *texts: str) -> bool:
-        """Whether the next token is one of some operators or words."""
-        token = self.token
-        return token.text in texts and token.kind in ("op", "name") and (token.kind == "op" or token.text in _WORDS)
-
-    def take(self, *texts: str) -> bool:
-        """Go past the next token if it is one of some operators."""
-        found = self.sign(*texts)
-        self.at += found
-        return found
-
-    def expect(self, text: str) -> None:
-        if not self.take(text):
-            raise self.unexpected(f"{text!r} was expected")
-
-    def unexpected(self, reason: str) -> CheckError:
-        token = self.token
-        if token.kind == "end":
-            return CheckError(f"cannot read the claim: it ends where {reason.replace(' was expected', '')} is missing")
-        after = self.text[: token.start].rstrip()[-20:]
-        where = f" after {after!r}" if after else ""
-        return CheckError(f"cannot read the claim: {token.text!r} at position {token.start + 1}{where}; {reason}")
 
     # ---- the whole claim -------------------------------------------------------------------------
 
@@ -172,18 +85,15 @@ class Reader:
         return result
 
     def leftover(self) -> CheckError:
+        """Return the error that something follows the formula."""
         token = self.token
         if token.text in ("=", ":="):
             return CheckError("there is more than one = in the claim; give the right-hand side only, one formula")
         if token.text in (",", ";"):
             return CheckError(f"there is a {token.text!r} in the claim; a claim is one formula, not a list")
-        if token.kind == "name" and token.text in _REFUSED:
+        if token.kind == "name" and token.text in REFUSED:
             return self.refused(token.text)
         return self.unexpected("an operator or the end was expected")
-
-    def refused(self, word: str) -> CheckError:
-        hint = " (a node named lambda can be written so)" if word == "lambda" else ""
-        return CheckError(f"{word!r} is not part of the language of claims{hint}; nothing was executed")
 
     def validate(self, result: Expression) -> None:
         """Refuse trees that are too high, and operands that are no values."""
@@ -203,54 +113,8 @@ class Reader:
                         r"or an indicator, as in \mathbb{1}[x > 0]"
                     )
                 if isinstance(item, Call) and item.function not in FUNCTIONS and item.function not in ARRAYS:
-                    raise CheckError(f"{_short(item)} is a tuple of extents; write for example x.shape[0]")
+                    raise CheckError(f"{short(item)} is a tuple of extents; write for example x.shape[0]")
             level = [o for item in level if isinstance(item, Call) for o in item.operands]
-
-    def rank(self, expression: Expression) -> int | None:
-        """Number of axes of an expression, or None where its shapes do not fit."""
-        try:
-            return len(self.shapes.of(expression))
-        except (CheckError, KeyError):
-            return None
-
-    @staticmethod
-    def is_condition(expression: Expression) -> bool:
-        """Whether an expression is a comparison, or conditions joined."""
-        return isinstance(expression, Call) and expression.function in _CONDITIONS
-
-    def make(self, function: str, *operands: Expression) -> Expression:
-        """Build an operation, counting it."""
-        self.operations += 1
-        if self.operations > _MAXIMUM_OPERATIONS:
-            raise CheckError(f"the claim has more than {_MAXIMUM_OPERATIONS} operations; it is too long to be judged")
-        match function, operands:
-            case "neg", (Number(value),):
-                return Number(-value)
-            case "div", (Number(int(a)), Number(int(b))) if b != 0:
-                return number(Fraction(a, b))
-            case "pow", (base, exponent):
-                self.check_power(base, exponent)
-        return Call(function, operands)
-
-    def check_power(self, base: Expression, exponent: Expression) -> None:
-        size = fold(exponent)
-        if not isinstance(size, Number):
-            return
-        total = abs(size.value)
-        while isinstance(base, Call) and base.function == "pow":
-            inner = fold(base.operands[1])
-            total *= abs(inner.value) if isinstance(inner, Number) else 1
-            base = base.operands[0]
-        if total > _MAXIMUM_EXPONENT:
-            raise CheckError(
-                f"a power with the exponent {_short(exponent)} is too large: exponents go up to {_MAXIMUM_EXPONENT}, "
-                "those of nested powers multiplied"
-            )
-
-    def deeper(self) -> None:
-        self.depth += 1
-        if self.depth > _MAXIMUM_DEPTH:
-            raise CheckError(f"the claim is nested too deeply: more than {_MAXIMUM_DEPTH} brackets, signs or powers")
 
     # ---- operators -------------------------------------------------------------------------------
 
@@ -300,11 +164,8 @@ class Reader:
         """Join two operands by an operator."""
         if function in ("·", "×"):
             return self.product(left, right, function)
-        if token.text in ("&", "|"):
-            if not (self.is_condition(left) and self.is_condition(right)):
-                raise CheckError(
-                    f"{token.text} joins two conditions, each in brackets, as in (x > 0) {token.text} (y > 0)"
-                )
+        if token.text in ("&", "|") and not (self.is_condition(left) and self.is_condition(right)):
+            raise CheckError(f"{token.text} joins two conditions, each in brackets, as in (x > 0) {token.text} (y > 0)")
         return self.make(function, left, right)
 
     def product(self, left: Expression, right: Expression, sign: str) -> Expression:
@@ -342,7 +203,7 @@ class Reader:
         match expression:
             case Call("transpose", (inner,)) if self.rank(inner) == 1:
                 return inner
-        return self.rows[id(expression)] if id(expression) in self.rows else None
+        return self.rows.get(id(expression))
 
     def prefix(self) -> Expression:
         """Read signs and ``not`` in front of an operand."""
@@ -360,11 +221,12 @@ class Reader:
         return self.postfix(self.primary())
 
     def begins_operand(self) -> bool:
+        """Whether the next token can begin another factor."""
         token = self.token
         if token.kind in ("number", "command"):
             return not token.text.startswith("end")
         if token.kind == "name":
-            return token.text not in _WORDS and (token.text not in _REFUSED or self.is_node(token.text))
+            return token.text not in WORDS and (token.text not in REFUSED or self.is_node(token.text))
         return token.kind == "op" and (
             token.text in ("(", "{", "[", "∂") or (token.text in ("|", "‖") and not self.bars)
         )
@@ -383,7 +245,7 @@ class Reader:
         if token.kind == "name":
             return operands.name(self)
         if token.kind == "command":
-            return operands.command(self)
+            return command(self)
         if token.kind == "word":
             raise CheckError("a claim holds no text in quotes; nothing was executed")
         if token.text in ("(", "{"):
@@ -405,7 +267,7 @@ class Reader:
             raise CheckError("there is a comma in the brackets; a claim is one formula, not a list")
         if self.sign(":="):
             raise CheckError("':=' is not part of the language of claims; nothing was executed")
-        if self.token.kind == "name" and self.token.text in _REFUSED:
+        if self.token.kind == "name" and self.token.text in REFUSED:
             raise self.refused(self.token.text)
         self.expect(closing)
         self.bars = bars
@@ -423,7 +285,7 @@ class Reader:
             raise CheckError(
                 "there is a list in the claim; a list stands only in a function such as concatenate([a, b])"
             )
-        if self.token.kind == "name" and self.token.text in _REFUSED:
+        if self.token.kind == "name" and self.token.text in REFUSED:
             raise self.refused(self.token.text)
         self.expect("]")
         if not self.is_condition(inner) and not self.tex:
@@ -466,7 +328,7 @@ class Reader:
         self.equations -= 1
         self.expect(closing)
         if not self.is_condition(inner):
-            raise CheckError(rf"an indicator holds a condition, as in \mathbb{{1}}[x > 0]; found {_short(inner)}")
+            raise CheckError(rf"an indicator holds a condition, as in \mathbb{{1}}[x > 0]; found {short(inner)}")
         return inner
 
     def postfix(self, base: Expression) -> Expression:
@@ -492,6 +354,7 @@ class Reader:
                 return base
 
     def superscript(self, text: str) -> Expression:
+        """The exponent that raised digits are."""
         if "n" in text:
             if text != "n":
                 raise CheckError("a raised n stands alone, as in xⁿ; write other exponents with ^")
@@ -506,10 +369,10 @@ class Reader:
             braces = self.sign("{")
             first, second = (self.peek(), self.peek(2)) if braces else (self.token, None)
             raised = first.text in ("⊤", "ᵀ", "T", "t") and first.kind in ("op", "name")
-            if raised and (second is None or second.text == "}"):
-                if first.text != "t" or (not self.names.match("t") and self.rank(base) != 0):
-                    self.at += 3 if braces else 1
-                    return self.transposed(base)
+            usual = first.text != "t" or (not self.names.match("t") and self.rank(base) != 0)
+            if raised and usual and (second is None or second.text == "}"):
+                self.at += 3 if braces else 1
+                return self.transposed(base)
             if first.text == "*":
                 raise self.unexpected("an exponent was expected")
         return self.raised(base, self.exponent())
@@ -527,22 +390,19 @@ class Reader:
         return result
 
     def raised(self, base: Expression, exponent: Expression) -> Expression:
+        """Build a power."""
         if base == CONSTANTS["e"]:
             return self.make("exp", exponent)
         if exponent == Number(-1) and self.rank(base) in (2, 3) and not self.letters:
             raise CheckError(
-                f"{_short(base)}^-1 can mean an inverse matrix, which claims do not have, or 1/{_short(base)[1:-1]}; "
+                f"{short(base)}^-1 can mean an inverse matrix, which claims do not have, or 1/{short(base)[1:-1]}; "
                 "write the latter so"
             )
         return self.make("pow", base, exponent)
 
     def transposed(self, base: Expression) -> Expression:
+        """Build a transpose: of a batch of matrices that of each."""
         rank = self.rank(base)
         if rank == 0:
             return base
         return self.make("swap_last" if rank is not None and rank > 2 else "transpose", base)
-
-
-def _short(expression: Expression) -> str:
-    text = claim_text(expression)
-    return repr(text if len(text) <= 60 else text[:57] + "...")

@@ -1,4 +1,4 @@
-"""Claims in index notation: ``\\sum_j W_{ij} \\delta_j`` is a formula for the elements of arrays.
+r"""Claims in index notation: ``\sum_j W_{ij} \delta_j`` is a formula for the elements of arrays.
 
 Every letter of a claim is one axis; an element ``W_{ij}`` spreads its array over the axes of its letters, so that
 all operations are element by element, and a sum runs over the axis of its letter. The letters of the left-hand side
@@ -81,7 +81,8 @@ def element(reader: Reader, written: str) -> Expression | None:
     delta = _DELTA.fullmatch(written)
     if delta is not None and all(name in reader.letters for name in delta.groups()):
         first, second = (letter(reader, name) for name in delta.groups())
-        assert first is not None and second is not None
+        assert first is not None
+        assert second is not None
         return reader.make("equal", first, second)
     return None
 
@@ -158,8 +159,8 @@ def finished(reader: Reader, result: Expression) -> Expression:
     wanted = reader.free or sorted(free)
     if free - set(wanted):
         raise CheckError(
-            f"the index {sorted(free - set(wanted))[0]!r} is free in the claim: it stands neither on the left-hand side "
-            "nor below a sum"
+            f"the index {min(free - set(wanted))!r} is free in the claim: it stands neither on the left-hand side nor "
+            "below a sum"
         )
     bound = [Number(_axis(reader, name)) for name in reader.letters if name not in wanted]
     if bound:

@@ -1,8 +1,9 @@
-"""Names in claims: which node, step, size or gradient a written name means.
+r"""Names in claims: which node, step, size or gradient a written name means.
 
 A name is looked up as written, then without underscores and braces (``w_{1}`` is ``w_1`` or ``w1``), in which
-accents and primes are words (``\\hat{y}`` is ``y_hat`` or ``yhat``, ``x'`` is ``x_prime``). ``h_{t-1}`` is ``h_prev``
-(or ``h_previous``, ``h_old``, ``h_last``, ``h_tm1``, ``h'``), and beside such a node ``h_t`` is ``h``.
+accents and primes are words (``\hat{y}`` is ``y_hat`` or ``yhat``, ``x'`` is ``x_prime``). Of a written-out repeat
+``h[1]``, ``h_1`` and ``h^{(1)}`` are the node named ``h[1]``, and ``h[-1]`` is the last. ``h_{t-1}`` is ``h_prev`` (or
+``h_previous``, ``h_old``, ``h_last``, ``h_tm1``, ``h'``), and beside such a node ``h_t`` is ``h``.
 """
 
 from __future__ import annotations
@@ -58,13 +59,13 @@ def spelled(name: str) -> str:
 
 
 def _key(name: str) -> str:
-    return re.sub(r"[_{}, ]", "", spelled(name)).replace("'", "prime")
+    return re.sub(r"[_{}\[\]., ]", "", spelled(name)).replace("'", "prime")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for a known name that is close or differs in case only, else nothing."""
     known = list(known)
-    same = [other for other in known if other.lower() == name.lower()]
+    same = [other for other in known if name.lower() in (other.lower(), other.lower().partition("[")[0])]
     close = same or difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
 
@@ -85,7 +86,8 @@ class Names:
         self.nodes.setdefault("f", [circuit.root])
         for node in circuit.nodes:  # labels such as add_7 are printed in tables, so they can be typed
             self.nodes.setdefault(node.label, [node])
-        self.shown = [n for n in self.nodes if n.isidentifier() and (n == "f" or self.nodes[n][0].name == n)]
+        named = [n for n in self.nodes if n == "f" or self.nodes[n][0].name == n]
+        self.shown = [n for n in named if re.fullmatch(r"[\w.\[\]]+", n)]  # what can be typed
         #: Shape of each name; gradients are added as they are met.
         self.shapes: dict[str, Shape] = {name: nodes[0].shape for name, nodes in self.nodes.items()}
         #: Names of a derivation's earlier lines.
@@ -95,6 +97,11 @@ class Names:
             for axis, extent in enumerate(nodes[0].shape):
                 if isinstance(extent, Size) and str(extent).isidentifier() and str(extent) not in self.nodes:
                     self.sizes.setdefault(str(extent), (name, axis))
+        self._steps: dict[str, list[int]] = {}  # steps of a written-out repeat: h[0], h[1], ...
+        for name in self.nodes:
+            stepped = re.fullmatch(r"(.+)\[(\d+)\]", name)
+            if stepped is not None:
+                self._steps.setdefault(stepped[1], []).append(int(stepped[2]))
         self._keys: dict[str, list[str]] = {}
         for name in self.nodes:
             self._keys.setdefault(_key(name), []).append(name)
@@ -171,6 +178,22 @@ class Names:
         if written == "lambda":  # a word of Python, so that people shorten it
             return self.match("lam")
         return self._step(parts)
+
+    def step(self, base: str, step: int) -> str | None:
+        """Return the name of a node at a step of a repeat, counted from the end if negative; None for no repeat.
+
+        Raises
+        ------
+        CheckError
+            If the repeat has no such step.
+        """
+        steps = self._steps.get(base)
+        if steps is None:
+            return None
+        found = step if step >= 0 else max(steps) + 1 + step
+        if found not in steps:
+            raise CheckError(f"{base}[{step}] is no step of {base!r}, whose steps are {min(steps)} to {max(steps)}")
+        return f"{base}[{found}]"
 
     def _step(self, parts: list[str]) -> str | None:
         """Node of ``h_{t-1}``, ``h_{t+1}``, and of ``h_t`` beside a node for the step before."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graphc.formula.expression import FUNCTIONS, Call, Expression, Number, to_text
+from graphc.formula.expression import FUNCTIONS, Call, Expression, Number, Symbol, to_text
 
 __all__ = ["claim_text"]
 
@@ -57,7 +57,9 @@ def claim_text(expression: Expression) -> str:
         a, b = claim_text(left), claim_text(right)
         if _precedence(left) < precedence or (tight and _precedence(left) == precedence):
             a = f"({a})"
-        if _precedence(right) <= precedence:  # operand order is meaning: equal precedence keeps its brackets
+        gradients = isinstance(right, Symbol) and right.name.startswith("∂")  # ∂f/∂h would be read as one gradient
+        # operand order is meaning: equal precedence keeps its brackets
+        if _precedence(right) <= precedence or (name == "div" and gradients):
             b = f"({b})"
         return f"{a}{sign.strip() if name == 'pow' else sign}{b}"
     if name in ("neg", "not"):

@@ -1,6 +1,6 @@
-"""Cutting a claim into tokens: Python, LaTeX and Unicode mathematics become one small set of them.
+r"""Cutting a claim into tokens: Python, LaTeX and Unicode mathematics become one small set of them.
 
-What LaTeX and Unicode write differently is one token afterwards: ``\\cdot`` and ``·``, ``\\hat{y}`` and ``ŷ``,
+What LaTeX and Unicode write differently is one token afterwards: ``\cdot`` and ``·``, ``\hat{y}`` and ``ŷ``,
 ``w_{1}`` and ``w₁``. Letters side by side are cut where each is a node of the graph and the whole is not.
 """
 
@@ -8,10 +8,24 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 from graphc.checking.language.names import GREEK, nearest, spelled
+from graphc.checking.language.signs import (
+    ACCENTS,
+    COMBINING,
+    COMMAND_OPERATORS,
+    FONTS,
+    FUNCTIONS,
+    GREEK_COMMANDS,
+    LOOKALIKES,
+    LOOKS,
+    OPERATORS,
+    STRUCTURES,
+    SUBSCRIPTS,
+    SUPERSCRIPTS,
+)  # fmt: skip
 from graphc.errors import CheckError
 
 __all__ = ["MAXIMUM_LENGTH", "Token", "tokenize"]
@@ -33,178 +47,6 @@ class Token(NamedTuple):
     spaced: bool = False  # white space comes before it
 
 
-#: Operators of one character or several, longest first, as they are called afterwards.
-_OPERATORS: Mapping[str, str] = {
-    **{sign: sign for sign in ("**", "//", "<=", ">=", "==", "!=", ":=", "->")},
-    "||": "‖",
-    **{sign: sign for sign in "+-*/@^()[]{},:;.=<>|&~!%"},
-    **dict.fromkeys("−–‐‑⁻", "-"),
-    **dict.fromkeys("·⋅∙•", "·"),
-    **dict.fromkeys("⊙∘◦", "⊙"),
-    **dict.fromkeys("÷⁄∕", "/"),
-    **dict.fromkeys("∣❘", "|"),
-    "×": "×",
-    "⊗": "⊗",
-    "∗": "*",
-    "≤": "<=",
-    "≥": ">=",
-    "≠": "!=",
-    "∧": "and",
-    "∨": "or",
-    "¬": "not",
-    "‖": "‖",
-    "∥": "‖",
-    "∂": "∂",
-    "∇": "∇",
-    "⊤": "⊤",
-    "ᵀ": "ᵀ",
-    "⟙": "⊤",
-    "\\\\": "\\\\",
-}
-
-_COMMAND_OPERATORS: Mapping[str, str] = {
-    "cdot": "·",
-    "times": "×",
-    "odot": "⊙",
-    "circ": "⊙",
-    "otimes": "⊗",
-    "div": "/",
-    "le": "<=",
-    "leq": "<=",
-    "leqslant": "<=",
-    "ge": ">=",
-    "geq": ">=",
-    "geqslant": ">=",
-    "lt": "<",
-    "gt": ">",
-    "ne": "!=",
-    "neq": "!=",
-    "land": "and",
-    "wedge": "and",
-    "lor": "or",
-    "vee": "or",
-    "lnot": "not",
-    "neg": "not",
-    "top": "⊤",
-    "intercal": "⊤",
-    "partial": "∂",
-    "nabla": "∇",
-    "{": "(",
-    "}": ")",
-    "lbrace": "(",
-    "rbrace": ")",
-    "lbrack": "[",
-    "rbrack": "]",
-    "|": "‖",
-    "Vert": "‖",
-    "lVert": "‖",
-    "rVert": "‖",
-    "vert": "|",
-    "lvert": "|",
-    "rvert": "|",
-    "mid": "|",
-    "\\": "\\\\",
-    "_": "_",
-}
-
-#: Commands that the grammar knows by name.
-_STRUCTURES = {"frac": "frac", "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "sqrt": "sqrt", "sum": "sum"}
-
-#: Commands that say how something looks.
-_LOOKS = frozenset(
-    [
-        "left",
-        "right",
-        "big",
-        "Big",
-        "bigg",
-        "Bigg",
-        "bigl",
-        "bigr",
-        "Bigl",
-        "Bigr",
-        "biggl",
-        "biggr",
-        "Biggl",
-        "Biggr",
-        "middle",
-        "displaystyle",
-        "textstyle",
-        "limits",
-        "bf",
-        "rm",
-        "it",
-        "nolimits",
-        "quad",
-        "qquad",
-        "mathstrut",
-        "thinspace",
-        ",",
-        ";",
-        "!",
-        ":",
-        ">",
-        "(",
-        ")",
-        "[",
-        "]",
-    ]
-) | {" "}
-
-_FONTS = frozenset(
-    [
-        "mathbf",
-        "boldsymbol",
-        "bm",
-        "mathrm",
-        "mathit",
-        "mathsf",
-        "mathcal",
-        "mathtt",
-        "mathbb",
-        "mathbbm",
-        "mathds",
-        "mathfrak",
-        "mathscr",
-        "text",
-        "textbf",
-        "textit",
-        "textrm",
-        "textsf",
-        "texttt",
-        "operatorname",
-        "vec",
-        "underline",
-        "mathop",
-        "pmb",
-    ]
-)
-
-_ACCENTS: Mapping[str, str] = {
-    "hat": "hat",
-    "widehat": "hat",
-    "tilde": "tilde",
-    "widetilde": "tilde",
-    "bar": "bar",
-    "overline": "bar",
-    "dot": "dot",
-    "check": "check",
-}
-
-_COMBINING: Mapping[str, str] = {"\u0302": "hat", "\u0303": "tilde", "\u0304": "bar", "\u0307": "dot"}
-
-_FUNCTIONS = frozenset(
-    ["exp", "tanh", "ln", "log", "sin", "cos", "tan", "sinh", "cosh", "coth", "sech", "max", "min", "det", "arg"]
-)
-
-_GREEK_COMMANDS: Mapping[str, str] = {
-    **{name: name for name in GREEK.values()},
-    **{f"var{name}": name for name in ("epsilon", "theta", "phi", "rho", "sigma", "kappa", "pi")},
-}
-
-_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
-_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ", "0123456789+-aehijklmnoprstuvx")
-
 _NUMBER = re.compile(r"(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 _SUPERSCRIPT = re.compile(r"[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ]+")
 _SUBSCRIPT = re.compile(r"[₀₁₂₃₄₅₆₇₈₉₊₋ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ]+")
@@ -219,9 +61,6 @@ _PIECES = re.compile(rf"[{''.join(GREEK)}](?:_?[0-9]+|_[A-Za-z]+)?|[A-Za-z_][A-Z
 
 #: What a subscript may follow beside a name: brackets, bars, an indicator and its 1.
 _SUBSCRIPTED = frozenset([")", "]", "}", "|", "‖", "indicator", "1"])
-
-#: Letters of other alphabets that look like Latin ones.
-_LOOKALIKES = dict(zip("аАеЕоОрРсСхХуУВНКМТіІјЈѕЅһԁɡո", "aAeEoOpPcCxXyYBHKMTiIjJsShdgn", strict=True))
 
 
 def tokenize(text: str, known: Callable[[str], bool], node: Callable[[str], bool]) -> list[Token]:
@@ -292,7 +131,7 @@ class _Lexer:
             elif (found := self.match(_NUMBER)) is not None:
                 self.number(found[0], start)
             elif (found := self.match(_SUPERSCRIPT)) is not None:
-                self.add("power", found[0].translate(_SUPERSCRIPTS), start)
+                self.add("power", found[0].translate(SUPERSCRIPTS), start)
             else:
                 self.operator(start)
         self.add("end", "", len(text))
@@ -334,9 +173,9 @@ class _Lexer:
                 self.run(run, start)
             return True
         decomposed = unicodedata.normalize("NFD", character)
-        if len(decomposed) == 2 and decomposed[0].isascii() and decomposed[1] in _COMBINING:
+        if len(decomposed) == 2 and decomposed[0].isascii() and decomposed[1] in COMBINING:
             self.position += 1
-            self.name(f"{decomposed[0]}_{_COMBINING[decomposed[1]]}", start)
+            self.name(f"{decomposed[0]}_{COMBINING[decomposed[1]]}", start)
             return True
         return False
 
@@ -352,7 +191,7 @@ class _Lexer:
 
     def operator(self, start: int) -> None:
         for length in (2, 1):
-            sign = _OPERATORS.get(self.text[start : start + length])
+            sign = OPERATORS.get(self.text[start : start + length])
             if sign is not None:
                 self.position += length
                 self.depth += (sign in "([{") - (sign in ")]}")
@@ -360,8 +199,8 @@ class _Lexer:
                 return
         character = self.text[start]
         name = unicodedata.name(character, "a control character")
-        if character in _LOOKALIKES:
-            latin = _LOOKALIKES[character]
+        if character in LOOKALIKES:
+            latin = LOOKALIKES[character]
             raise CheckError(
                 f"the letter {character!r} (U+{ord(character):04X}, {name}) only looks like the letter {latin!r}; "
                 f"did you mean {latin!r}?"
@@ -394,7 +233,7 @@ class _Lexer:
             return
         cut = re.findall(r"[A-Za-z](?:_?[0-9]+)?", run)
         final = len(cut) - 1
-        decorated = last and re.match(rf"[_{''.join(_COMBINING)}'′’]|{_SUBSCRIPT.pattern}", following)
+        decorated = last and re.match(rf"[_{''.join(COMBINING)}'′’]|{_SUBSCRIPT.pattern}", following)
         power = last and re.match(r"\s*(\^|\*\*|[⁰¹²³⁴⁵⁶⁷⁸⁹⁻])", following)
         fits = "".join(cut) == run and all(
             self.node(letter) or (k == final and (decorated or (letter == "e" and power)))
@@ -411,9 +250,9 @@ class _Lexer:
                 count = 2 if primes[0] == "″" else 1 if "prime" in primes[0] else len(primes[0])
                 name += "_prime" * count
             elif (sub := self.match(_SUBSCRIPT)) is not None:
-                name += _subscript(sub[0].translate(_SUBSCRIPTS))
-            elif self.text[self.position] in _COMBINING:
-                name += "_" + _COMBINING[self.text[self.position]]
+                name += _subscript(sub[0].translate(SUBSCRIPTS))
+            elif self.text[self.position] in COMBINING:
+                name += "_" + COMBINING[self.text[self.position]]
                 self.position += 1
             elif self.text[self.position] == "_" and "_" not in self.text[self.position + 1 : self.position + 2]:
                 self.position += 1
@@ -448,8 +287,8 @@ class _Lexer:
                 raise CheckError("a brace { is not closed")
             self.position += 1
             inner = text[start + 1 : self.position - 1]
-        inner = re.sub(rf"\\({'|'.join(sorted(_FONTS))})(?![A-Za-z])", "", inner)
-        inner = re.sub(r"\\([A-Za-z]+)", lambda m: _GREEK_COMMANDS.get(m[1], m[1]), inner)
+        inner = re.sub(rf"\\({'|'.join(sorted(FONTS))})(?![A-Za-z])", "", inner)
+        inner = re.sub(r"\\([A-Za-z]+)", lambda m: GREEK_COMMANDS.get(m[1], m[1]), inner)
         return spelled(re.sub(r"[{}\s\\]", "", inner).replace("−", "-"))
 
     # ---- commands --------------------------------------------------------------------------------
@@ -459,21 +298,21 @@ class _Lexer:
         found = re.compile(r"\\([A-Za-z]+\*?|.)", re.DOTALL).match(self.text, start)
         name = found[1].rstrip("*") or "*" if found is not None else ""
         self.position = start + 1 + len(found[1]) if found is not None else start + 1
-        if name in _COMMAND_OPERATORS:
-            sign = _COMMAND_OPERATORS[name]
+        if name in COMMAND_OPERATORS:
+            sign = COMMAND_OPERATORS[name]
             self.depth += (sign in "([{") - (sign in ")]}")
             self.add("op", sign, start)
-        elif name in _LOOKS:
+        elif name in LOOKS:
             if name in ("left", "right") and self.text[self.position : self.position + 1] == ".":
                 self.position += 1
             self.spaced = True
-        elif name in ("sum",):
+        elif name == "sum":
             self.sum(start)
-        elif name in _STRUCTURES:
-            self.add("command", _STRUCTURES[name], start)
+        elif name in STRUCTURES:
+            self.add("command", STRUCTURES[name], start)
         elif name in ("begin", "end"):
             self.add("command", f"{name} {self.argument()}", start)
-        elif name in _FONTS:
+        elif name in FONTS:
             content = self.argument()
             if content in ("1", "I") and name in ("mathbb", "mathbbm", "mathds", "mathbf", "mathrm"):
                 self.add("command", "indicator" if content == "1" or name != "mathrm" else "I", start)
@@ -481,14 +320,14 @@ class _Lexer:
                 self.number(content, start)
             elif content:
                 self.name(content, start)
-        elif name in _ACCENTS:
-            self.name(f"{self.argument()}_{_ACCENTS[name]}", start)
-        elif name in _GREEK_COMMANDS:
-            self.name(_GREEK_COMMANDS[name], start)
-        elif name in _FUNCTIONS:
+        elif name in ACCENTS:
+            self.name(f"{self.argument()}_{ACCENTS[name]}", start)
+        elif name in GREEK_COMMANDS:
+            self.name(GREEK_COMMANDS[name], start)
+        elif name in FUNCTIONS:
             self.name(name, start)
         else:
-            known = [*_COMMAND_OPERATORS, *_STRUCTURES, *_FONTS, *_ACCENTS, *_GREEK_COMMANDS, *_FUNCTIONS]
+            known = [*COMMAND_OPERATORS, *STRUCTURES, *FONTS, *ACCENTS, *GREEK_COMMANDS, *FUNCTIONS]
             raise CheckError(f"\\{name} is not a command that claims may use{nearest(name, known)}")
 
     def sum(self, start: int) -> None:
@@ -498,7 +337,7 @@ class _Lexer:
         for _ in range(2):
             self.match(re.compile(r"\s*(\\limits)?\s*"))
             if (sub := self.match(_SUBSCRIPT)) is not None:
-                below = sub[0].translate(_SUBSCRIPTS)
+                below = sub[0].translate(SUBSCRIPTS)
             elif self.text[self.position : self.position + 1] == "_":
                 self.position += 1
                 below = self.argument()

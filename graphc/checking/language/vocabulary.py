@@ -13,10 +13,12 @@ from typing import Any, Protocol
 
 from graphc.checking.arrays import ARRAYS, MODES
 from graphc.errors import CheckError
-from graphc.formula.expression import FUNCTIONS, ONE, ZERO, Call, Expression, Number, call
+from graphc.formula.expression import FUNCTIONS, ONE, ZERO, Call, Expression, Number, Symbol, call, substitute
 from graphc.formula.symbolic import derivative
 
-__all__ = ["CONSTANTS", "METHODS", "MODULES", "PREFIXED", "VOCABULARY", "Ranks", "build", "slope"]
+__all__ = [
+    "CONSTANTS", "METHODS", "MODULES", "PREFIXED", "SPELLINGS", "VOCABULARY", "Ranks", "build", "slope",
+]  # fmt: skip
 
 
 class Ranks(Protocol):
@@ -338,6 +340,9 @@ VOCABULARY: Mapping[str, Builder] = {
     "array": _same,
 }
 
+#: Names as people join and capitalise them: onehot, LogSumExp, Softmax.
+SPELLINGS: Mapping[str, str] = {name.replace("_", "").lower(): name for name in reversed(VOCABULARY)}
+
 #: What means something else behind ``np.`` or as a method: a reduction, where the bare name compares operands.
 PREFIXED: Mapping[str, Builder] = {"max": _reduction("max_over"), "min": _reduction("min_over")}
 
@@ -345,37 +350,11 @@ PREFIXED: Mapping[str, Builder] = {"max": _reduction("max_over"), "min": _reduct
 MODULES = frozenset({"np", "numpy", "math", "sympy", "sp", "scipy", "jnp", "torch", "tf", "F"})
 
 #: Methods of arrays.
-METHODS = frozenset(
-    [
-        "sum",
-        "mean",
-        "max",
-        "min",
-        "var",
-        "std",
-        "dot",
-        "transpose",
-        "permute",
-        "reshape",
-        "view",
-        "ravel",
-        "flatten",
-        "squeeze",
-        "unsqueeze",
-        "swapaxes",
-        "astype",
-        "copy",
-        "trace",
-        "exp",
-        "log",
-        "tanh",
-        "sigmoid",
-        "sqrt",
-        "abs",
-        "clip",
-        "outer",
-    ]
-)
+METHODS = frozenset({
+    "sum", "mean", "max", "min", "var", "std", "dot", "transpose", "permute", "reshape", "view", "ravel", "flatten",
+    "squeeze", "unsqueeze", "swapaxes", "astype", "copy", "trace", "exp", "log", "tanh", "sigmoid", "sqrt", "abs",
+    "clip", "outer",
+})  # fmt: skip
 
 #: Names that mean a number unless the graph has a node of that name; pi has no finite form and stays a name.
 CONSTANTS: Mapping[str, Expression] = {"e": Call("exp", (ONE,))}
@@ -412,8 +391,6 @@ def _usage(builder: Builder, name: str) -> str:
 def slope(name: str, operand: Expression) -> Expression | None:
     """Derivative of a function of one operand, as in ``sigma'(z)``; None where there is none."""
     row = FUNCTIONS.get(name)
-    from graphc.formula.expression import Symbol, substitute
-
     inner = Symbol("*operand")
     if row is not None and row.arity == 1 and name not in ("not", "neg"):
         body = _call(name, inner)

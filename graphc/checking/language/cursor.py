@@ -1,0 +1,170 @@
+"""Tokens of a claim one after the other, and the limits on what is built of them."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from graphc.checking.language.names import Names
+from graphc.checking.language.shape_rules import short
+from graphc.checking.language.shapes import Shapes
+from graphc.checking.language.tokens import Token, tokenize
+from graphc.checking.language.vocabulary import CONSTANTS, MODULES, VOCABULARY
+from graphc.errors import CheckError
+from graphc.formula.expression import Call, Expression, Number, fold, number
+from graphc.graph.node import Node
+
+__all__ = ["REFUSED", "WORDS", "Cursor"]
+
+#: Largest nesting of brackets, signs and powers, number of operations, and exponent.
+_MAXIMUM_DEPTH = 60
+_MAXIMUM_OPERATIONS = 2000
+_MAXIMUM_EXPONENT = 1000
+
+_CONDITIONS = {"less", "less_equal", "greater", "greater_equal", "equal", "not_equal", "and", "or", "not"}
+
+#: Words of Python that mean something else than a name.
+WORDS = {"if", "else", "and", "or", "not", "True", "False", "None"}
+REFUSED = frozenset({
+    "lambda", "for", "in", "is", "import", "from", "await", "yield", "async", "def", "class", "return", "while",
+    "with", "as", "assert", "del", "global", "nonlocal", "pass", "raise", "try", "except", "finally", "break",
+    "continue", "exec", "eval", "compile", "open", "getattr", "setattr", "globals", "locals", "vars", "input",
+    "breakpoint",
+})  # fmt: skip
+
+
+class Cursor:
+    """Tokens of one claim, and the operations built of them."""
+
+    def __init__(self, text: str, names: Names, target: Node) -> None:
+        self.text = text
+        self.names = names
+        self.target = target
+        self.shapes = Shapes(names.shapes)
+        self.tokens = tokenize(text, self.known, self.is_node)
+        self.tex = "\\" in text
+        self.at = 0
+        self.depth = 0
+        self.bars = 0
+        self.equations = 0  # brackets around, in which a single = compares
+        self.operations = 0
+        self.free: list[str] = []  # indices of the element that a left-hand side names
+        self.letters: dict[str, tuple[str, int]] = {}  # indices of the claim, with an array and an axis of each
+        self.rows: dict[int, Expression] = {}  # vectors that a transpose made rows
+        self.bound: dict[int, tuple[Expression, frozenset[str]]] = {}  # sums over letters
+
+    refused_words = REFUSED
+
+    # ---- tokens ----------------------------------------------------------------------------------
+
+    def known(self, name: str) -> bool:
+        """Whether a run of letters has a meaning as it stands."""
+        base = name.removesuffix("_prime")
+        return (
+            base in VOCABULARY
+            or base in WORDS
+            or base in REFUSED
+            or base in MODULES
+            or base in CONSTANTS
+            or base == "pi"
+            or base in self.names.sizes
+            or base in ("dtype", "newaxis")
+            or self.names.match(name) is not None
+            or (self.names.gradient(name) is not None and not self.is_node(name[0]))
+        )
+
+    def is_node(self, name: str) -> bool:
+        """Whether a name is a node, a defined line or a size."""
+        return name in self.names.sizes or self.names.match(name) is not None
+
+    @property
+    def token(self) -> Token:
+        """The next token."""
+        return self.tokens[self.at]
+
+    def peek(self, offset: int = 1) -> Token:
+        """A token behind the next one."""
+        return self.tokens[min(self.at + offset, len(self.tokens) - 1)]
+
+    def next(self) -> Token:
+        """Go past the next token."""
+        token = self.token
+        self.at += token.kind != "end"
+        return token
+
+    def sign(self, *texts: str) -> bool:
+        """Whether the next token is one of some operators or words."""
+        token = self.token
+        return token.text in texts and token.kind in ("op", "name") and (token.kind == "op" or token.text in WORDS)
+
+    def take(self, *texts: str) -> bool:
+        """Go past the next token if it is one of some operators."""
+        found = self.sign(*texts)
+        self.at += found
+        return found
+
+    def expect(self, text: str) -> None:
+        """Go past an operator that must come next."""
+        if not self.take(text):
+            raise self.unexpected(f"{text!r} was expected")
+
+    def unexpected(self, reason: str) -> CheckError:
+        """Return the error that something else comes next."""
+        token = self.token
+        if token.kind == "end":
+            return CheckError(f"cannot read the claim: it ends where {reason.replace(' was expected', '')} is missing")
+        after = self.text[: token.start].rstrip()[-20:]
+        where = f" after {after!r}" if after else ""
+        return CheckError(f"cannot read the claim: {token.text!r} at position {token.start + 1}{where}; {reason}")
+
+    def rank(self, expression: Expression) -> int | None:
+        """Number of axes of an expression, or None where its shapes do not fit."""
+        try:
+            return len(self.shapes.of(expression))
+        except (CheckError, KeyError):
+            return None
+
+    @staticmethod
+    def is_condition(expression: Expression) -> bool:
+        """Whether an expression is a comparison, or conditions joined."""
+        return isinstance(expression, Call) and expression.function in _CONDITIONS
+
+    def make(self, function: str, *operands: Expression) -> Expression:
+        """Build an operation, counting it."""
+        self.operations += 1
+        if self.operations > _MAXIMUM_OPERATIONS:
+            raise CheckError(f"the claim has more than {_MAXIMUM_OPERATIONS} operations; it is too long to be judged")
+        match function, operands:
+            case "neg", (Number(value),):
+                return Number(-value)
+            case "div", (Number(int(a)), Number(int(b))) if b != 0:
+                return number(Fraction(a, b))
+            case "pow", (base, exponent):
+                self.check_power(base, exponent)
+        return Call(function, operands)
+
+    def check_power(self, base: Expression, exponent: Expression) -> None:
+        """Refuse powers whose exponents are too large."""
+        size = fold(exponent)
+        if not isinstance(size, Number):
+            return
+        total = abs(size.value)
+        while isinstance(base, Call) and base.function == "pow":
+            inner = fold(base.operands[1])
+            total *= abs(inner.value) if isinstance(inner, Number) else 1
+            base = base.operands[0]
+        if total > _MAXIMUM_EXPONENT:
+            raise CheckError(
+                f"a power with the exponent {short(exponent)} is too large: exponents go up to {_MAXIMUM_EXPONENT}, "
+                "those of nested powers multiplied"
+            )
+
+    def deeper(self) -> None:
+        """Count one more bracket, sign or power around what comes next."""
+        self.depth += 1
+        if self.depth > _MAXIMUM_DEPTH:
+            raise CheckError(f"the claim is nested too deeply: more than {_MAXIMUM_DEPTH} brackets, signs or powers")
+
+    def refused(self, word: str) -> CheckError:
+        """Return the error that a word of Python stands in a claim."""
+        hint = " (a node named lambda can be written so)" if word == "lambda" else ""
+        return CheckError(f"{word!r} is not part of the language of claims{hint}; nothing was executed")
