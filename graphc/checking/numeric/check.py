@@ -168,7 +168,9 @@ def _node(
             )
         given = {n.label: values[n] for n in values if n.kind != "mode"}
         subject = _Analytic(analytic, given, seed)
-    point = GraphPoint(root, leaves, values, terms_of(root), 0.0)
+    # another order of the same sums breaks a tie, or makes one
+    nearness = 0.0 if subject is None else 64 * float(numpy.finfo("float64").eps)
+    point = GraphPoint(root, leaves, values, terms_of(root), nearness)
     judge = Judge(
         point,
         subject,
