@@ -15,10 +15,12 @@ from typing import Any
 import numpy
 
 from graphc.checking.circuit import Circuit, State
-from graphc.checking.diagnosis.elementwise import Candidate, Pool, factor_mistakes
+from graphc.checking.diagnosis.candidates import Candidate
 from graphc.checking.diagnosis.evidence import Evidence, same
 from graphc.checking.diagnosis.explanation import Diagnosis, Explanation, called, place
+from graphc.checking.diagnosis.factors import Pool
 from graphc.checking.diagnosis.flows import detached, missing_uses, scaled_flows
+from graphc.checking.diagnosis.foreign import factor_mistakes
 from graphc.checking.diagnosis.gates import gate_mistakes
 from graphc.checking.diagnosis.steps import every_step, stems
 from graphc.checking.diagnosis.units import Unit, units

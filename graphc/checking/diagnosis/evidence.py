@@ -29,7 +29,7 @@ __all__ = ["Evidence", "Point", "flat", "same", "summed"]
 Array = numpy.ndarray
 
 #: Points in float64 and points with all digits that a hypothesis must explain.
-_POINTS, _CONFIRMING = 3, 2
+_POINTS, _CONFIRMING = 4, 3
 
 #: Relative difference allowed in float64: finite differences of gates cost some digits.
 _CLOSE = 1e-6
@@ -81,6 +81,10 @@ class Point:
     wanted: float
     tangents: dict[int, Array] = field(default_factory=dict)
 
+    def agrees(self, moved: float) -> bool:
+        """Whether a change along the direction is the one that was found."""
+        return bool(abs(moved - self.wanted) <= _CLOSE * max(abs(self.wanted), abs(moved)))
+
 
 class Evidence:
     """What diagnosis knows about a wrong claim.
@@ -103,9 +107,13 @@ class Evidence:
         self.digits = _DIGITS if first.dtype == object else _DIGITS_OF_FLOATS
         generator = numpy.random.default_rng(0)
         self.shape = numpy.shape(samples[0][0].gradients[target.id])
-        self.points = [self._point(state, claim, generator) for state, claim in self._chosen()]
+        self.chosen = self._chosen()
+        self.points = [self._point(state, claim, generator) for state, claim in self.chosen]
         self._maps: dict[int, Array | None] = {}
         self._factors: dict[tuple[int, int], Any] = {}
+        self._alike: dict[tuple[int, ...], list[Node]] = {}
+        self._stacked: dict[tuple[tuple[int, ...], int], Array] = {}
+        self._along: dict[Any, Any] = {}
         for point in self.points:
             self._push(point)
 
@@ -133,9 +141,16 @@ class Evidence:
             largest = max((float(numpy.max(numpy.abs(n))) for n in numbers if n.size), default=0.0)
             return largest if numpy.isfinite(largest) else 1e300
 
+        def telling(sample: tuple[State, Any]) -> tuple[bool, bool]:
+            gradient, claim = numpy.asarray(sample[0].gradients[self.target.id]), numpy.asarray(sample[1])
+            return not numpy.any(gradient != 0), not numpy.any(claim != 0)
+
         kept = [s for s in self.samples if not s[0].intervals] or self.samples
-        usual = [s for s in kept if size(s) < 1e4]
-        return (usual or sorted(kept, key=size))[:_POINTS]
+        usual = [s for s in kept if size(s) < 1e4] or sorted(kept, key=size)
+        # first what is nowhere zero; but a mask shows only where it is
+        plain, masked = [s for s in usual if not any(telling(s))], [s for s in usual if any(telling(s))]
+        masked.sort(key=telling)
+        return [*plain[: _POINTS - min(1, len(masked))], *masked][:_POINTS]
 
     def _point(self, state: State, claim: Any, generator: numpy.random.Generator) -> Point:
         numbers = self.circuit.state(state.point, "double")
@@ -182,6 +197,25 @@ class Evidence:
         low = run_formula(formula, {**tensors, formula.inputs[edge.k]: operand - moved}, sizes)[output]
         return flat(high - low) / (2 * _STEP)
 
+    def tangent_along(self, path: tuple[int, ...], number: int) -> Array:
+        """Tangent behind some edges from the target on, of that path alone."""
+        if not path:
+            return self.points[number].direction
+        key = (path, number)
+        if key not in self._along:
+            before = self.tangent_along(path[:-1], number)
+            self._along[key] = self.pushed(path[-1], self.points[number], before)
+        return self._along[key]
+
+    def upstream_along(self, path: tuple[int, ...], state: State) -> Any:
+        """Gradient that arrives over some edges from the root, of that path alone."""
+        if not path:
+            return state.gradients[self.circuit.root.id]
+        key = (path, id(state))
+        if key not in self._along:
+            self._along[key] = self.circuit.pull(path[0], state, self.upstream_along(path[1:], state))
+        return self._along[key]
+
     def extents(self, position: int) -> dict[str, int]:
         """Sizes of the tensors of an edge's gate."""
         application = self.circuit.edges[position].target.application
@@ -205,6 +239,24 @@ class Evidence:
         if key not in self._factors:
             self._factors[key] = self.circuit.local_factor(position, state)
         return self._factors[key]
+
+    def alike(self, node: Node) -> list[Node]:
+        """Nodes with the shape of a node, with itself."""
+        shape = self.circuit.shapes[node.id]
+        if shape not in self._alike:
+            self._alike[shape] = [
+                n for n in self.circuit.nodes
+                if n.is_float and n.kind != "constant" and self.circuit.shapes[n.id] == shape
+            ]  # fmt: skip
+        return self._alike[shape]
+
+    def values_alike(self, node: Node, number: int) -> Array:
+        """Values of `alike` nodes at a point, as one array with an axis more."""
+        key = (self.circuit.shapes[node.id], number)
+        if key not in self._stacked:
+            values = self.points[number].state.values
+            self._stacked[key] = numpy.array([values[n.id] for n in self.alike(node)], dtype="float64")
+        return self._stacked[key]
 
     # ---- confirmation ----------------------------------------------------------------------------
 
@@ -252,9 +304,10 @@ class Evidence:
         def whole(value: Any) -> Any:
             return numpy.broadcast_to(numpy.asarray(value, dtype=object), self.shape)
 
-        kept = [s for s in self.samples if not s[0].intervals] or self.samples
+        # the last one may be where a mask is zero
+        chosen = [*self.chosen[: _CONFIRMING - 1], *self.chosen[_CONFIRMING - 1 :][-1:]]
         with mpmath.workdps(60), numpy.errstate(all="ignore"):
-            for state, claim in kept[:_CONFIRMING]:
+            for state, claim in chosen:
                 try:
                     found = prediction(state)
                 except (ZeroDivisionError, OutsideDomain, OverflowError):
@@ -265,10 +318,7 @@ class Evidence:
 
     def agrees(self, predicted: Sequence[float]) -> bool:
         """Whether changes predicted for the points are those that were found."""
-        return all(
-            abs(p - point.wanted) <= _CLOSE * max(abs(point.wanted), abs(p)) and numpy.isfinite(p)
-            for p, point in zip(predicted, self.points, strict=True)
-        )
+        return all(point.agrees(p) for p, point in zip(predicted, self.points, strict=True))
 
     def explains(self, prediction: Callable[[State], Any]) -> bool:
         """Whether a prediction gives the claim at the points in float64."""
@@ -276,7 +326,7 @@ class Evidence:
             for point in self.points:
                 moved = flat(prediction(point.state)) - flat(point.state.gradients[self.target.id])
                 change = float(moved @ point.direction) if moved.size else 0.0
-                if not abs(change - point.wanted) <= _CLOSE * max(abs(change), abs(point.wanted)):
+                if not point.agrees(change):
                     return False
         return True
 

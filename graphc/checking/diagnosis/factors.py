@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy
 
 from graphc.checking.circuit import Edge, State
+from graphc.checking.diagnosis.candidates import spread
 from graphc.checking.diagnosis.evidence import Evidence
 from graphc.checking.diagnosis.explanation import called, formula_of, local_gradient
 from graphc.checking.precise import OutsideDomain
@@ -17,7 +18,7 @@ from graphc.formula.expression import Call, Expression, Number, Symbol, evaluate
 from graphc.gradients.local import elementwise, local_body, local_expression
 from graphc.graph.node import Node
 
-__all__ = ["Factor", "evaluated", "factors", "forms", "neighbourhood"]
+__all__ = ["Factor", "Pool", "evaluated", "factors", "forms", "neighbourhood"]
 
 
 @dataclass(frozen=True)
@@ -105,14 +106,14 @@ def factors(evidence: Evidence, shape: tuple[int, ...]) -> list[Factor]:
     for position, edge in enumerate(circuit.edges):
         if not fits(state.values[edge.target.id]):
             continue
-        slope = evidence.factor(position, state)
-        if slope is None or _trivial(slope):
+        slopes = [evidence.factor(position, point.state) for point in evidence.points]
+        if slopes[0] is None or _constant(slopes):
             continue
         found.append(
             Factor(
                 "slope",
                 _slope_text(edge),
-                functools.partial(lambda p, s: evidence.factor(p, s), position),
+                functools.partial(evidence.factor, position),
                 position,
                 edge.target,
             )
@@ -139,6 +140,9 @@ def factors(evidence: Evidence, shape: tuple[int, ...]) -> list[Factor]:
         if node.is_float and node.kind != "constant" and fits(state.values[node.id]):
             value = functools.partial(lambda key, s: s.values[key], node.id)
             found.append(Factor("value", called(node), value, None, node))
+            if node.name is not None and node.application is not None:
+                rest = functools.partial(lambda key, s: 1 - s.values[key], node.id)
+                found.append(Factor("value", f"1 - {node.name}", rest, None, node))
     return found
 
 
@@ -152,6 +156,59 @@ def _slope_text(edge: Edge) -> str:
     return text or f"the local gradient {local_gradient(edge)}"
 
 
-def _trivial(slope: Any) -> bool:
-    """Whether a local gradient is 1 or -1 everywhere."""
-    return bool(numpy.all(numpy.abs(numpy.asarray(slope, dtype="float64")) == 1))
+def _constant(slopes: Sequence[Any]) -> bool:
+    """Whether a local gradient is the same number everywhere: constants are mistakes of their own kind."""
+    numbers = [numpy.asarray(slope, dtype="float64").reshape(-1) for slope in slopes]
+    return all(bool(numpy.all(n == numbers[0].flat[0])) for n in numbers)
+
+
+class Pool:
+    """Factors of one shape with their numbers at the points."""
+
+    def __init__(self, evidence: Evidence, shape: tuple[int, ...]) -> None:
+        self.factors = factors(evidence, shape)
+        size = int(numpy.prod(shape)) if shape else 1
+        self.numbers = [
+            numpy.array([spread(f.value(p.state), shape) for f in self.factors]).reshape(-1, size)
+            for p in evidence.points
+        ]
+        self.aliases: dict[tuple[float, ...], list[Factor]] = {}
+        self._pairs: tuple[Any, ...] | None = None
+
+    def equal(self, k: int) -> list[Factor]:
+        """Factors with the same numbers as one of those that `pairs` returns."""
+        return self.aliases[tuple(float(n[k, 0]) for n in self.numbers)]
+
+    def pairs(self) -> tuple[Any, Any, Any, Any]:
+        """Products of two local gradients or their reciprocals, sorted by magnitude at the first point.
+
+        Only for scalars: magnitudes (sorted), numbers by point, indices of both factors, exponents of both.
+        """
+        if self._pairs is None:
+            usable = [
+                k for k, f in enumerate(self.factors)
+                if all(numpy.isfinite(n[k, 0]) and n[k, 0] != 0 for n in self.numbers)
+            ]  # fmt: skip
+            # equal factors once: the first one stands for all
+            for k in usable:
+                self.aliases.setdefault(tuple(float(n[k, 0]) for n in self.numbers), []).append(self.factors[k])
+            by_numbers = {tuple(float(n[k, 0]) for n in self.numbers): k for k in reversed(usable)}
+            unique = sorted(by_numbers.values())[:60]
+            first, second = (i.reshape(-1) for i in numpy.meshgrid(unique, unique, indexing="ij"))
+            left, right, signs = [], [], []
+            for a, b in ((1, 1), (1, -1), (-1, -1)):
+                keep = first != second if (a, b) == (1, -1) else first <= second
+                left.append(first[keep])
+                right.append(second[keep])
+                signs.append(numpy.tile((a, b), (int(keep.sum()), 1)))
+            i, j, s = numpy.concatenate(left), numpy.concatenate(right), numpy.concatenate(signs)
+            with numpy.errstate(all="ignore"):
+                numbers = [n[i, 0] ** s[:, 0] * n[j, 0] ** s[:, 1] for n in self.numbers] if len(i) else []
+            order = numpy.argsort(numpy.abs(numbers[0])) if len(i) else numpy.array([], dtype=int)
+            self._pairs = (
+                numpy.abs(numbers[0])[order] if len(i) else numpy.array([]),
+                [n[order] for n in numbers],
+                (i[order], j[order]),
+                s[order],
+            )
+        return self._pairs

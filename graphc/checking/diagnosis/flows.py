@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 
 from graphc.checking.circuit import Edge, State
-from graphc.checking.diagnosis.elementwise import Candidate, on_path_text
+from graphc.checking.diagnosis.candidates import Candidate, on_path_text
 from graphc.checking.diagnosis.evidence import Evidence, flat
 from graphc.checking.diagnosis.explanation import called, joined, named_constant, step_of
 from graphc.checking.diagnosis.units import Unit
@@ -17,8 +17,9 @@ from graphc.graph.node import Node
 
 __all__ = ["detached", "missing_uses", "scaled_flows"]
 
-#: Uses of a node of which every subset is tried; beyond it single ones, runs, and all but one.
-_SUBSETS = 7
+#: Uses of a node of which every subset is tried; beyond it single ones and runs at the ends; more
+#: uses than the second number are left alone.
+_SUBSETS, _MOST = 7, 64
 
 
 def _use(edge: Edge) -> str:
@@ -32,7 +33,7 @@ def missing_uses(evidence: Evidence, steps: frozenset[str]) -> Iterator[Candidat
     """Some of the uses of the target do not count."""
     circuit, target = evidence.circuit, evidence.target
     uses = evidence.uses()
-    if len(uses) < 2:
+    if not 2 <= len(uses) <= _MOST:
         return
     parts = []
     for point in evidence.points:
@@ -55,7 +56,7 @@ def missing_uses(evidence: Evidence, steps: frozenset[str]) -> Iterator[Candidat
 
         gone = [circuit.edges[uses[k]] for k in missing]
         text = missing_text(target, gone, len(uses), steps)
-        rank = 1.0 if len(missing) < 2 else 1.15
+        rank = 0.95 if len(missing) < 2 else 1.15
         yield Candidate(rank, _kind(gone, steps), text, prediction, tuple((e.source, e.target) for e in gone))
 
 
@@ -82,13 +83,10 @@ def _subsets(count: int) -> Iterator[tuple[int, ...]]:
         for size in range(1, count):
             yield from itertools.combinations(range(count), size)
         return
-    seen = set()
-    runs = [tuple(range(a, b)) for a in range(count) for b in range(a + 1, count + 1) if b - a < count]
-    others = [tuple(k for k in range(count) if not a <= k < b) for a in range(count) for b in range(a + 1, count)]
-    for chosen in sorted([*runs, *others], key=len):
-        if chosen and chosen not in seen:
-            seen.add(chosen)
-            yield chosen
+    yield from ((k,) for k in range(count))
+    for size in range(2, count):
+        yield tuple(range(size))
+        yield tuple(range(count - size, count))
 
 
 def scaled_flows(places: Iterable[Unit], sizes: Mapping[str, int], steps: frozenset[str]) -> Iterator[Candidate]:
@@ -99,9 +97,9 @@ def scaled_flows(places: Iterable[Unit], sizes: Mapping[str, int], steps: frozen
         if unit.whole:
             continue
         base = []
-        for point in evidence.points:
+        for number, point in enumerate(evidence.points):
             upstream = unit.upstream(point.state)
-            base.append(float(flat(unit.old(point.state, upstream)) @ unit.tangent(point)))
+            base.append(float(flat(unit.old(point.state, upstream)) @ unit.tangent(number)))
         if any(b == 0 or not numpy.isfinite(b) for b in base):
             continue
         total = [float(flat(p.state.gradients[evidence.target.id]) @ p.direction) for p in evidence.points]
@@ -165,15 +163,15 @@ def _scaled(unit: Unit, ratio: float, simple: Any, worse: float, steps: frozense
     if ratio == 0 or abs(ratio) < 1e-6:
         if edge is None:
             kind, text = "detached", f"nothing flows back {through}: {called(unit.node)} is treated as a constant"
-            rank = 1.12
+            rank = 0.98
         elif unit.single:
             kind, text, rank = "missing path", f"a path is missing: the one{path[len(', on the path') :]}", 0.0
             path = ""
         elif _forks(unit):
             count = sum(evidence.circuit.edges[p].source is unit.node for p in evidence.edges)
-            kind, text, rank = _kind([edge], steps), missing_text(unit.node, [edge], count, steps), 1.05
+            kind, text, rank = _kind([edge], steps), missing_text(unit.node, [edge], count, steps), 0.95
         else:
-            kind, text, rank = "missing path", f"a path is missing: nothing flows back from {through}", 1.1
+            kind, text, rank = "missing path", f"a path is missing: nothing flows back from {through}", 0.97
     elif constant == -1:
         kind, text, rank = "sign", f"the sign of what flows back from {through} is flipped", 1.05
         if edge is None:

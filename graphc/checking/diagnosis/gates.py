@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 
 from graphc.checking.circuit import Edge, State
-from graphc.checking.diagnosis.elementwise import Candidate, on_path_text
+from graphc.checking.diagnosis.candidates import Candidate, on_path_text
 from graphc.checking.diagnosis.evidence import Evidence
 from graphc.checking.diagnosis.explanation import called, joined, local_gradient, step_of
 from graphc.checking.diagnosis.factors import evaluated
@@ -23,7 +23,7 @@ from graphc.graph.node import Node
 __all__ = ["gate_mistakes"]
 
 #: Nodes of one shape that are tried in place of an operand.
-_STAND_INS = 12
+_STAND_INS = 40
 
 Change = Callable[[State, Any], Any]
 
@@ -42,10 +42,10 @@ def gate_mistakes(unit: Unit, steps: Callable[[Node], str]) -> Iterator[Candidat
     later = 1.5 if unit.single else 0.0
     for rank, kind, text, change, nodes in tried:
         try:
-            moves = unit.moves(change)
+            explained = unit.explains(change)
         except ValueError:  # shapes of another layout do not meet
             continue
-        if evidence.agrees(moves):
+        if explained:
             yield Candidate(
                 rank + later, kind, text + steps(edge.target) + path, unit.prediction(change),
                 ((edge.source, edge.target),), nodes,
@@ -128,8 +128,22 @@ def _mixing(unit: Unit, edge: Edge) -> Iterator[Tried]:
                 f"the mask of the gate {target.gate} is missing: only the winner of {called(source)} gets the gradient"
             )
             yield 1.0, "missing mask", text, spread, ()
+    if target is not circuit.root:
+        text = (
+            f"the upstream gradient at {called(target)} is missing: the gate {target.gate} multiplies it by its local "
+            f"gradient on the way to {called(source)}"
+        )
+        yield 1.3, "missing upstream", text, lambda s, u: pull(s, 0 * u + 1), (target,)
+    reached = _reached(evidence, target)
     for stand_in in _same_shape(evidence, target):
         key = stand_in.id
+        if key in reached and key in evidence.above:
+            text = (
+                f"the local gradients between {called(target)} and {called(stand_in)} are missing: the gradient of "
+                f"{called(stand_in)} is used at the gate {target.gate} in place of that of {called(target)}"
+            )
+            yield 1.1, "missing factor", text, lambda s, _, key=key: pull(s, s.gradients[key]), (stand_in, target)
+            continue
         text = (
             f"at the gate {target.gate} the gradient of {called(stand_in)} is used in place of that of {called(target)}"
         )
@@ -142,6 +156,15 @@ def _mixing(unit: Unit, edge: Edge) -> Iterator[Tried]:
             (lambda s, _, key=key: pull(s, s.gradients[key])),
             (stand_in,),
         )
+
+
+def _reached(evidence: Evidence, node: Node) -> set[int]:
+    """Nodes that a node leads to."""
+    found = {node.id}
+    for later in evidence.between:
+        if any(o.id in found for o in later.operands):
+            found.add(later.id)
+    return found - {node.id}
 
 
 def _with_value(pull: Change, node: Node, value: Callable[[Any], Any]) -> Change:

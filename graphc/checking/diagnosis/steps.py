@@ -10,7 +10,7 @@ from typing import Any
 import numpy
 
 from graphc.checking.circuit import Edge, State
-from graphc.checking.diagnosis.elementwise import Candidate
+from graphc.checking.diagnosis.candidates import Candidate
 from graphc.checking.diagnosis.evidence import Evidence
 from graphc.checking.diagnosis.explanation import called, local_gradient, step_of
 from graphc.checking.diagnosis.units import Unit

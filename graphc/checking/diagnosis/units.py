@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy
 
 from graphc.checking.circuit import Edge, State
-from graphc.checking.diagnosis.evidence import Evidence, Point, flat, summed
+from graphc.checking.diagnosis.evidence import Evidence, flat, summed
 from graphc.graph.node import Node
 
 __all__ = ["Unit", "units"]
@@ -37,7 +37,6 @@ class Unit:
     position: int | None = None
     above: tuple[int, ...] | None = None
     below: tuple[int, ...] | None = None
-    _upstream: dict[int, Any] = field(default_factory=dict)
 
     @property
     def edge(self) -> Edge | None:
@@ -58,16 +57,10 @@ class Unit:
 
     def upstream(self, state: State) -> Any:
         """Gradient that arrives."""
-        circuit = self.evidence.circuit
         start = self.node if self.edge is None else self.edge.target
         if self.above is None:
             return state.gradients[start.id]
-        if id(state) not in self._upstream:
-            value = state.gradients[circuit.root.id]
-            for position in reversed(self.above):
-                value = circuit.pull(position, state, value)
-            self._upstream[id(state)] = value
-        return self._upstream[id(state)]
+        return self.evidence.upstream_along(self.above, state)
 
     def old(self, state: State, upstream: Any) -> Any:
         """What rightly leaves the place."""
@@ -91,24 +84,21 @@ class Unit:
 
         return predicted
 
-    def tangent(self, point: Point) -> Any:
-        """Sensitivity of the target's gradient along the point's direction to what leaves the place."""
+    def tangent(self, number: int) -> Any:
+        """Sensitivity of the target's gradient along a point's direction to what leaves the place."""
         if self.below is None:
-            return point.tangents[self.node.id]
-        tangent = point.direction
-        for position in self.below:
-            tangent = self.evidence.pushed(position, point, tangent)
-        return tangent
+            return self.evidence.points[number].tangents[self.node.id]
+        return self.evidence.tangent_along(self.below, number)
 
-    def moves(self, change: Change) -> list[float]:
-        """What a change would move at each point, along its direction."""
-        found = []
-        for point in self.evidence.points:
+    def explains(self, change: Change) -> bool:
+        """Whether a change gives the claim at the points in float64."""
+        for number, point in enumerate(self.evidence.points):
             upstream = self.upstream(point.state)
             with numpy.errstate(all="ignore"):
                 difference = flat(change(point.state, upstream)) - flat(self.old(point.state, upstream))
-            found.append(float(difference @ self.tangent(point)))
-        return found
+            if not point.agrees(float(difference @ self.tangent(number))):
+                return False
+        return True
 
     def scaled(self, factor: Callable[[State], Any]) -> Change:
         """The change that puts another factor in place of the local gradient (of 1 at a node)."""

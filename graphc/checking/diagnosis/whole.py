@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 
 from graphc.checking.circuit import State
-from graphc.checking.diagnosis.elementwise import Candidate
+from graphc.checking.diagnosis.candidates import Candidate
 from graphc.checking.diagnosis.evidence import Evidence, flat, same
 from graphc.checking.diagnosis.explanation import Explanation, called, joined, named_constant
 from graphc.graph.node import Node
@@ -28,7 +28,7 @@ def constant_ratio(claimed: Sequence[Any], correct: Sequence[Any], digits: int) 
     """The constant that all elements of all claims are of the right values; None if there is none."""
     import mpmath
 
-    ratio = None
+    ratio, seen = None, 0
     close = mpmath.mpf(10) ** -digits
     for claim, right in zip(claimed, correct, strict=True):
         first, second = (numpy.asarray(v, dtype=object).reshape(-1) for v in (claim, right))
@@ -41,7 +41,8 @@ def constant_ratio(claimed: Sequence[Any], correct: Sequence[Any], digits: int) 
                 ratio = mpmath.mpf(c) / r
             elif abs(mpmath.mpf(c) / r - ratio) > close * abs(ratio):
                 return None
-    return ratio
+        seen += any(v != 0 for v in second)
+    return ratio if seen > 1 or len(correct) == 1 else None  # one point makes no constant
 
 
 def _constant_difference(claimed: Sequence[Any], correct: Sequence[Any], digits: int) -> Any:
@@ -73,7 +74,7 @@ def constants(evidence: Evidence, sizes: Mapping[str, int]) -> Iterator[Explanat
             return
         words = named_constant([ratio], dict(sizes), min(evidence.digits, 25))
         text = f"the claim is {words or mpmath.nstr(ratio, 6)} times the correct gradient"
-        yield Explanation("constant factor", text, (), nodes, True, 1.0 if words else 2.9)
+        yield Explanation("constant factor", text, (), nodes, True, 0.95 if words else 2.9)
         return
     term = _constant_difference(claimed, correct, evidence.digits)
     if term is not None:
