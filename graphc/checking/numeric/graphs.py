@@ -238,7 +238,7 @@ class GraphPoint:
         error = abs(numeric - analytic)
         uncertain = 4 * float(slope.error[0])
         if place is None:
-            slack *= float(numpy.linalg.norm(direction))
+            slack = slack * float(numpy.linalg.norm(direction)) + tolerance.relative * largest
         slack += float(tolerance.allowed(numeric, analytic, largest))
         allowed = slack + uncertain
         verdict, reason, interval = "right", "", None
@@ -260,6 +260,8 @@ class GraphPoint:
                 part = _dot(self.gradients[k][leaf], direction)
                 room = float(tolerance.allowed(slope.value[k], part, _size(self.gradients[k][leaf], direction)))
                 room += 4 * float(slope.error[k])
+                if place is None:
+                    room += tolerance.relative * _size(self.gradients[k][leaf], direction)
                 size = max(abs(part), abs(float(slope.value[k])))
                 errors[term] = abs(part - float(slope.value[k])) / size if size > room else 0.0
                 if not abs(part - slope.value[k]) <= room:

@@ -111,6 +111,8 @@ def pattern(candidate: Array, reference: Array, terms: Mapping[str, Array], size
     size = float(abs(reference).max(initial=0.0))
     if size == 0:
         return "a term that does not belong there: the right gradient is 0 everywhere"
+    if bool((abs(candidate - reference) <= 1e-4 * size).all()):
+        return ""  # too near to have a pattern
 
     def same(a: Array, b: Array) -> bool:
         return bool((abs(a - b) <= 1e-5 * float(abs(b).max(initial=0.0))).all())
@@ -151,7 +153,7 @@ def sample_pattern(samples: Sequence[Sample]) -> str:
     if all(a == 0 for _, a in pairs):
         return "0 at every sample: the path to this parameter is missing"
     factors = [a / n for n, a in pairs]
-    if max(factors) - min(factors) <= 1e-5 * abs(factors[0]):
+    if max(factors) - min(factors) <= 1e-5 * abs(factors[0]) and abs(factors[0] - 1) > 1e-4:
         return _factor_text(factors[0], f"the right gradient at all {len(pairs)} samples")
     return ""
 

@@ -165,7 +165,7 @@ class _Function:
         numeric, uncertain = float(slope.value[0]), 4 * float(slope.error[0])
         error = abs(numeric - analytic)
         size = max(abs(numeric), abs(analytic))
-        allowed = self.relative * size + 1e-9 * largest
+        allowed = self.relative * (max(size, largest) if place is None else size) + 1e-9 * largest
         interval, verdict, reason = None, "right", ""
         if not error <= allowed + min(uncertain, 1e-2 * size):
             sided = slope.sided()
