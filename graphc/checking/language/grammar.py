@@ -228,7 +228,7 @@ class Reader(Cursor):
         if token.kind == "name":
             return token.text not in WORDS and (token.text not in REFUSED or self.is_node(token.text))
         return token.kind == "op" and (
-            token.text in ("(", "{", "[", "∂") or (token.text in ("|", "‖") and not self.bars)
+            token.text in ("(", "{", "[", "∂", "|<", "‖<") or (token.text in ("|", "‖") and not self.bars)
         )
 
     # ---- operands --------------------------------------------------------------------------------
@@ -252,7 +252,7 @@ class Reader(Cursor):
             return self.group()
         if token.text == "[":
             return self.square()
-        if token.text in ("|", "‖"):
+        if token.text in ("|", "‖", "|<", "‖<"):
             return self.barred()
         if token.text == "∂":
             return gradient(self)
@@ -295,10 +295,11 @@ class Reader(Cursor):
     def barred(self) -> Expression:
         """Read an absolute value or a norm."""
         bar = self.next().text
-        self.bars += 1
+        sided = bar.endswith("<")
+        outer, self.bars = self.bars, 0 if sided else self.bars + 1
         inner = self.expression(0)
-        self.expect(bar)
-        self.bars -= 1
+        self.expect(bar.replace("<", ">"))
+        self.bars, bar = outer, bar[0]
         order = "2"
         if self.take("_"):
             braces = self.take("{")

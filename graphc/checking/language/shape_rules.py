@@ -55,7 +55,7 @@ def _matmul(self: Shapes, expression: Call) -> Shape:
     a, b = (self.of(operand) for operand in expression.operands)
     if not a or not b:
         raise self.clash(expression, expression.operands, "a matrix product needs arrays; a scalar factor is written *")
-    inner = b[-2] if len(b) > 1 else b[0]
+    inner = b[-2:][0]  # of a vector its only extent
     if a[-1] != inner:
         hint = ""
         if len(a) == 2 and a[0] == inner:

@@ -46,7 +46,7 @@ COMMAND_OPERATORS: Mapping[str, str] = {
     "leqslant": "<=", "ge": ">=", "geq": ">=", "geqslant": ">=", "lt": "<", "gt": ">", "ne": "!=", "neq": "!=",
     "land": "and", "wedge": "and", "lor": "or", "vee": "or", "lnot": "not", "neg": "not", "top": "⊤",
     "intercal": "⊤", "partial": "∂", "nabla": "∇", "{": "(", "}": ")", "lbrace": "(", "rbrace": ")", "lbrack": "[",
-    "rbrack": "]", "|": "‖", "Vert": "‖", "lVert": "‖", "rVert": "‖", "vert": "|", "lvert": "|", "rvert": "|",
+    "rbrack": "]", "|": "‖", "Vert": "‖", "lVert": "‖<", "rVert": "‖>", "vert": "|", "lvert": "|<", "rvert": "|>",
     "mid": "|", "\\": "\\\\", "_": "_",
 }  # fmt: skip
 

@@ -59,8 +59,15 @@ _RUN = re.compile(rf"(?:[{_LETTER}]|_(?![{{\\\\]))(?:[{_LETTER}0-9]|_(?![{{\\\\]
 #: A run of mixed alphabets: a Greek letter is a name of its own, with its number or index.
 _PIECES = re.compile(rf"[{''.join(GREEK)}](?:_?[0-9]+|_[A-Za-z]+)?|[A-Za-z_][A-Za-z0-9_]*")
 
+_BAR = re.compile(r"\s*(\\\||\|\||\\[vV]ert|\||‖)")
+_SINGLE = ("|", r"\vert")
+_SIDES = {
+    f"{size}{side}": sign for size in ("", "big", "Big", "bigg", "Bigg") for side, sign in (("l", "<"), ("r", ">"))
+}
+_SIDES |= {"left": "<", "right": ">"}
+
 #: What a subscript may follow beside a name: brackets, bars, an indicator and its 1.
-_SUBSCRIPTED = frozenset([")", "]", "}", "|", "‖", "indicator", "1"])
+_SUBSCRIPTED = frozenset([")", "]", "}", "|", "‖", "|>", "‖>", "indicator", "1"])
 
 
 def tokenize(text: str, known: Callable[[str], bool], node: Callable[[str], bool]) -> list[Token]:
@@ -305,6 +312,8 @@ class _Lexer:
         elif name in LOOKS:
             if name in ("left", "right") and self.text[self.position : self.position + 1] == ".":
                 self.position += 1
+            if name in _SIDES and (bar := self.match(_BAR)) is not None:  # bars that say where they open and close
+                self.add("op", ("|" if bar[1] in _SINGLE else "‖") + _SIDES[name], start)
             self.spaced = True
         elif name == "sum":
             self.sum(start)

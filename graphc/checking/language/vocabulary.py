@@ -57,6 +57,17 @@ def _heaviside(_: Ranks, x: Expression, at_zero: Expression = ZERO) -> Expressio
     return _call("select", _call("greater", x, ZERO), ONE, tie)
 
 
+def _piecewise(_: Ranks, *rows: Any) -> Expression:
+    """SymPy's (value, condition) pairs; the last condition may be True."""
+    result: Expression = ZERO
+    for row in reversed(rows):
+        if not isinstance(row, tuple) or len(row) != 2 or isinstance(row[0], tuple):
+            raise CheckError("Piecewise takes pairs, as in Piecewise((1, x > 0), (0, True))")
+        value, condition = row
+        result = value if condition is True else _call("select", condition, value, result)
+    return result
+
+
 def _extremum(function: str) -> Builder:
     def builder(_: Ranks, *operands: Any) -> Expression:
         parts = operands[0] if len(operands) == 1 and isinstance(operands[0], tuple) else operands
@@ -288,6 +299,7 @@ VOCABULARY: Mapping[str, Builder] = {
     "Heaviside": _heaviside,
     "heaviside": _heaviside,
     "step": _heaviside,
+    "Piecewise": _piecewise,
     "max": _extremum("max"),
     "min": _extremum("min"),
     "Max": _extremum("max"),
@@ -357,7 +369,7 @@ METHODS = frozenset({
 })  # fmt: skip
 
 #: Names that mean a number unless the graph has a node of that name; pi has no finite form and stays a name.
-CONSTANTS: Mapping[str, Expression] = {"e": Call("exp", (ONE,))}
+CONSTANTS: Mapping[str, Expression] = {"e": Call("exp", (ONE,)), "E": Call("exp", (ONE,))}
 
 
 @functools.cache
