@@ -6,8 +6,9 @@ for proofs are expanded, under a limit. Arrays are small: named sizes are number
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,7 +41,7 @@ from graphc.formula.symbolic import plus, product
 from graphc.gradients.local import elementwise, local_body, local_expression, node_expression
 from graphc.graph.node import Application, Node, topological
 
-__all__ = ["Circuit", "Edge", "State", "kinks"]
+__all__ = ["Circuit", "Edge", "Later", "State", "kinks"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,29 @@ class Edge:
     slope: Expression | None
 
 
+class Later(Mapping[int, "tuple[Any, Any]"]):
+    """Ranges that are computed once somebody asks: nearly every point has no tie that matters."""
+
+    def __init__(self, compute: Callable[[], Mapping[int, tuple[Any, Any]]]) -> None:
+        self._compute = compute
+        self._found: Mapping[int, tuple[Any, Any]] | None = None
+
+    @property
+    def _ranges(self) -> Mapping[int, tuple[Any, Any]]:
+        if self._found is None:
+            self._found = self._compute()
+        return self._found
+
+    def __getitem__(self, key: int) -> tuple[Any, Any]:
+        return self._ranges[key]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._ranges)
+
+    def __len__(self) -> int:
+        return len(self._ranges)
+
+
 @dataclass
 class State:
     """Numbers at one point: value, gradient of the root, and local gradient of every edge.
@@ -70,7 +94,7 @@ class State:
     values: dict[int, Any]
     gradients: dict[int, Any]
     slopes: list[Any]
-    intervals: dict[int, tuple[Any, Any]]
+    intervals: Mapping[int, tuple[Any, Any]]
     sizes: Mapping[str, int] = field(default_factory=dict)
     precision: str = "exact"
     #: tensors inside of gates, by application, and slopes, as long as ``values`` are those that they were made from
@@ -372,10 +396,20 @@ class Circuit:
         state = State(point, values, {}, [], {}, self.sizes, precision, inner, values)
         state.slopes = self._slopes(values, self._fixed_sides(), numbers)
         state.gradients = self._sweep(state)
-        tied = self._tied(state)
-        if tied:
-            state.intervals = self._combined(state, tied) if self.scalar else self._ranges(state)
+        if self.kinked:
+            import mpmath
+
+            state.intervals = Later(functools.partial(self._intervals, state, mpmath.mp.dps))
         return state
+
+    def _intervals(self, state: State, digits: int) -> Mapping[int, tuple[Any, Any]]:
+        import mpmath
+
+        with mpmath.workdps(digits):
+            tied = self._tied(state)
+            if not tied:
+                return {}
+            return self._combined(state, tied) if self.scalar else self._ranges(state)
 
     # ---- kinks -----------------------------------------------------------------------------------
 

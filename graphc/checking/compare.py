@@ -154,11 +154,17 @@ def apart(value: Any, state: State, target: Node, margin: Any, slack: Any = 0) -
         Index of an entry, ``()`` for scalars; None if everything is right.
     """
     correct = state.gradients[target.id]
-    low, high = state.intervals.get(target.id, (correct, correct))
-    if not isinstance(correct, numpy.ndarray):
+    where = _outside(value, correct, correct, margin, slack)
+    if where is None or target.id not in state.intervals:
+        return where
+    return _outside(value, *state.intervals[target.id], margin, slack)
+
+
+def _outside(value: Any, low: Any, high: Any, margin: Any, slack: Any) -> tuple[int, ...] | None:
+    if not isinstance(low, numpy.ndarray):
         width = max(abs(low), abs(high), abs(value)) * margin + slack
         return None if low - width <= value <= high + width else ()
-    shape = correct.shape
+    shape = low.shape
     value = numpy.broadcast_to(_array(value), shape)
     largest = numpy.maximum(numpy.maximum(abs(low), abs(high)), abs(value))
     width = largest * margin + slack

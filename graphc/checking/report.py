@@ -26,6 +26,9 @@ __all__ = ["CONVENTIONS", "Finding", "Report", "check"]
 #: What every report says about its rules, where nothing else is chosen.
 CONVENTIONS = tuple(Conventions())
 
+#: A graph on which a verdict takes longer than this, in seconds, is too large to look for the mistake.
+_DIAGNOSED = 1.2
+
 _WORDS = {
     "proved": "right, proved",
     "agrees": "right at every point tried",
@@ -377,7 +380,8 @@ def _finding(
     if verdict.wrong:
         word = "differs"
         note = "\n".join(filter(None, (verdict.misfit, verdict.note)))
-        found = diagnose(circuit, claim.target, verdict.samples, list(names.nodes))
+        if shared < _DIAGNOSED:
+            found = diagnose(circuit, claim.target, verdict.samples, list(names.nodes))
     elif verdict.points < fewest or verdict.unclear:
         word = "undecided"
         few = f"only {verdict.points} of the points tried lie in the domain of the graph"

@@ -6,6 +6,7 @@ A point gives every leaf a fraction or an array of fractions; leaves of whole nu
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
@@ -42,7 +43,13 @@ class Sampler:
         self.shapes = {circuit.keys[n.id]: circuit.shapes[n.id] for n in circuit.leaves}
         self.nodes: dict[str, Node] = {circuit.keys[n.id]: n for n in circuit.leaves}
         self.whole = {key for key, node in self.nodes.items() if not node.is_float}
+        self.scales = {key: self.scale(node) for key, node in self.nodes.items()}
         self.entries = sum(int(numpy.prod(shape, dtype=int)) for shape in self.shapes.values())
+
+    def scale(self, node: Node) -> Fraction:
+        """Weights of large layers are small, so that nothing saturates."""
+        inward = int(numpy.prod(self.circuit.shapes[node.id][1:], dtype=int))
+        return Fraction(1, math.isqrt(inward)) if node.kind == "parameter" and inward > 64 else Fraction(1)
 
     def filled(self, number: Callable[[], Fraction], shift: int = 0) -> dict[str, Any]:
         """A point whose entries come one after the other."""
@@ -52,7 +59,7 @@ class Sampler:
             if key in self.whole:
                 found[key] = self.labels(key, shift, number)
                 continue
-            values = [number() for _ in range(int(numpy.prod(shape, dtype=int)))]
+            values = [number() * self.scales[key] for _ in range(int(numpy.prod(shape, dtype=int)))]
             if self.nodes[key].kind == "state":  # running variances are among them
                 values = [abs(v) for v in values]
             if not shape:

@@ -86,7 +86,10 @@ class Program:
                 flagged |= more
             group = [_Step(s, self.sizes, formula, flagged, declares=True) for s in statements]
             for step in reversed(range(count)) if repeat.backward else range(count):
-                group += [_Step(at_step(s, repeat.axis, step), self.sizes, formula, flagged) for s in statements]
+                group += [
+                    _Step(at_step(s, repeat.axis, step), self.sizes, formula, flagged, repeated=True)
+                    for s in statements
+                ]
             self.groups.append(group)
         again = set(known)
         for step in (step for group in self.groups for step in group):
@@ -192,13 +195,14 @@ class _Step:
         flagged: set[str],
         *,
         declares: bool = False,
+        repeated: bool = False,
     ) -> None:
         s = self.statement = statement
         self.sizes = sizes
         self.target = s.write.tensor
         self.rank = formula.ranks[self.target]
         self.declares = declares  # only makes the tensor that steps of a repeat write into
-        self.resets = declares or not (s.accumulate or s.partial)
+        self.resets = not (repeated or s.accumulate or s.partial)
         self.known = False
         self.integer = self.target in formula.integers
         self.shape = tuple(sizes[size_of(self.target, d)] for d in range(self.rank))
