@@ -60,6 +60,8 @@ def backward_by_hand(mistake: str = ""):
         dh = d @ W2.T
         open_units = {"one": z >= 0, "mask": True}.get(mistake, z > 0)
         dz = dh * open_units
+        if mistake == "odd":  # no slip that has a name
+            dz = dz * (1 + 0.3 * numpy.sin(3 * z))
         db1 = -dz.sum(axis=0) if mistake == "sign" else dz.sum(axis=0)
         gradients = {"W1": X.T @ dz + 0.1 * W1, "b1": db1, "W2": dW2, "b2": d.sum(axis=0)}
         if mistake == "percent":
@@ -97,9 +99,17 @@ def test_a_wrong_transpose_is_named():
     assert "transpose it" in str(report["W2"])
 
 
-def test_a_missing_mask_is_found_and_its_place_narrowed_down():
+def test_a_missing_mask_is_named():
     report = check_by_hand("mask")
     assert [name for name, f in report.items() if f.verdict == "wrong"] == ["W1", "b1"]
+    assert "Mistake: the mask of the gate relu is missing" in str(report["W1"])
+    assert not report.problems
+
+
+def test_the_place_of_a_mistake_without_a_name_is_narrowed_down():
+    report = check_by_hand("odd")
+    assert [name for name, f in report.items() if f.verdict == "wrong"] == ["W1", "b1"]
+    assert "Mistake" not in str(report)
     (where,) = report.problems
     assert where.startswith("Where: W2, b2 are right, so look at the way back from ")
     assert "h to z" in where

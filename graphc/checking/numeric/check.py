@@ -178,6 +178,7 @@ def _node(
         tolerance=Tolerance(1e-6 if tolerance is None else tolerance, 1e-9),
         samples=samples,
         seed=seed,
+        by_hand=True,
     )
     name = repr(root.label) + (f" by {subject.name}()" if subject is not None else "")
     return judge.report(name, "float64", explicit=wrt is not None)

@@ -9,6 +9,7 @@ import numpy
 
 from graphc.checking.numeric.graphs import GraphPoint, Tolerance
 from graphc.checking.numeric.messages import not_finite_text, pattern, shape_text, wrong_text
+from graphc.checking.numeric.named import named_mistake
 from graphc.checking.numeric.report import GradientFinding, GradientReport, Sample
 from graphc.checking.numeric.subjects import Subject
 from graphc.checking.numeric.suspects import suspects
@@ -37,6 +38,8 @@ class Judge:
     samples, seed : int
     dtype : str
         In which the subject computes.
+    by_hand : bool
+        Whether a person wrote the gradients, so that a known mistake is looked for.
     """
 
     def __init__(
@@ -49,12 +52,15 @@ class Judge:
         samples: int,
         seed: int,
         dtype: str = "float64",
+        by_hand: bool = False,
     ) -> None:
         self.point, self.subject, self.source = point, subject, source
         self.tolerance = tolerance
         self.measured = Tolerance(max(tolerance.relative, NUMERIC.relative), max(tolerance.scale, NUMERIC.scale))
         self.samples, self.seed, self.dtype = samples, seed, dtype
         self.generator = numpy.random.default_rng(seed)
+        self.by_hand = by_hand
+        self.explained: set[Node] = set()  # wrong gradients that some known mistake gives
         self._beside: GraphPoint | None = None
         self._beside_gradients: Mapping[str, Array] = {}
         self._sensitivity: dict[Node, float] = {}
@@ -93,7 +99,8 @@ class Judge:
         if self.subject is not None:
             wrong = [leaf for leaf, f in zip(candidates, findings, strict=True) if f.verdict == "wrong"]
             right = [leaf for leaf, f in zip(candidates, findings, strict=True) if f.verdict == "right"]
-            problems += suspects(point.root, wrong, right)
+            if not set(wrong) <= self.explained:
+                problems += suspects(point.root, wrong, right)
         notes += self._notes(list(candidates))
         return GradientReport(name, point.loss, findings, notes=notes, problems=problems, dtype=dtype)
 
@@ -176,12 +183,18 @@ class Judge:
             worst = finding(verdict, samples, "").worst
             assert worst is not None
             at = self._beside if beside and self._beside is not None else point
-            hint = ""
+            hint = mistake = ""
             if verdict == "wrong" and not own:
                 parts = self._parts(leaf) if not beside else {}
                 judged = candidate if not beside else self._beside_gradients[leaf.label].astype("float64")
                 hint = pattern(judged, at.reference(leaf), parts, point.frozen.sizes)
-            message = wrong_text(leaf.label, worst, self.source, hint, self._next(leaf, verdict), beside=beside)
+                if self.subject is not None and self.by_hand and not hint and not beside:
+                    mistake = named_mistake(point, self.subject, leaf, self.seed)
+                if hint or mistake:
+                    self.explained.add(leaf)
+            message = wrong_text(
+                leaf.label, worst, self.source, hint, mistake, self._next(leaf, verdict), beside=beside
+            )
         return finding(verdict, samples, message, terms)
 
     def _next(self, leaf: Node, verdict: str) -> str:

@@ -14,7 +14,15 @@ Array = numpy.ndarray
 
 
 def wrong_text(
-    name: str, sample: Sample, source: str, hint: str, next_step: str, *, beside: bool = False, graph: bool = True
+    name: str,
+    sample: Sample,
+    source: str,
+    hint: str,
+    mistake: str,
+    next_step: str,
+    *,
+    beside: bool = False,
+    graph: bool = True,
 ) -> str:
     """Text on the worst sample of a parameter that is not right.
 
@@ -24,6 +32,8 @@ def wrong_text(
         Where the analytic value comes from.
     hint : str
         What the error looks like, or an empty string.
+    mistake : str
+        The mistake that gives just this, or an empty string.
     beside : bool
         Whether the sample was taken beside the point, away from its ties.
     graph : bool
@@ -63,6 +73,8 @@ def wrong_text(
     lines.append(f"  Why: {'; '.join(why)}.")
     if hint:
         lines.append(f"  It looks like {hint}.")
+    if mistake:
+        lines.append(f"  Mistake: {mistake}.")
     lines.append(f"  Next: {next_step}")
     return "\n".join(lines)
 

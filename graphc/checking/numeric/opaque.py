@@ -132,7 +132,7 @@ class _Function:
             worst = finding(verdict, samples, "").worst
             assert worst is not None
             hint = sample_pattern(samples) if verdict == "wrong" else ""
-            message = wrong_text(name, worst, source, hint, _next(verdict, name), beside=beside, graph=False)
+            message = wrong_text(name, worst, source, hint, "", _next(verdict, name), beside=beside, graph=False)
         return finding(verdict, samples, message)
 
     def _beside(self, name: str, places: Sequence[tuple[int, ...]], directions: Sequence[Array]) -> list[Sample]:
