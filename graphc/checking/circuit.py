@@ -104,7 +104,7 @@ class State:
     @property
     def numbers(self) -> Numbers:
         """The number system of ``precision``."""
-        return exact() if self.precision == "exact" else double()
+        return _numbers(self.precision)
 
     @property
     def fresh(self) -> bool:
@@ -383,20 +383,20 @@ class Circuit:
         ----------
         point : mapping
             Number or array of each leaf, by its key in `keys`.
-        precision : "exact" or "double"
-            Numbers of mpmath in its working precision, or float64.
+        precision : "exact", "double" or "formulas"
+            Numbers of mpmath in its working precision, float64, or formulas of the symbols that a point holds.
 
         Raises
         ------
         OutsideDomain
             If some gate has no real value there.
         """
-        numbers = exact() if precision == "exact" else double()
+        numbers = _numbers(precision)
         values, inner = self.evaluated(point, numbers)
         state = State(point, values, {}, [], {}, self.sizes, precision, inner, values)
         state.slopes = self._slopes(values, self._fixed_sides(), numbers)
         state.gradients = self._sweep(state)
-        if self.kinked:
+        if self.kinked and not numbers.formulas:
             import mpmath
 
             state.intervals = Later(functools.partial(self._intervals, state, mpmath.mp.dps))
@@ -810,6 +810,14 @@ def _indexed(formula: Formula, sizes: Mapping[str, int]) -> list[tuple[str, int]
                 names = [o.name for o in item.operands if isinstance(o, Symbol)]
                 found += [(reads[p], extents[a]) for p in names for a in names if p in reads and a in extents]
     return found
+
+
+def _numbers(precision: str) -> Numbers:
+    if precision == "formulas":
+        from graphc.checking.terms import symbolic
+
+        return symbolic()
+    return exact() if precision == "exact" else double()
 
 
 def _any_equal(a: Any, b: Any) -> bool:

@@ -42,6 +42,8 @@ class Numbers:
         Turns a literal of a claim into a number.
     dtype : type
         Of arrays.
+    formulas : bool
+        Whether numbers are formulas (`graphc.checking.terms`), which cannot be compared.
     """
 
     exact: bool
@@ -50,6 +52,7 @@ class Numbers:
     literal: Callable[[Any], Any]
     constant: Callable[[Any], Any]
     dtype: type
+    formulas: bool = False
 
     def array(self, values: Any) -> Any:
         """A number or an array of fractions, floats or whole numbers as numbers of the system."""

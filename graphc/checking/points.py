@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from graphc.checking.claims import Claim
 from graphc.checking.compare import AGREEING, DIGITS, Counterexample, apart, depth, noise, plain
 from graphc.checking.fitting import misfit, shape_of_claim
 from graphc.checking.precise import OutsideDomain
+from graphc.checking.proving import transferred
 from graphc.checking.sampling import Point, Sampler
 from graphc.checking.ties import Kinks
 
@@ -406,7 +407,7 @@ def judge(circuit: Circuit, claims: Sequence[Claim], *, seed: int = 0, seconds: 
     open_ones = [k for k, v in enumerate(verdicts) if not v.wrong and v.points >= FEWEST]
     other = circuit.resized() if open_ones else None
     if other is not None:
-        again = [_transferred(claims[k], circuit, other) for k in open_ones]
+        again = [transferred(claims[k], circuit, other) for k in open_ones]
         for k, claim in zip(open_ones, again, strict=True):
             if claim is not None:
                 _elsewhere(_Judge(other, [claim], seed + 1, 0.0), verdicts[k])
@@ -424,22 +425,3 @@ def _elsewhere(judge_: _Judge, verdict: Verdict) -> None:
         sizes = ", ".join(f"{name} is {k}" for name, k in sorted(judge_.circuit.sizes.items()))
         verdict.note = f"right for some sizes, but not where {sizes}"
     verdict.points += found.points
-
-
-def _transferred(claim: Claim, circuit: Circuit, other: Circuit) -> Claim | None:
-    """The same claim about the same graph with other sizes; None where some node has no counterpart."""
-    counterpart: dict[int, Any] = {}
-    for user, node in circuit.standing.items():
-        counterpart[node.id] = other.standing.get(user)
-    by_label = {node.label: node for node in other.nodes}
-    for node in circuit.nodes:
-        if counterpart.get(node.id) is None and node.name is not None:
-            counterpart[node.id] = by_label.get(node.label)
-
-    def moved(table: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: counterpart.get(node.id) for name, node in table.items()}
-
-    target, nodes, upstream = counterpart.get(claim.target.id), moved(claim.nodes), moved(claim.upstream)
-    if target is None or None in nodes.values() or None in upstream.values():
-        return None
-    return replace(claim, target=target, nodes=nodes, upstream=upstream)

@@ -496,7 +496,7 @@ class _Step:
                 target[self.where] = value
             elif operator in ("sum", "prod"):
                 target[self.where] = target[self.where] + value if operator == "sum" else target[self.where] * value
-            elif operator in ("max", "min"):
+            elif operator in ("max", "min") and not numbers.formulas:
                 choose = numpy.maximum if operator == "max" else numpy.minimum
                 target[self.where] = choose(target[self.where], value)
             elif operator == "set" and self.statement.accumulate:
@@ -535,6 +535,11 @@ class _Step:
 def _reduced(operator: str, body: Array, axes: tuple[int, ...], numbers: Numbers, *, sets: bool) -> Any:
     if not axes and operator in ("set", "sum", "prod", "max", "min"):
         return body
+    if numbers.formulas and operator in ("max", "min"):
+        # which is the largest is not known; what depends on it only as a shift that cancels is right for any value
+        from graphc.checking.terms import unknown
+
+        return unknown(tuple(extent for k, extent in enumerate(body.shape) if k not in axes))
     if operator in ("set", "sum"):
         return body.sum(axis=axes)
     if operator == "prod":
@@ -544,10 +549,12 @@ def _reduced(operator: str, body: Array, axes: tuple[int, ...], numbers: Numbers
     if operator == "min":
         return body.min(axis=axes)
     if operator == "logsumexp":
+        exponential, logarithm = numbers.functions["exp"], numbers.functions["log"]
+        if numbers.formulas:
+            return logarithm(exponential(body).sum(axis=axes))
         top = body.max(axis=axes, keepdims=True)
-        total = numbers.functions["exp"](body - top)
-        total = total.sum(axis=axes)
-        return numpy.squeeze(top, axes) + numbers.functions["log"](total)
+        total = exponential(body - top).sum(axis=axes)
+        return numpy.squeeze(top, axes) + logarithm(total)
     moved = numpy.moveaxis(body, axes, tuple(range(body.ndim - len(axes), body.ndim)))
     flat = moved.reshape((*moved.shape[: body.ndim - len(axes)], -1))
     if not sets:

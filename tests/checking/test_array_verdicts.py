@@ -319,3 +319,90 @@ def test_tiny_error_is_seen_and_rounding_is_not() -> None:
     shifted = "exp(X @ W - X @ W + 300) / exp(300) * G @ W.T"
     assert checked(product(), {"X": shifted}).ok
     assert checked(product(), {"X": lambda X, W, G: (1e6 * G) @ W.T / 1e6}).ok
+
+
+# ---- proofs --------------------------------------------------------------------------------------------
+
+
+def small():
+    x, w, g = graphc.input("X", (2, 2)), graphc.parameter("W", (2, 2)), graphc.input("G", (2, 2))
+    y = (x @ w).named("Y")
+    return {
+        "tanh": graphc.sum(graphc.tanh(y).named("H") * g),
+        "relu": graphc.sum(graphc.relu(y).named("H") * g),
+        "softmax": graphc.sum(graphc.softmax(y).named("H") * g),
+        "maximum": graphc.sum(graphc.amax(y, 1) ** 2),
+    }
+
+
+@pytest.mark.parametrize(
+    ("graph", "name", "claim"),
+    [
+        ("tanh", "W", "X.T @ (G / cosh(Y)**2)"),
+        ("relu", "X", "(G * (Y > 0)) @ W.T"),
+        ("softmax", "Y", "H * (G - sum(G * H, axis=1, keepdims=True))"),
+        ("softmax", "W", "X.T @ (H * (G - sum(G * H, axis=1, keepdims=True)))"),
+    ],
+)
+def test_entries_of_small_arrays_are_proved(graph: str, name: str, claim: str) -> None:
+    finding = graphc.check(small()[graph], {name: claim}, proof_seconds=10)[name]
+    assert finding.verdict == "proved", str(finding)
+
+
+def test_no_entry_is_proved_that_differs() -> None:
+    from graphc.checking.claims import Names, read_claim
+    from graphc.checking.proving import prove_claim
+
+    for graph, name, claim in (
+        ("tanh", "W", "X.T @ (G * (1 - H))"),
+        ("relu", "X", "G @ W.T"),
+        ("softmax", "Y", "H * (1 - H) * G"),
+        ("maximum", "Y", "2 * Y"),
+        ("tanh", "X", "(G * (1 - H**2)) @ W.T + 1e-40"),
+    ):
+        circuit = Circuit(small()[graph])
+        names = Names(circuit)
+        word, _ = prove_claim(circuit, read_claim(names.find(name), claim, names), 10)
+        assert word == "agrees", claim
+
+
+def test_proof_for_some_sizes_is_no_proof_for_all() -> None:
+    x, w = graphc.input("X", ("N", 2)), graphc.parameter("w", (2,))
+    finding = graphc.check(graphc.sum((x * w) ** 2), {"w": "2 * w * sum(X**2, axis=0)"}, proof_seconds=10)["w"]
+    assert finding.verdict == "agrees"
+    assert finding.note == "proved for N = 2"
+    labels = graphc.input("t", (2,), dtype="int32")
+    root = graphc.softmax_cross_entropy(graphc.input("S", (2, 2)), labels)
+    finding = graphc.check(root, {"S": "(softmax(S) - one_hot(t, S)) / 2"}, proof_seconds=10)["S"]
+    assert finding.verdict == "agrees"
+    assert "labels" in finding.note
+
+
+def test_repeat_too_long_to_be_written_out_has_the_same_gradients(monkeypatch) -> None:
+    from graphc.checking import opened
+
+    def build():
+        xs = graphc.input("xs", (4, 2, 3))
+        return graphc.sum(graphc.layers.lstm(xs, 2, name="lstm") ** 2)
+
+    written_out = Circuit(build())
+    monkeypatch.setattr(opened, "MOST_STEPS", 2)
+    whole = Circuit(build())
+    assert len(whole.nodes) < len(written_out.nodes)
+    draw = numpy.random.default_rng(5)
+    point = {written_out.keys[n.id]: draw.standard_normal(written_out.shapes[n.id]) for n in written_out.leaves}
+    states = [circuit.state(point, "double") for circuit in (written_out, whole)]
+    for one, other in zip(written_out.leaves, whole.leaves, strict=True):
+        assert states[1].gradients[other.id] == pytest.approx(states[0].gradients[one.id], rel=1e-9)
+
+
+@pytest.mark.slow
+def test_large_networks_are_judged_in_float64() -> None:
+    x, label = graphc.input("x", ("N", 784)), graphc.input("t", ("N",), dtype="int32")
+    w, v = graphc.parameter("W", (64, 784)), graphc.parameter("V", (10, 64))
+    h = graphc.relu((x @ w.T).named("A")).named("H")
+    root = graphc.softmax_cross_entropy((h @ v.T).named("S"), label)
+    flow = "(softmax(S) - one_hot(t, S)) / N"
+    report = checked(root, {"V": f"({flow}).T @ H", "W": f"((({flow}) @ V) * (A > 0)).T @ x", "A": f"({flow}) @ V"})
+    assert [f.verdict for f in report.values()] == ["agrees", "agrees", "differs"]
+    assert report["V"].digits < 16
