@@ -12,7 +12,7 @@ import sympy
 
 import graphc
 from graphc.checking.claims import Claim, Names, read_claim
-from graphc.formula.expression import Call, Symbol
+from graphc.formula.expression import Call, Number, Symbol
 from graphc.graph.node import Node, topological
 
 x, y = graphc.inputs("x y")
@@ -87,6 +87,11 @@ def test_enormous_numbers_do_not_hang(text: str) -> None:
         ("x**2 + y^2", r"write one of them"),
         ("1/2x", r"\(1/2\)\*x and as 1/\(2\*x\); write the brackets"),
         ("x/y(1 - f)", "write the brackets"),
+        ("e^xy", r"e\^\(xy\), or e\^x\*y"),
+        ("x y 2", "the number 2 behind a factor"),
+        ("2 3", "the number 3 behind a factor"),
+        (r"x^{(2)}", r"raised is a layer.*A power is written \^2"),
+        ("E*x", "there is no node 'E'"),
         ("f(x, y)", r"a product or the value of f at x, y"),
         (r"\ln x y", r"write ln\(\.\.\.\)"),
         (r"\tanh^{-1}(x)", "the inverse function or 1/tanh"),
@@ -290,6 +295,43 @@ def test_mathematical_names_are_those_of_the_graph(nodes: str, text: str, expect
     for node in rest:
         root = root * node
     assert claim_on(root.named("total"), rest[0].label, text).expression == Symbol(expected)
+
+
+def test_a_name_of_a_function_is_the_node_where_no_bracket_follows() -> None:
+    total = (x + y).named("tanh")
+    assert claim_on(total * x, "x", "1 - tanh^2").expression == claim_on(total * x, "x", "1 - tanh**2").expression
+    assert claim_on(total * x, "x", "tanh").expression == Symbol("tanh")
+    assert claim_on(total * x, "x", "tanh(x)").expression == Call("tanh", (Symbol("x"),))
+    deviation = (x * y).named("sigma")
+    assert (
+        claim_on(deviation, "x", r"\sigma (x - 1)").expression == claim_on(deviation, "x", "sigma*(x - 1)").expression
+    )
+
+
+def test_a_raised_t_is_a_transpose_unless_a_number_is_raised_to_a_node() -> None:
+    temperature = graphc.input("T")
+    assert claim_on(x * temperature, "x", "x^T").expression == Call("pow", (Symbol("x"), Symbol("T")))
+    assert claim_on(x * y, "x", "x^T").expression == Symbol("x")
+    matrix = graphc.input("M", (2, 3))
+    assert claim_on(graphc.sum(matrix) * temperature, "M", "M^T").expression == Call("transpose", (Symbol("M"),))
+
+
+@pytest.mark.parametrize(
+    "left",
+    ["df/dx", "∂f/∂x", "d f / d x", r"\frac{df}{dx}", r"\frac{\partial f}{\partial x}", r"\partial f/\partial x", "dx",
+     r"\dfrac{\partial L}{\partial x}", r"\nabla_x f", "∇_x f", r"\nabla_{x} L", "∇x", "dL/dx", "dL_dx", "dLdx",
+     "grad_x", "x.grad", "x_grad", "∂L/∂x", "∂_x f", r"\partial_x f", "f_x", "L_x", "dJ/dx", "dE/dx"],
+)  # fmt: skip
+def test_left_hand_sides_that_name_the_gradient_are_dropped(left: str) -> None:
+    assert claim_on(f, "x", f"{left} = 2y").expression == Call("mul", (Number(2), Symbol("y")))
+
+
+@pytest.mark.parametrize(
+    "left", ["df/dy", "∂f/∂y", "y", "x", "dg/dx", "", "f", "2", "dx/df", "x + y", "dz", "df/d(xy)"]
+)
+def test_left_hand_sides_that_name_something_else_are_refused(left: str) -> None:
+    with pytest.raises(graphc.CheckError, match="the claim for 'x'"):
+        claim_on(f, "x", f"{left} = 2y")
 
 
 def test_names_of_layers_with_dots_are_read() -> None:

@@ -87,12 +87,15 @@ def _named(reader: Reader, flat: str) -> Node | None:
                 f"{names.root.label!r} here"
             )
         return _node(reader, quotient[2])
-    nabla = re.fullmatch(r"∇_?(.+)", flat)
+    nabla = re.fullmatch(r"[∇∂]_?(.+)", flat)
     if nabla is not None:
         return _nabla(reader, nabla[1])
     dotted = re.fullmatch(r"(.+)\.grad", flat)
     if dotted is not None:
         return _node(reader, dotted[1])
+    of_root = re.fullmatch(r"([^_]+)_(.+)", flat)
+    if of_root is not None and names.is_root(of_root[1]) and names.match(flat) is None:
+        return _node(reader, of_root[2])
     return names.gradient(flat)
 
 

@@ -150,6 +150,11 @@ class Reader(Cursor):
                         "a fraction followed by a factor, as in 1/2x, can be read as (1/2)*x and as 1/(2*x); "
                         "write the brackets"
                     )
+                if token.kind == "number" and not (self.tex and token.spaced):
+                    raise CheckError(
+                        f"the number {token.text} behind a factor can be a factor, a power or a part of a name; "
+                        "write the product with *, a power with ^, and an index with _"
+                    )
                 left = self.product(left, self.expression(_PRODUCT + 1), "")
             else:
                 break
@@ -370,13 +375,22 @@ class Reader(Cursor):
             braces = self.sign("{")
             first, second = (self.peek(), self.peek(2)) if braces else (self.token, None)
             raised = first.text in ("⊤", "ᵀ", "T", "t") and first.kind in ("op", "name")
-            usual = first.text != "t" or (not self.names.match("t") and self.rank(base) != 0)
+            usual = self.rank(base) != 0 or (first.text != "t" and not self.names.match(first.text))
             if raised and usual and (second is None or second.text == "}"):
                 self.at += 3 if braces else 1
                 return self.transposed(base)
             if first.text == "*":
                 raise self.unexpected("an exponent was expected")
-        return self.raised(base, self.exponent())
+            if braces and first.text == "(" and self.peek(3).text == ")" and self.peek(4).text == "}":
+                raise CheckError(
+                    f"({self.peek(2).text}) raised is a layer, a step or an example, and the graph has no node of that "
+                    f"name; its names are {', '.join(self.names.shown)}. A power is written ^{self.peek(2).text}"
+                )
+        exponent = self.token
+        result = self.raised(base, self.exponent())
+        if exponent.kind == "name" and self.token.kind == "name" and self.token.start == exponent.start:
+            raise CheckError("an exponent of several letters, as in e^xy, needs brackets: e^(xy), or e^x*y")
+        return result
 
     def exponent(self) -> Expression:
         """Read an exponent: signs, then one operand, which may have an exponent of its own."""

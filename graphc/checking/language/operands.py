@@ -11,7 +11,7 @@ from graphc.checking.language.names import nearest
 from graphc.checking.language.text import claim_text
 from graphc.checking.language.vocabulary import CONSTANTS, METHODS, MODULES, PREFIXED, SPELLINGS, VOCABULARY
 from graphc.errors import CheckError
-from graphc.formula.expression import FUNCTIONS, Call, Expression, Number, Symbol
+from graphc.formula.expression import Call, Expression, Number, Symbol
 
 if TYPE_CHECKING:
     from graphc.checking.language.grammar import Reader
@@ -35,7 +35,7 @@ def name(reader: Reader) -> Expression:
     if stepped is not None:
         return _node(reader, stepped, stepped)
     exact = written in reader.names.nodes or written in reader.names.defined
-    if reader.sign("(") and written in FUNCTIONS and written in VOCABULARY:
+    if reader.sign("(") and written in VOCABULARY and written != "sigma":
         exact = False
     if not exact:
         found = _word(reader, written)

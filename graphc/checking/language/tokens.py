@@ -67,7 +67,7 @@ _SIDES = {
 _SIDES |= {"left": "<", "right": ">"}
 
 #: What a subscript may follow beside a name: brackets, bars, an indicator and its 1.
-_SUBSCRIPTED = frozenset([")", "]", "}", "|", "‖", "|>", "‖>", "indicator", "1"])
+_SUBSCRIPTED = frozenset([")", "]", "}", "|", "‖", "|>", "‖>", "∂", "∇", "indicator", "1"])
 
 
 def tokenize(text: str, known: Callable[[str], bool], node: Callable[[str], bool]) -> list[Token]:

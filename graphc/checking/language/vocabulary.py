@@ -369,7 +369,7 @@ METHODS = frozenset({
 })  # fmt: skip
 
 #: Names that mean a number unless the graph has a node of that name; pi has no finite form and stays a name.
-CONSTANTS: Mapping[str, Expression] = {"e": Call("exp", (ONE,)), "E": Call("exp", (ONE,))}
+CONSTANTS: Mapping[str, Expression] = {"e": Call("exp", (ONE,))}
 
 
 @functools.cache
