@@ -84,7 +84,7 @@ class Mutator:
         yield Call("neg", (tree,)), "the sign of the whole", SIGN, frozenset()
         for factor in (TWO, Number(3)):
             yield Call("mul", (factor, tree)), f"the whole times {factor}", CONSTANT, frozenset()
-        yield Call("div", (tree, TWO)), "the whole halved", CONSTANT, frozenset()
+        yield Call("div", (tree, TWO)), "the whole halved", CONSTANT | PATH, frozenset()
         yield Call("add", (tree, Number(1))), "plus 1", frozenset({"constant term"}), frozenset()
         yield from self.foreign(tree, names)
         yield Call("transpose", (tree,)), "the whole transposed", TRANSPOSED, frozenset()
@@ -144,7 +144,7 @@ class Mutator:
                 for kept, dropped in ((a, b), (b, a)):
                     names = frozenset(symbols(dropped))
                     if isinstance(dropped, Number):
-                        yield kept, f"the factor {dropped} dropped", CONSTANT, frozenset()
+                        yield kept, f"the factor {dropped} dropped", CONSTANT | PATH, frozenset()
                         continue
                     if product(dropped) and not self.upstream(dropped):
                         continue  # several factors at once are several mistakes
@@ -227,7 +227,7 @@ class Mutator:
                 yield Call("sub", (a, b)), f"minus for plus in {show(tree)}", UNKNOWN, frozenset()
                 yield a, f"{show(b)} dropped from {show(tree)}", UNKNOWN, frozenset()
             case Call("pow", (a, b)):
-                yield a, f"the power dropped from {show(tree)}", UNKNOWN, frozenset()
+                yield a, f"the power dropped from {show(tree)}", OTHER, frozenset(symbols(a))
             case Call("greater", (a, b)):
                 yield Call("less", (a, b)), f"{show(tree)} the wrong way round", UNKNOWN, frozenset()
             case Call("equal" | "one_hot", _):
@@ -253,7 +253,7 @@ class Mutator:
 
 def product(tree: Expression) -> bool:
     """Whether a tree is a product of several factors."""
-    return isinstance(tree, Call) and tree.function in ("mul", "div", "pow", "neg", "matmul")
+    return isinstance(tree, Call) and tree.function in ("mul", "div", "pow", "neg", "matmul", "paths")
 
 
 def show(tree: Expression) -> str:
@@ -268,6 +268,7 @@ def mutants(
     alike: Mapping[str, Collection[str]],
     around: Mapping[str, str],
     arriving: Callable[[Expression], bool],
+    shape: Callable[[Expression], tuple[int, ...] | None],
     seed: int = 0,
 ) -> Iterator[Mutant]:
     """Mutants of all answers of an exercise: of the answers, and of what they say with ``let``."""
@@ -291,6 +292,8 @@ def mutants(
         for name in sorted(used & set(lets)):
             for tree, done, expected, witness in mutator.walk(opened[name], lambda e: e, True):
                 earlier = {n: lets[n] for n in lets if list(lets).index(n) < list(lets).index(name)}
+                if shape(substituted(tree, earlier)) != shape(lets[name]):
+                    continue
                 changed = exercise.trees({name: substituted(tree, earlier)})[target]
                 witness = opening(witness, lets)
                 yield Mutant(exercise, target, plain(changed), f"in {name}: {done}", expected, witness)

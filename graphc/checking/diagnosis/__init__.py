@@ -17,12 +17,12 @@ import numpy
 from graphc.checking.circuit import Circuit, State
 from graphc.checking.diagnosis.candidates import Candidate
 from graphc.checking.diagnosis.evidence import Evidence, same
-from graphc.checking.diagnosis.explanation import Diagnosis, Explanation, called, place
+from graphc.checking.diagnosis.explanation import Diagnosis, Explanation, called
 from graphc.checking.diagnosis.factors import Pool
 from graphc.checking.diagnosis.flows import detached, missing_uses, scaled_flows
 from graphc.checking.diagnosis.foreign import factor_mistakes
 from graphc.checking.diagnosis.gates import gate_mistakes
-from graphc.checking.diagnosis.steps import every_step, stems
+from graphc.checking.diagnosis.steps import Steps, every_step
 from graphc.checking.diagnosis.units import Unit, units
 from graphc.checking.diagnosis.whole import constants, gradients_of_others, rearranged, shape_mistake
 from graphc.graph.node import Node
@@ -105,16 +105,13 @@ def _diagnosed(
 
 def _stages(evidence: Evidence, sizes: Mapping[str, int], deadline: float) -> Iterator[Iterator[Candidate]]:
     """Searches, the likeliest mistakes first."""
-    numbered = stems(evidence.circuit.nodes)
+    numbered = Steps(evidence.circuit)
     pools: dict[tuple[int, ...], Pool] = {}
 
     def pool(shape: tuple[int, ...]) -> Pool:
         if shape not in pools:
             pools[shape] = Pool(evidence, shape)
         return pools[shape]
-
-    def steps(node: Node) -> str:
-        return place(node, numbered)
 
     def in_time(places: Sequence[Unit]) -> Iterator[Unit]:
         return itertools.takewhile(lambda _: time.perf_counter() < deadline, places)
@@ -130,18 +127,18 @@ def _stages(evidence: Evidence, sizes: Mapping[str, int], deadline: float) -> It
         yield from missing_uses(evidence, numbered)
         yield from scaled_flows(in_time(forks), sizes, numbered)
         for unit in in_time(general):
-            yield from factor_mistakes(unit, pool, steps)
-            yield from gate_mistakes(unit, steps)
+            yield from factor_mistakes(unit, pool, numbered.at)
+            yield from gate_mistakes(unit, numbered.at)
 
     def second() -> Iterator[Candidate]:
-        yield from every_step(evidence)
+        yield from every_step(evidence, numbered)
         yield from detached(evidence)
 
     def third() -> Iterator[Candidate]:
         yield from scaled_flows(in_time(single), sizes, numbered)
         for unit in in_time(single):
-            yield from factor_mistakes(unit, pool, steps)
-            yield from gate_mistakes(unit, steps)
+            yield from factor_mistakes(unit, pool, numbered.at)
+            yield from gate_mistakes(unit, numbered.at)
 
     yield first()
     yield second()

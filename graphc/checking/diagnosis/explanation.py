@@ -110,14 +110,6 @@ def step_of(node: Node) -> tuple[str, int] | None:
     return found["stem"], int(found["index"] if found["index"] is not None else found["number"])
 
 
-def place(node: Node, steps: frozenset[str] = frozenset()) -> str:
-    """``", at time step 2"`` for a node of a recurrence whose stem is among ``steps``, else nothing."""
-    found = step_of(node)
-    if found is None or found[0] not in steps:
-        return ""
-    return f" at time step {found[1]}"
-
-
 def called(node: Node) -> str:
     """How a sentence calls a node: by name or short formula, or by gate and line where it has neither."""
     if node.name is not None or node.kind == "constant":

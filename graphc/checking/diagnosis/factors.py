@@ -40,6 +40,7 @@ class Factor:
     value: Callable[[State], Any]
     position: int | None = None
     node: Node | None = None
+    expression: Expression | None = None
 
 
 def evaluated(expression: Expression, values: Mapping[str, Any], state: State) -> Any:
@@ -134,6 +135,7 @@ def factors(evidence: Evidence, shape: tuple[int, ...]) -> list[Factor]:
                         functools.partial(_at, part, {name: around[name].id for name in names}),
                         position,
                         edge.target,
+                        part,
                     )
                 )
     for node in circuit.nodes:

@@ -11,7 +11,8 @@ import numpy
 from graphc.checking.circuit import Edge, State
 from graphc.checking.diagnosis.candidates import Candidate, on_path_text
 from graphc.checking.diagnosis.evidence import Evidence, flat
-from graphc.checking.diagnosis.explanation import called, joined, named_constant, step_of
+from graphc.checking.diagnosis.explanation import called, joined, named_constant
+from graphc.checking.diagnosis.steps import Steps
 from graphc.checking.diagnosis.units import Unit
 from graphc.graph.node import Node
 
@@ -29,7 +30,7 @@ def _use(edge: Edge) -> str:
     return f"{name}{gate}{position}"
 
 
-def missing_uses(evidence: Evidence, steps: frozenset[str]) -> Iterator[Candidate]:
+def missing_uses(evidence: Evidence, steps: Steps) -> Iterator[Candidate]:
     """Some of the uses of the target do not count."""
     circuit, target = evidence.circuit, evidence.target
     uses = evidence.uses()
@@ -60,21 +61,19 @@ def missing_uses(evidence: Evidence, steps: frozenset[str]) -> Iterator[Candidat
         yield Candidate(rank, _kind(gone, steps), text, prediction, tuple((e.source, e.target) for e in gone))
 
 
-def _kind(gone: Sequence[Edge], steps: frozenset[str]) -> str:
-    found = [step_of(e.target) for e in gone]
-    return "missing step" if all(f is not None and f[0] in steps for f in found) else "missing path"
+def _kind(gone: Sequence[Edge], steps: Steps) -> str:
+    return "missing step" if all(e.target.id in steps.found for e in gone) else "missing path"
 
 
-def missing_text(node: Node, gone: Sequence[Edge], count: int, steps: frozenset[str]) -> str:
+def missing_text(node: Node, gone: Sequence[Edge], count: int, steps: Steps) -> str:
     """Which uses of a node are not counted."""
     text = (
         f"a path is missing: {called(node)} is used {count} times and the gradients add up; "
         f"not counted is the use in {', '.join(dict.fromkeys(_use(e) for e in gone))}"
     )
-    numbers = [step_of(e.target) for e in gone]
-    if all(n is not None and n[0] in steps for n in numbers):
-        named = joined(str(n[1]) for n in numbers if n is not None)
-        text += f", that is, time step{'s' if len(set(numbers)) > 1 else ''} {named}"
+    if all(e.target.id in steps.found for e in gone):
+        numbers = sorted({steps.found[e.target.id][1] for e in gone})
+        text += f", that is, time step{'s' if len(numbers) > 1 else ''} {joined(map(str, numbers))}"
     return text
 
 
@@ -89,7 +88,7 @@ def _subsets(count: int) -> Iterator[tuple[int, ...]]:
         yield tuple(range(count - size, count))
 
 
-def scaled_flows(places: Iterable[Unit], sizes: Mapping[str, int], steps: frozenset[str]) -> Iterator[Candidate]:
+def scaled_flows(places: Iterable[Unit], sizes: Mapping[str, int], steps: Steps) -> Iterator[Candidate]:
     """What flows through a place is left out, counted twice, or has another sign."""
     known: list[tuple[float, ...]] = []
     for unit in places:
@@ -148,7 +147,7 @@ def _simple(ratio: float, sizes: Mapping[str, int]) -> Any:
     return minus * number, words
 
 
-def _scaled(unit: Unit, ratio: float, simple: Any, worse: float, steps: frozenset[str]) -> Candidate:
+def _scaled(unit: Unit, ratio: float, simple: Any, worse: float, steps: Steps) -> Candidate:
     evidence, edge = unit.evidence, unit.edge
     constant, words = simple
     path = on_path_text(unit)

@@ -19,6 +19,9 @@ from graphc.graph.node import Node
 
 __all__ = ["factor_mistakes"]
 
+#: Factors times elements beyond which no pairs are compared.
+_LARGEST = 4000
+
 
 def factor_mistakes(
     unit: Unit, pool: Callable[[tuple[int, ...]], Pool], steps: Callable[[Node], str]
@@ -52,6 +55,8 @@ def factor_mistakes(
         yield from _foreign(unit, spot, chosen, own, found)
         if not spot.shape:
             yield from _two(unit, spot, chosen, own, found)
+        elif edge is None:
+            yield from _exchanges(unit, spot, chosen, found)
 
 
 def _foreign(unit: Unit, spot: Spot, pool: Pool, own: Callable[[State], Any], found: Found) -> Iterator[Candidate]:
@@ -160,6 +165,24 @@ def _two(unit: Unit, spot: Spot, pool: Pool, own: Callable[[State], Any], found:
         text = f"two slips: {words[0][2]}, and {words[1][2]}"
         rank = 3.0 + sum(w[0] for w in words) / 10
         yield found(rank, "two factors", text, value, words[0][3] + words[1][3], words[0][4] + words[1][4])
+
+
+def _exchanges(unit: Unit, spot: Spot, pool: Pool, found: Found) -> Iterator[Candidate]:
+    """One factor in place of another, for arrays."""
+    chosen = [k for k, f in enumerate(pool.factors) if all(numpy.isfinite(n[k]).all() for n in pool.numbers)]
+    if len(chosen) * spot.weights[0].size > _LARGEST:
+        return
+    values = [k for k in chosen if pool.factors[k].kind == "value"]
+    with numpy.errstate(all="ignore"):
+        quotients = [numbers[values, None] / numbers[None, chosen] for numbers in pool.numbers]
+        size = quotients[0].shape[-1]
+        hits = spot.hits([q.reshape(-1, size) for q in quotients])
+    for hit in hits:
+        extra, missing = pool.factors[values[hit // len(chosen)]], pool.factors[chosen[hit % len(chosen)]]
+        told = _exchange(unit, [extra], [missing])
+        if told is not None:
+            value = functools.partial(_both, one, (extra, missing), (1, -1))
+            yield found(*told[:3], value, *told[3:])
 
 
 def _exchange(unit: Unit, extras: Sequence[Factor], missing: Sequence[Factor]) -> Told | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy
@@ -88,23 +89,23 @@ def _without_upstream(unit: Unit, spot: Spot, found: Found) -> Iterator[Candidat
     if edge.target is evidence.circuit.root or all(numpy.all(a == 1) for a in arriving):
         return
     position = unit.position or 0
+    own = unit.scaled(functools.partial(evidence.factor, position))
 
-    def without(state: State) -> Any:
-        return evidence.factor(position, state) / unit.upstream(state)
+    def without(state: State, upstream: Any) -> Any:
+        return own(state, 0 * upstream + 1)
 
     def twice(state: State) -> Any:
         return evidence.factor(position, state) * unit.upstream(state)
 
-    place = f"at {called(edge.target)}"
-    what = f"the upstream gradient {place}"
-    if edge.target.name is not None:
+    what = f"the upstream gradient at {called(edge.target)}"
+    if edge.target.name is not None and not unit.single:
         what = f"the upstream gradient d{called(evidence.circuit.root)}/d{edge.target.name}"
-    with numpy.errstate(all="ignore"):
-        if spot.one([s / a for s, a in zip(spot.slopes, arriving, strict=True)]):
-            text = f"{what} is missing: it multiplies the local gradient {local_gradient(edge)}"
-            yield found(1.3, "missing upstream", text, without)
-        if spot.one([s * a for s, a in zip(spot.slopes, arriving, strict=True)]):
-            yield found(1.4, "extra upstream", f"{what} is one too many: it counts once", twice)
+    if unit.explains(without):
+        text = f"{what} is missing: it multiplies the local gradient {local_gradient(edge)}"
+        later = found(1.3, "missing upstream", text, one)
+        yield replace(later, prediction=unit.prediction(without))
+    if spot.one([s * a for s, a in zip(spot.slopes, arriving, strict=True)]):
+        yield found(1.4, "extra upstream", f"{what} is one too many: it counts once", twice)
 
 
 def _elsewhere(unit: Unit, spot: Spot, found: Found, pool: Pool) -> Iterator[Candidate]:
@@ -114,7 +115,10 @@ def _elsewhere(unit: Unit, spot: Spot, found: Found, pool: Pool) -> Iterator[Can
     around = neighbourhood(edge)
     shapes = evidence.circuit.shapes
     rank = len(spot.shape)
-    for shown in forms(edge):
+    whole = [(shown, None) for shown in forms(edge)]
+    parts = [(k, f) for k, f in enumerate(pool.factors) if f.kind == "part" and f.position == unit.position]
+    one_place = [(f.expression, k) for k, f in parts if f.expression is not None]
+    for shown, part in [*whole, *one_place]:
         names = list(symbols(shown))
         if any(n not in around for n in names):
             continue
@@ -128,15 +132,21 @@ def _elsewhere(unit: Unit, spot: Spot, found: Found, pool: Pool) -> Iterator[Can
                 values[name] = evidence.values_alike(right, k).reshape(own)
                 result = evaluated(shown, values, point.state)
                 full = (len(stand_ins), *spot.shape)
-                rows.append(numpy.broadcast_to(result, full).reshape(len(stand_ins), -1))
+                row = numpy.broadcast_to(result, full).reshape(len(stand_ins), -1)
+                if part is not None:  # the rest of the local gradient stays as it is
+                    with numpy.errstate(all="ignore"):
+                        row = row * (spot.slopes[k] / pool.numbers[k][part])
+                rows.append(row)
             for hit in spot.hits(rows):
                 other = stand_ins[hit]
                 if other is right:
                     continue
-                ids = {n: around[n].id for n in names} | {name: other.id}
-                value = functools.partial(_with, shown, ids)
-                yield found(*_taken(edge, shown, right, other), value, nodes=(right, other))
-    parts = [(k, f) for k, f in enumerate(pool.factors) if f.kind == "part" and f.position == unit.position]
+                value = functools.partial(_with, shown, {n: around[n].id for n in names} | {name: other.id})
+                likely, kind, text = _taken(edge, forms(edge)[0] if part is not None else shown, right, other)
+                if part is not None:
+                    value = functools.partial(_exchanged, evidence, unit.position or 0, pool.factors[part].value, value)
+                    text += f" in the factor {pool.factors[part].text}" if pool.factors[part].text else ""
+                yield found(likely, kind, text, value, nodes=(right, other))
     for k, part in parts:
         rows = []
         for slope, numbers in zip(spot.slopes, pool.numbers, strict=True):

@@ -9,47 +9,74 @@ from typing import Any
 
 import numpy
 
-from graphc.checking.circuit import Edge, State
+from graphc.checking.circuit import Circuit, Edge, State
 from graphc.checking.diagnosis.candidates import Candidate
 from graphc.checking.diagnosis.evidence import Evidence
 from graphc.checking.diagnosis.explanation import called, local_gradient, step_of
 from graphc.checking.diagnosis.units import Unit
 from graphc.graph.node import Node
 
-__all__ = ["every_step", "families", "stems"]
+__all__ = ["Steps", "every_step"]
 
 Change = Callable[[State, Any], Any]
 
 
-def stems(nodes: Sequence[Node]) -> frozenset[str]:
-    """Stems of names that are numbered by time step: ``h`` of h1, h2, h3."""
-    found: dict[str, set[int]] = {}
-    for node in nodes:
-        step = step_of(node)
-        if step is not None and node.application is not None:
-            found.setdefault(step[0], set()).add(step[1])
-    return frozenset(stem for stem, numbers in found.items() if len(numbers) > 1)
+class Steps:
+    """Time steps of the nodes of a circuit, by their names or by the names of what they feed."""
+
+    def __init__(self, circuit: Circuit) -> None:
+        numbers: dict[str, set[int]] = {}
+        for node in circuit.nodes:
+            step = step_of(node)
+            if step is not None and node.application is not None:
+                numbers.setdefault(step[0], set()).add(step[1])
+        stems = {stem for stem, found in numbers.items() if len(found) > 1}
+        self.found: dict[int, tuple[str, int]] = {}
+        readers: dict[int, list[Node]] = {}
+        for node in circuit.nodes:
+            for operand in node.operands:
+                readers.setdefault(operand.id, []).append(node)
+        for node in reversed(circuit.nodes):
+            step = step_of(node)
+            if step is not None and step[0] in stems:
+                self.found[node.id] = step
+            elif node.name is None and node.application is not None:
+                near = {self.found.get(reader.id) for reader in readers.get(node.id, ())}
+                only = near.pop() if len(near) == 1 else None
+                if only is not None:
+                    self.found[node.id] = only
+
+    def at(self, node: Node) -> str:
+        """``" at time step 2"`` for a node of a recurrence, else nothing."""
+        return f" at time step {self.found[node.id][1]}" if node.id in self.found else ""
+
+    def families(self, evidence: Evidence) -> Iterator[list[int]]:
+        """Edges that are copies of one another at several time steps."""
+        circuit = evidence.circuit
+        groups: dict[tuple[Any, ...], dict[int, int]] = {}
+        for position in evidence.edges:
+            edge = circuit.edges[position]
+            step = self.found.get(edge.target.id)
+            if step is None:
+                continue
+            site = str(edge.target.site) if edge.target.name is None else ""
+            key = (step[0], edge.target.gate, edge.k, edge.target.name is None, site, _kin(edge.target))
+            groups.setdefault(key, {})[step[1]] = position
+        for group in groups.values():
+            if len(group) > 1:
+                yield list(group.values())
 
 
-def families(evidence: Evidence) -> Iterator[tuple[str, list[int]]]:
-    """Edges that are copies of one another at several time steps, with a name for all."""
-    circuit = evidence.circuit
-    groups: dict[tuple[Any, ...], list[int]] = {}
-    for position in evidence.edges:
-        edge = circuit.edges[position]
-        step = step_of(edge.target)
-        # unnamed copies of a loop are declared on one line
-        key = (step[0] if step else str(edge.target.site), edge.target.gate, edge.k, step is None)
-        groups.setdefault(key, []).append(position)
-    for key, positions in groups.items():
-        if len({circuit.edges[p].target.id for p in positions}) > 1:
-            yield str(key[0]), positions
+def _kin(node: Node) -> tuple[str | None, ...]:
+    """Names of a node's operands without numbers, so that ``w*h2`` is told from ``u*x2`` on the same line."""
+    steps = [step_of(o) for o in node.operands]
+    return tuple(o.name if s is None else s[0] for o, s in zip(node.operands, steps, strict=True))
 
 
-def every_step(evidence: Evidence) -> Iterator[Candidate]:
+def every_step(evidence: Evidence, steps: Steps) -> Iterator[Candidate]:
     """One mistake made at all copies of a gate."""
     circuit = evidence.circuit
-    for _, positions in families(evidence):
+    for positions in steps.families(evidence):
         edges = [circuit.edges[p] for p in positions]
         first = edges[-1]
         gradient = f"{local_gradient(first)}, and its like at the other time steps,"
