@@ -11,6 +11,7 @@ import pytest
 import graphc
 from graphc.checking.circuit import Circuit
 from graphc.checking.conventions import Conventions
+from graphc.checking.numbers import double
 
 
 def checked(root, claims, **options):
@@ -66,10 +67,10 @@ def test_gradients_of_a_circuit_are_those_of_the_reference(root) -> None:
         )
     run = graphc.backward(root).at(point)
     with mpmath.workdps(40):
-        exact, double = circuit.state(point), circuit.state(point, "double")
+        exact, rough = circuit.state(point), circuit.state(point, "double")
     for node in circuit.leaves:
         if node.is_float:
-            for state in (exact, double):
+            for state in (exact, rough):
                 gradient = state.gradients[node.id].astype(float)
                 assert gradient == pytest.approx(run.grad(node), rel=1e-9, abs=1e-11), node.label
     for position, edge in enumerate(circuit.edges):
@@ -229,6 +230,31 @@ def test_range_that_is_wider_than_the_slopes_decides_nothing() -> None:
     assert checked(root, {"x": "1"})["x"].verdict == "agrees"
     assert checked(root, {"x": "1.5"})["x"].verdict == "undecided"
     assert checked(root, {"x": "2.5"})["x"].verdict == "differs"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_ranges_at_ties_hold_the_slopes_on_either_side(seed: int) -> None:
+    image, k = graphc.input("x", (1, 2, 4, 4)), graphc.parameter("k", (2, 2, 2, 2))
+    scores = graphc.flatten(graphc.max_pool2d(graphc.relu(graphc.conv2d(image, k, padding=1)), 2))
+    root = graphc.sum(graphc.max(scores, 1) * graphc.abs(scores - 2)) + graphc.amax(graphc.flatten(image), 1)[0]
+    circuit = Circuit(root)
+    draw = numpy.random.default_rng(seed)
+    point = {circuit.keys[n.id]: draw.integers(-1, 2, circuit.shapes[n.id]).astype(float) for n in circuit.leaves}
+    state = circuit.state(point, "double")
+    assert state.intervals
+    value, step, checks = state.values[circuit.root.id], 1e-6, 0
+    for node in circuit.leaves:
+        low, high = state.intervals.get(node.id, (state.gradients[node.id],) * 2)
+        assert numpy.all(low <= state.gradients[node.id])
+        assert numpy.all(state.gradients[node.id] <= high)
+        for index in numpy.ndindex(circuit.shapes[node.id]):
+            for side in (-step, step):
+                moved = point[node.label].copy()
+                moved[index] += side
+                slope = (circuit.values({**point, node.label: moved}, double())[circuit.root.id] - value) / side
+                assert low[index] - 1e-3 <= slope <= high[index] + 1e-3, (node.label, index, slope)
+                checks += 1
+    assert checks == 2 * (32 + 16)
 
 
 def test_unknown_conventions_are_refused() -> None:
