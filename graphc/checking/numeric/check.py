@@ -287,7 +287,7 @@ def _step_report(
         point,
         subject,
         source=f"the compiled step ({subject.dtype})",
-        tolerance=Tolerance(4096 * eps, 1024 * eps) if tolerance is None else Tolerance(tolerance, 1024 * eps),
+        tolerance=Tolerance(1024 * eps, 256 * eps) if tolerance is None else Tolerance(tolerance, 256 * eps),
         samples=samples,
         seed=seed,
         dtype=subject.dtype,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy
 
@@ -20,8 +20,22 @@ __all__ = ["Judge"]
 
 Array = numpy.ndarray
 
+#: Points beside the given one at which a gradient is judged again: all lie on one side of a tie in 1 of 8 cases.
+SIDES = 4
+
+#: Rounding of a sum that cancels, in units of the last place of what it is made of.
+ROUNDING = {"float64": 64.0, "float32": 4.0}
+
 #: Differences in float64 are not asked for more than this, whatever is judged.
 NUMERIC = Tolerance(1e-6, 1e-9)
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """A point near the given one, and the gradients that are judged there."""
+
+    point: GraphPoint
+    gradients: Mapping[str, Array]
 
 
 class Judge:
@@ -61,8 +75,7 @@ class Judge:
         self.generator = numpy.random.default_rng(seed)
         self.by_hand = by_hand
         self.explained: set[Node] = set()  # wrong gradients that some known mistake gives
-        self._beside: GraphPoint | None = None
-        self._beside_gradients: Mapping[str, Array] = {}
+        self._beside: list[_Beside | None] = []
         self._sensitivity: dict[Node, float] = {}
 
     def report(self, name: str, dtype: str, *, explicit: bool) -> GradientReport:
@@ -174,27 +187,25 @@ class Judge:
             samples.append(sample)
             errors = {term: max(error, errors.get(term, 0.0)) for term, error in found.items()}
         verdict = _worst(samples)
-        beside = False
+        near = None
         if verdict == "tie":
-            beside, samples, verdict = self._judged_beside(leaf, samples)
+            near, samples, verdict = self._judged_beside(leaf, samples)
         terms = {term.name: error for term, error in errors.items()}
         message = ""
         if verdict in ("wrong", "unclear"):
             worst = finding(verdict, samples, "").worst
             assert worst is not None
-            at = self._beside if beside and self._beside is not None else point
+            at, judged = (point, candidate) if near is None else (near.point, near.gradients[leaf.label])
             hint = mistake = ""
             if verdict == "wrong" and not own:
-                parts = self._parts(leaf) if not beside else {}
-                judged = candidate if not beside else self._beside_gradients[leaf.label].astype("float64")
+                parts = self._parts(leaf) if near is None else {}
                 hint = pattern(judged, at.reference(leaf), parts, point.frozen.sizes)
-                if self.subject is not None and self.by_hand and not hint and not beside:
+                if self.subject is not None and self.by_hand and not hint and near is None:
                     mistake = named_mistake(point, self.subject, leaf, self.seed)
                 if hint or mistake:
                     self.explained.add(leaf)
-            message = wrong_text(
-                leaf.label, worst, self.source, hint, mistake, self._next(leaf, verdict), beside=beside
-            )
+            step = self._next(leaf, verdict)
+            message = wrong_text(leaf.label, worst, self.source, hint, mistake, step, beside=near is not None)
         return finding(verdict, samples, message, terms)
 
     def _next(self, leaf: Node, verdict: str) -> str:
@@ -224,7 +235,7 @@ class Judge:
         """Elements that are not the reference beyond what rounding explains, and the error of an element it does."""
         # a sum that cancels is as inexact as what it is made of: 0 to rounding of the loss is 0
         eps = float(numpy.finfo(self.dtype).eps)
-        slack = 64 * eps * point.natural(leaf)
+        slack = ROUNDING[self.dtype] * eps * point.natural(leaf)
         bad = point.mismatches(leaf, candidate, self.tolerance, slack)
         if bad.size:
             slack += 64 * eps * self._sensitivity_of(leaf)
@@ -234,18 +245,23 @@ class Judge:
     def _sensitivity_of(self, leaf: Node) -> float:
         """How much the gradient moves, relative to a relative change of all arguments, away from ties."""
         if not self._sensitivity:
-            beside = self.beside()
-            generator = numpy.random.default_rng(self.seed + 2)
-            relative = 1e-7
-            values = {
-                n: a * (1 + relative * generator.choice([-1.0, 1.0], a.shape)) if n.is_float else a
-                for n, a in beside.given.items()
-            }
-            moved = GraphPoint(self.point.root, self.point.wrt, values, [], 0.0)
-            for n in self.point.wrt:
-                change = abs(moved.reference(n) - beside.reference(n)).max(initial=0.0)
-                self._sensitivity[n] = float(change) / relative
+            self._sensitivity = dict.fromkeys(self.point.wrt, 0.0)
+            near = self.beside(0)
+            if near is not None:
+                # of two changes the smaller effect: one of them may step over a kink
+                first, second = (self._changes(near.point, k) for k in (0, 1))
+                self._sensitivity = {n: min(first[n], second[n]) for n in self.point.wrt}
         return self._sensitivity[leaf]
+
+    def _changes(self, point: GraphPoint, number: int) -> dict[Node, float]:
+        generator = numpy.random.default_rng([self.seed, number, 1])
+        relative = 1e-7
+        values = {
+            n: a * (1 + relative * generator.choice([-1.0, 1.0], a.shape)) if n.is_float else a
+            for n, a in point.given.items()
+        }
+        moved = GraphPoint(point.root, point.wrt, values, [], 0.0)
+        return {n: float(abs(moved.reference(n) - point.reference(n)).max(initial=0.0)) / relative for n in point.wrt}
 
     def _against_reference(self, leaf: Node, place: tuple[int, ...], sample: Sample) -> Sample:
         """An element that differs from the reference, yet agrees with its slope to what differences can tell."""
@@ -284,38 +300,41 @@ class Judge:
 
     # ---- beside the point ---------------------------------------------------------------------------
 
-    def beside(self) -> GraphPoint:
-        """A point near by, away from ties."""
-        if self._beside is None:
-            generator = numpy.random.default_rng(self.seed + 1)
+    def beside(self, number: int) -> _Beside | None:
+        """A point near by, away from ties; None where the loss has no value there."""
+        while len(self._beside) <= number:
+            generator = numpy.random.default_rng([self.seed, len(self._beside)])
             values = {}
             for node, array in self.point.given.items():
-                if node.is_float and node.kind != "state":
+                values[node] = array
+                if node.is_float and node.kind in ("input", "parameter"):
                     size = float(numpy.sqrt(numpy.mean(array**2))) if array.size else 0.0
                     moved = array + 2.0**-7 * (size or 1.0) * generator.standard_normal(array.shape)
                     values[node] = moved.astype(self.dtype).astype("float64")  # as the subject will see it
-                else:
-                    values[node] = array
-            self._beside = GraphPoint(self.point.root, self.point.wrt, values, [], self.point.frozen.nearness)
-            if self.subject is not None:
-                self._beside_gradients = self.subject(_by_name(self._beside))[1]
-        return self._beside
+            try:
+                point = GraphPoint(self.point.root, self.point.wrt, values, [], self.point.frozen.nearness)
+            except CheckError:
+                self._beside.append(None)
+                continue
+            gradients = {} if self.subject is None else self.subject(_by_name(point))[1]
+            self._beside.append(_Beside(point, gradients))
+        return self._beside[number]
 
-    def _judged_beside(self, leaf: Node, samples: list[Sample]) -> tuple[bool, list[Sample], str]:
-        """A tie leaves the gradient open, so that it is judged once more where there is none."""
-        beside = self.beside()
-        candidate = self._beside_gradients[leaf.label].astype("float64")
-        bad, slack = self._bad(beside, leaf, candidate)
-        if not bad.size:
-            return False, samples, "tie"
-        found = []
-        for flat in bad[: self.samples]:
-            place = tuple(int(i) for i in numpy.unravel_index(int(flat), candidate.shape))
-            sample = beside.sample(leaf, place, candidate, self.measured, own=False, slack=slack)[0]
-            found.append(sample)
-        if _worst(found) in ("wrong", "unclear"):
-            return True, found, _worst(found)
-        return False, samples, "tie"
+    def _judged_beside(self, leaf: Node, samples: list[Sample]) -> tuple[_Beside | None, list[Sample], str]:
+        """A tie leaves the gradient open, so that it is judged again on its sides, where there is none."""
+        for number in range(SIDES):
+            near = self.beside(number)
+            if near is None:
+                continue
+            candidate = near.gradients[leaf.label].astype("float64")
+            bad, slack = self._bad(near.point, leaf, candidate)
+            found = []
+            for flat in bad[: self.samples]:
+                place = tuple(int(i) for i in numpy.unravel_index(int(flat), candidate.shape))
+                found.append(near.point.sample(leaf, place, candidate, self.measured, own=False, slack=slack)[0])
+            if _worst(found) in ("wrong", "unclear"):
+                return near, found, _worst(found)
+        return None, samples, "tie"
 
 
 def _by_name(point: GraphPoint) -> dict[str, Array]:
