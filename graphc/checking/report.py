@@ -50,7 +50,8 @@ class Finding:
     claimed : str
         The claim, as given.
     correct : str or None
-        The gradient as a lecturer writes it; None where it is too long to print.
+        The gradient as a lecturer writes it; None where it is too long to print, and of an array where the claim is
+        right.
     counterexample : Counterexample or None
         A point where claim and gradient differ.
     diagnosis : str or None
@@ -391,15 +392,11 @@ def _finding(
     elif proof_seconds > 0 and claim.function is None:
         word, proof_note = prove_claim(circuit, claim, proof_seconds)
         note = "; ".join(filter(None, (note, proof_note)))
-    try:
-        correct = circuit.correct(claim.target)
-    except RecursionError:
-        correct = None
     return Finding(
         name=claim.target.label,
         verdict=word,
         claimed=claim.text,
-        correct=None if correct is None else to_text(correct),
+        correct=_correct(circuit, claim.target, wrong=verdict.wrong),
         counterexample=verdict.counterexample,
         diagnosis=str(found) if found else None,
         digits=verdict.digits,
@@ -408,3 +405,20 @@ def _finding(
         note=note,
         explanations=found.explanations,
     )
+
+
+def _correct(circuit: Circuit, target: Node, *, wrong: bool) -> str | None:
+    """The gradient as a lecturer writes it; of arrays only where somebody needs it."""
+    try:
+        if circuit.scalar:
+            found = circuit.correct(target)
+            return None if found is None else to_text(found)
+        if not wrong:
+            return None
+        from graphc.checking.language import claim_text
+        from graphc.checking.written import written_gradient
+
+        found = written_gradient(circuit, target)
+        return None if found is None else claim_text(found)
+    except RecursionError:
+        return None

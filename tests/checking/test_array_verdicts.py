@@ -432,3 +432,19 @@ def test_large_networks_are_judged_in_float64() -> None:
     report = checked(root, {"V": f"({flow}).T @ H", "W": f"((({flow}) @ V) * (A > 0)).T @ x", "A": f"({flow}) @ V"})
     assert [f.verdict for f in report.values()] == ["agrees", "agrees", "differs"]
     assert report["V"].digits < 16
+
+
+def test_right_gradient_is_written_as_in_a_lecture() -> None:
+    x, w, b = graphc.input("X", ("N", 3)), graphc.parameter("W", (4, 3)), graphc.parameter("b", (4,))
+    a = (x @ w.T + b).named("A")
+    g = graphc.input("G", ("N", 4))
+    root = graphc.sum(graphc.tanh(a).named("H") * g)
+    report = checked(root, {"W": "0", "b": "0"})
+    assert report["W"].correct == "(G * (1 - H**2)).T @ X"
+    assert report["b"].correct.startswith("sum(G * (1 - H**2)")
+    assert checked(root, {name: finding.correct for name, finding in report.items()}).ok
+    label = graphc.input("t", ("N",), dtype="int32")
+    assert "softmax(A) - one_hot(t, A)" in checked(graphc.softmax_cross_entropy(a, label), {"W": "0"})["W"].correct
+    masked = checked(graphc.sum(graphc.relu(a) * g), {"X": "0"})["X"].correct
+    assert "A > 0" in masked
+    assert checked(graphc.sum(graphc.relu(a) * g), {"X": masked}).ok
