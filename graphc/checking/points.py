@@ -301,7 +301,7 @@ class _Judge:
                 break
         if self.random_points(6 if scalar else 4):
             return self.verdicts
-        if self.kinks.any:
+        if self.kinks.sources:
             self.tie_points()
         if not self.sampler.leaves:  # nothing to vary: one point says it all
             for verdict in self.verdicts:

@@ -31,7 +31,7 @@ from graphc.formula.statement import (
 from graphc.formula.statement import size_name as size_of
 from graphc.graph.reference import at_step
 
-__all__ = ["KINKS", "Program", "kinks"]
+__all__ = ["KINKS", "Program", "Step", "kinks"]
 
 #: Functions with a kink; floordiv has steps, but no slope beside them.
 KINKS = frozenset({"max", "min", "abs", "sign", "select"})
@@ -70,13 +70,13 @@ class Program:
         self.formula, self.sizes = formula, dict(sizes)
         self.upstream = tuple(upstream)
         flagged = set(self.upstream)
-        self.groups: list[list[_Step]] = []
+        self.groups: list[list[Step]] = []
         self.points = 0
         for repeat, statements in formula.groups():
             linear = {s.write.tensor for s in statements if flagged & set(s.tensors())}
             flagged |= linear
             if repeat is None:
-                self.groups.append([_Step(s, self.sizes, formula, flagged) for s in statements])
+                self.groups.append([Step(s, self.sizes, formula, flagged) for s in statements])
                 continue
             count = statements[0].extent(repeat.axis).value(self.sizes) if statements else 0
             while True:  # a cycle may carry a gradient into a statement that stands before it
@@ -84,11 +84,10 @@ class Program:
                 if not more:
                     break
                 flagged |= more
-            group = [_Step(s, self.sizes, formula, flagged, declares=True) for s in statements]
+            group = [Step(s, self.sizes, formula, flagged, declares=True) for s in statements]
             for step in reversed(range(count)) if repeat.backward else range(count):
                 group += [
-                    _Step(at_step(s, repeat.axis, step), self.sizes, formula, flagged, repeated=True)
-                    for s in statements
+                    Step(at_step(s, repeat.axis, step), self.sizes, formula, flagged, repeated=True) for s in statements
                 ]
             self.groups.append(group)
         again = set(known)
@@ -184,7 +183,7 @@ def kinks(expression: Expression) -> Iterator[tuple[Expression, Expression]]:
         yield from kinks(operand)
 
 
-class _Step:
+class Step:
     """One statement, with everything computed ahead that does not depend on values."""
 
     def __init__(
@@ -254,6 +253,7 @@ class _Step:
         return tuple(item.value(self.axes) for item in access.index if isinstance(item, Affine))
 
     def plan_write(self) -> None:
+        """See whether every point of the free axes writes an element of its own, and where."""
         s = self.statement
         names = [axis.name for axis in s.axes]
         stops = dict(zip(names, self.extents, strict=True))
@@ -310,6 +310,7 @@ class _Step:
         return found
 
     def read(self, placeholder: str | None, access: Access, tensors: Mapping[str, Any], numbers: Numbers) -> Any:
+        """Values of an access at every point of the domain."""
         array = tensors[access.tensor]
         if access.flat:
             array = array.reshape(-1)
@@ -338,6 +339,13 @@ class _Step:
         return numpy.where(valid, value, zero)
 
     def gathered(self, item: Gather, tensors: Mapping[str, Any], numbers: Numbers, extent: int) -> Any:
+        """Positions that a tensor of whole numbers holds.
+
+        Raises
+        ------
+        OutsideDomain
+            If one is out of range.
+        """
         position = numpy.asarray(self.read(None, item.access, tensors, numbers))
         position = position.astype("int64")
         if position.size and (position.min() < 0 or position.max() >= extent):
@@ -345,6 +353,7 @@ class _Step:
         return position
 
     def place(self, guard: Wins) -> Any:
+        """Row-major position of every point among the axes of a winner."""
         position: Any = 0
         for index, extent in guard.axes:
             position = position * extent.value(self.axes) + index.value(self.axes)
@@ -382,6 +391,13 @@ class _Step:
         equal = body == best if mask is None else (body == best) & mask
         return bool((equal.sum(axis=axes) > 1).any())
 
+    def count_of_differences(self) -> int:
+        """How many differences `differences` gives."""
+        if self.empty or self.declares:
+            return 0
+        several = self.direct and math.prod(self.extents[k] for k in self.reduced) > 1
+        return len(self.pairs) + (several and self.statement.operator in ("max", "min"))
+
     def differences(self, tensors: Mapping[str, Any], numbers: Numbers) -> list[tuple[Array, list[int]]]:
         """What vanishes on kinks, and which entries are worth a look here.
 
@@ -410,6 +426,7 @@ class _Step:
         return found
 
     def body(self, environment: Mapping[str, Any], functions: Mapping[str, Any], numbers: Numbers) -> Any:
+        """Value of the body, as far as it is not the same at every point."""
         return evaluate(self.statement.body, environment, functions, numbers.literal)
 
     def spread(self, value: Any, numbers: Numbers) -> Array:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -14,7 +15,9 @@ from graphc.checking.compare import DIGITS
 from graphc.checking.numbers import Numbers, double, exact
 from graphc.checking.precise import OutsideDomain
 from graphc.checking.sampling import Point, Sampler, with_entry
-from graphc.formula.expression import evaluate
+from graphc.checking.statements import Step
+from graphc.formula.expression import Expression, evaluate
+from graphc.graph.node import Node
 
 __all__ = ["Kinks"]
 
@@ -22,73 +25,63 @@ __all__ = ["Kinks"]
 _ENTRIES = 24
 
 
+#: From values of nodes and tensors inside of gates to what vanishes on a kink, and the entries to look at.
+_Source = Callable[[Mapping[int, Any], Mapping[int, Mapping[str, Any]], Numbers], "tuple[Any, list[int]]"]
+
+
 class Kinks:
     """What vanishes on the kinks of a graph and of claims about it."""
 
     def __init__(self, circuit: Circuit, claims: Sequence[Claim], sampler: Sampler) -> None:
         self.circuit, self.sampler = circuit, sampler
-        self.claims = [c for c in claims if c.expression is not None and any(True for _ in kinks(c.expression))]
-        self.any = bool(circuit.kinked) or bool(self.claims)
+        self.sources = [*self._of_gates(), *self._of_claims(claims)]
 
-    def differences(self, point: Point, numbers: Numbers) -> list[tuple[Any, list[int]]]:
-        """Numbers and flat arrays that vanish on a kink, in the same order at every point, and entries to look at.
+    def _of_gates(self) -> Iterator[_Source]:
+        circuit = self.circuit
+        for node in circuit.kinked:
+            assert node.application is not None
+            if circuit.direct[node.id]:
+                for pair in kinks(node.application.formula.statements[0].body):
+                    yield functools.partial(_of_body, circuit, node, pair)
+                continue
+            for group in circuit.program(node.application).groups:
+                for step in group:
+                    for k in range(step.count_of_differences()):
+                        yield functools.partial(_of_step, id(node.application), step, k)
+
+    @staticmethod
+    def _of_claims(claims: Sequence[Claim]) -> Iterator[_Source]:
+        for claim in claims:
+            if claim.expression is not None and not claim.upstream:
+                for pair in kinks(claim.expression):
+                    yield functools.partial(_of_claim, claim, pair)
+
+    def picks(self, base: Point) -> list[tuple[int, int]]:
+        """Which differences are looked at, and which of their entries: a first one of each, then a last one."""
+        try:
+            values, inner = self.circuit.evaluated(base, double())
+        except OutsideDomain:
+            return []
+        looks = []
+        for source in self.sources:
+            try:
+                looks.append(source(values, inner, double())[1])
+            except (OutsideDomain, KeyError):  # a name of an earlier line is not known here
+                looks.append([])
+        chosen = [(k, entries[0]) for k, entries in enumerate(looks) if entries]
+        return chosen + [(k, entries[-1]) for k, entries in enumerate(looks) if len(entries) > 1]
+
+    def value(self, point: Point, pick: tuple[int, int], numbers: Numbers) -> Any:
+        """One difference at a point.
 
         Raises
         ------
         OutsideDomain
-            If the graph has no real value there.
+            If it has no real value there.
         """
-        circuit = self.circuit
-        values, inner = circuit.evaluated(point, numbers)
-        found: list[tuple[Any, list[int]]] = []
+        values, inner = self.circuit.evaluated(point, numbers)
         with numpy.errstate(all="ignore"):
-            for node in circuit.kinked:
-                assert node.application is not None
-                if not circuit.direct[node.id]:
-                    tensors = inner[id(node.application)]
-                    for group in circuit.program(node.application).groups:
-                        for step in group:
-                            found += step.differences(tensors, numbers)
-                    continue
-                environment = circuit.environment(node, values)
-                for pair in kinks(node.application.formula.statements[0].body):
-                    a, b = (evaluate(side, environment, numbers.functions, numbers.literal) for side in pair)
-                    found.append(_ends(a - b))
-            for claim in self.claims:
-                found += self._of_claim(claim, values, numbers)
-        return found
-
-    def _of_claim(self, claim: Claim, values: dict[int, Any], numbers: Numbers) -> list[tuple[Any, list[int]]]:
-        from graphc.checking.arrays import claim_functions
-
-        if claim.expression is None or claim.upstream:
-            return []
-        environment = {name: values[node.id] for name, node in claim.nodes.items()}
-        environment.setdefault("pi", numbers.literal(numpy.pi))  # which is pi to all digits
-        functions = claim_functions("exact" if numbers.exact else "double")
-        found: list[tuple[Any, list[int]]] = []
-        for pair in kinks(claim.expression):
-            try:
-                a, b = (evaluate(side, environment, functions, numbers.constant) for side in pair)
-                found.append(_ends(a - b))
-            except (OutsideDomain, KeyError):  # a name of an earlier line is not known here
-                found.append((None, []))
-        return found
-
-    def picks(self, base: Point) -> list[tuple[int, int]]:
-        """Which differences are looked at."""
-        try:
-            found = self.differences(base, double())
-        except OutsideDomain:
-            return []
-        chosen = [(k, looks[0]) for k, (_, looks) in enumerate(found) if looks]
-        return chosen + [(k, looks[-1]) for k, (_, looks) in enumerate(found) if len(looks) > 1]
-
-    def value(self, point: Point, pick: tuple[int, int], numbers: Numbers) -> Any:
-        """One difference at a point."""
-        found, _ = self.differences(point, numbers)[pick[0]]
-        if found is None:
-            raise OutsideDomain("a claim has no real value")
+            found, _ = self.sources[pick[0]](values, inner, numbers)
         return found[pick[1]] if numpy.ndim(found) else found
 
     def solved(self, base: Point, pick: tuple[int, int]) -> Iterator[tuple[Point, bool, str, tuple[int, ...]]]:
@@ -145,7 +138,7 @@ class Kinks:
         try:
             with mpmath.workdps(20):
                 return int(mpmath.sign(self.value(point, pick, exact())))
-        except (OutsideDomain, IndexError):
+        except (OutsideDomain, KeyError, IndexError):
             return 0
 
     def near(self, pick: tuple[int, int], points: Sequence[Point]) -> Iterator[Point]:
@@ -186,6 +179,46 @@ class Kinks:
 
 def _between(below: Point, above: Point, t: Fraction) -> dict[str, Any]:
     return {n: below[n] * (1 - t) + above[n] * t for n in below}
+
+
+def _of_body(
+    circuit: Circuit,
+    node: Node,
+    pair: tuple[Expression, Expression],
+    values: Mapping[int, Any],
+    _: Mapping[int, Mapping[str, Any]],
+    numbers: Numbers,
+) -> tuple[Any, list[int]]:
+    environment = circuit.environment(node, values)
+    a, b = (evaluate(side, environment, numbers.functions, numbers.literal) for side in pair)
+    return _ends(a - b)
+
+
+def _of_step(
+    key: int,
+    step: Step,
+    k: int,
+    _: Mapping[int, Any],
+    inner: Mapping[int, Mapping[str, Any]],
+    numbers: Numbers,
+) -> tuple[Any, list[int]]:
+    return step.differences(inner[key], numbers)[k]
+
+
+def _of_claim(
+    claim: Claim,
+    pair: tuple[Expression, Expression],
+    values: Mapping[int, Any],
+    _: Mapping[int, Mapping[str, Any]],
+    numbers: Numbers,
+) -> tuple[Any, list[int]]:
+    from graphc.checking.arrays import claim_functions
+
+    environment = {name: values[node.id] for name, node in claim.nodes.items()}
+    environment.setdefault("pi", numbers.literal(numpy.pi))  # which is pi to all digits
+    functions = claim_functions("exact" if numbers.exact else "double")
+    a, b = (evaluate(side, environment, functions, numbers.constant) for side in pair)
+    return _ends(a - b)
 
 
 def _ends(value: Any) -> tuple[Any, list[int]]:
