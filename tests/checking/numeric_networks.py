@@ -41,7 +41,9 @@ def random_network(seed: int) -> tuple[Node, dict[str, Any]]:
         x = graphc.input("x", ("N", channels, side, side))
         h = x
         for k in range(pick(1, 1, 2)):
-            h = graphc.layers.conv2d(h, 2, pick(2, 3), padding=pick("valid", "same", 1) if k == 0 else "same", name=f"conv{k}")
+            h = graphc.layers.conv2d(
+                h, 2, pick(2, 3), padding=pick("valid", "same", 1) if k == 0 else "same", name=f"conv{k}"
+            )
             h = _activation(h, generator)
             if h.shape[2] >= 3:
                 h = pick(

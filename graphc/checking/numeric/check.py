@@ -175,7 +175,7 @@ def _node(
         point,
         subject,
         source=f"{subject.name}()" if subject is not None else "graphc's own backward pass",
-        tolerance=Tolerance(1e-6 if tolerance is None else tolerance, 1e-9),
+        tolerance=Tolerance(1e-6 if tolerance is None else tolerance, 1e-9 if subject is None else 1e-8),
         samples=samples,
         seed=seed,
         by_hand=True,

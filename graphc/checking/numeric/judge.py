@@ -74,7 +74,7 @@ class Judge:
         self.samples, self.seed, self.dtype = samples, seed, dtype
         self.generator = numpy.random.default_rng(seed)
         self.by_hand = by_hand
-        self.explained: set[Node] = set()  # wrong gradients that some known mistake gives
+        self.explained: set[Node] = set()  # wrong gradients that some known mistake gives, or their shape
         self._beside: list[_Beside | None] = []
         self._sensitivity: dict[Node, float] = {}
 
@@ -169,6 +169,7 @@ class Judge:
             )
 
         if candidate.shape != shape:
+            self.explained.add(leaf)
             return finding("wrong", [], shape_text(leaf.label, candidate.shape, shape, self.source))
         candidate = candidate.astype("float64")
         if not numpy.isfinite(candidate).all():
