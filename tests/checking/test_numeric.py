@@ -87,6 +87,32 @@ def test_a_right_backward_pass_by_hand_is_right():
     assert any("no gradient for them: X" in note for note in report.notes)
 
 
+def test_names_with_dots_are_asked_for_with_underscores():
+    x = graphc.input("x", ("N", 3))
+    loss = graphc.sum(graphc.layers.dense(x, 2, name="one"))
+    data = {"x": numpy.ones((4, 3)), "one.weight": numpy.ones((2, 3)), "one.bias": numpy.zeros(2)}
+
+    def by_name(x, one_weight):
+        return {"one_weight": numpy.tile(x.sum(axis=0), (2, 1)), "one.bias": numpy.full(2, float(len(x)))}
+
+    def in_order(one_bias, one_weight, x):
+        loss = (x @ one_weight.T + one_bias).sum()
+        return loss, (numpy.full(2, float(len(x))), numpy.tile(x.sum(axis=0), (2, 1)))
+
+    assert list(graphc.check_gradients(loss, data, analytic=by_name)) == ["one.weight", "one.bias"]
+    report = graphc.check_gradients(loss, data, analytic=in_order)
+    assert report.ok
+    assert list(report) == ["one.weight", "one.bias"]
+
+
+def test_a_wrong_loss_is_said_before_anything_else():
+    x = graphc.input("x", (2,))
+    data = {"x": numpy.array([1.0, 2.0])}
+    report = graphc.check_gradients(graphc.sum(x**2), data, analytic=lambda x: ((x**2).mean(), {"x": 2 * x}))
+    assert report.exit_code == 1
+    assert "the loss itself differs: 2.5 from <lambda>(), 5 by the float64 reference" in str(report)
+
+
 def test_a_wrong_transpose_is_named():
     report = check_by_hand("transpose")
     assert {name: f.verdict for name, f in report.items()} == {

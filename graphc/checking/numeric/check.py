@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy
 
+from graphc.checking.numeric.by_hand import ByHand
 from graphc.checking.numeric.graphs import GraphPoint, Tolerance
 from graphc.checking.numeric.judge import Judge
 from graphc.checking.numeric.leaves import check_root, checked_value, leaves_of, terms_of, values_of
@@ -58,7 +59,8 @@ def check_gradients(
         Arrays by name: inputs of the graph, and its parameters where they are not given otherwise.
     analytic : function, optional
         With a node: a function that computes its gradients by hand. It is called with those leaves of the graph
-        that it asks for, by name, and returns gradients by name or ``(loss, gradients)``.
+        that it asks for, by name (``conv1_weight`` stands for ``conv1.weight``), and returns gradients by name or in
+        the order of its arguments, or ``(loss, gradients)``.
     wrt : nodes or names, optional
         What to check; by default every float input and parameter, or everything that has a gradient.
     parameters : mapping, optional
@@ -167,7 +169,7 @@ def _node(
                 f"check_gradients: analytic= is a function that returns gradients, found {type(analytic).__name__}"
             )
         given = {n.label: values[n] for n in values if n.kind != "mode"}
-        subject = _Analytic(analytic, given, seed)
+        subject = ByHand(analytic, given, seed)
     # another order of the same sums breaks a tie, or makes one
     nearness = 0.0 if subject is None else 64 * float(numpy.finfo("float64").eps)
     point = GraphPoint(root, leaves, values, terms_of(root), nearness)
@@ -182,30 +184,6 @@ def _node(
     )
     name = repr(root.label) + (f" by {subject.name}()" if subject is not None else "")
     return judge.report(name, "float64", explicit=wrt is not None)
-
-
-class _Analytic(PythonFunction):
-    """A function of a graph's leaves that returns gradients, or a loss and gradients."""
-
-    def __init__(self, function: Any, values: Mapping[str, Array], seed: int) -> None:
-        super().__init__(function, dict(values), seed, chosen=True)
-        self.known = dict(values)
-
-    def __call__(self, point: Mapping[str, Array]) -> tuple[float | None, dict[str, Array]]:
-        from graphc.checking.numeric.subjects import plain_gradients
-
-        result = self._called(self.function, point)
-        loss = None
-        pair = isinstance(result, tuple | list) and len(result) == 2
-        if pair and (isinstance(result[1], Mapping | tuple | list) or (numpy.shape(result[0]) == () and self.single())):
-            loss, result = float(result[0]), result[1]
-        floats = list(self.arrays())
-        data = self.known if isinstance(result, Mapping) else self.data
-        return loss, plain_gradients(self.name, result, floats, data)
-
-    def single(self) -> bool:
-        """Whether it takes a single array of floats."""
-        return len(self.arrays()) == 1
 
 
 # ---- compiled steps ------------------------------------------------------------------------------------

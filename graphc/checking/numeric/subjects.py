@@ -121,7 +121,7 @@ class PythonFunction:
     is the sum of the output times a fixed random upstream gradient.
     """
 
-    def __init__(self, function: Any, data: Any, seed: int, *, chosen: bool = False) -> None:
+    def __init__(self, function: Any, data: Any, seed: int) -> None:
         pair = isinstance(function, tuple | list)
         if pair and (len(function) != 2 or not all(callable(f) for f in function)):
             raise CheckError("check_gradients: a pair is (forward, backward), two functions")
@@ -131,8 +131,6 @@ class PythonFunction:
         self.upstream: Array | None = None
         self.keywords = isinstance(data, Mapping)
         self.data: dict[str, Any] = dict(data) if self.keywords else dict(enumerate_names(self.function, data))
-        if chosen:  # of a graph's values, those that the function asks for
-            self.data = _asked_for(self.function, self.data)
         for value in self.data.values():
             _check_value(value)
         self._bind()
@@ -163,7 +161,7 @@ class PythonFunction:
 
     def __call__(self, point: Mapping[str, Array]) -> tuple[float | None, dict[str, Array]]:
         """Loss and gradients at a point."""
-        result = self._called(self.function, point)
+        result = self.called(self.function, point)
         if self.backward is None:
             return _loss_and_gradients(self.name, result, list(self.arrays()), self.data)
         if isinstance(result, tuple) and len(result) == 2:
@@ -173,12 +171,12 @@ class PythonFunction:
                 gradients = self.backward(upstream, cache)
         else:
             loss, _ = self._projected(result)
-            gradients = self._called(self.backward, point)
+            gradients = self.called(self.backward, point)
         return loss, plain_gradients(self.name, gradients, list(self.arrays()), self.data)
 
     def loss(self, point: Mapping[str, Array]) -> float:
         """Loss at a point."""
-        result = self._called(self.function, point)
+        result = self.called(self.function, point)
         if self.backward is None:
             return _loss(self.name, result)[0]
         return self._projected(result[0] if isinstance(result, tuple) and len(result) == 2 else result)[0]
@@ -191,7 +189,8 @@ class PythonFunction:
             self.upstream = numpy.random.default_rng(self.seed).standard_normal(array.shape)
         return float((array * self.upstream).sum()), self.upstream.copy()
 
-    def _called(self, function: Callable[..., Any], point: Mapping[str, Array]) -> Any:
+    def called(self, function: Callable[..., Any], point: Mapping[str, Array]) -> Any:
+        """What a function returns at a point, given copies."""
         arguments = {
             name: numpy.array(point[name]) if name in point else copy.deepcopy(value)
             for name, value in self.data.items()
@@ -225,24 +224,6 @@ def enumerate_names(function: Callable[..., Any], data: Any) -> list[tuple[str, 
         names = []
     names += [f"argument {k}" for k in range(len(names), len(values))]
     return list(zip(names, values, strict=False))
-
-
-def _asked_for(function: Callable[..., Any], data: dict[str, Any]) -> dict[str, Any]:
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return data
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return data
-    missing = [
-        p.name for p in parameters if p.default is p.empty and p.name not in data and p.kind is not p.VAR_POSITIONAL
-    ]
-    if missing:
-        raise DataError(
-            f"check_gradients: the function asks for {missing[0]!r}, which the graph does not have"
-            f"{did_you_mean(missing[0], data)}; it has {', '.join(data)}"
-        )
-    return {p.name: data[p.name] for p in parameters if p.name in data}
 
 
 def _is_number(value: Any) -> bool:
