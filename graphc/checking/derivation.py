@@ -346,7 +346,7 @@ class _Judge:
                 note = f"it holds, but not as a step from your line {' and '.join(map(str, blame))}: mistakes cancel"
             return Step(line.number, line.text, label, "right", True, step, (), None, Diagnosis(), note)
         if not step and not blame:
-            blame = self.repeats(line, node, own)
+            blame = self.repeats(node, own)
             step = bool(blame)
         if step and blame:
             return Step(line.number, line.text, label, "follows", False, True, blame, verdict.counterexample)
@@ -457,7 +457,7 @@ class _Judge:
             fresh |= set(later.keys)
         return False
 
-    def repeats(self, line: Line, node: Node, own: Values | None) -> tuple[int, ...]:
+    def repeats(self, node: Node, own: Values | None) -> tuple[int, ...]:
         """Wrong lines whose mistake a line repeats without naming them: the sweep that goes on from their gradients."""
         wrong = {key: x for key, x in self.source.items() if self.blame.get(key) and x.target is not None}
         if not wrong or own is None:

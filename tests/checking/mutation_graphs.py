@@ -1,4 +1,4 @@
-"""Graphs of the lectures with right gradients, for mutants: scalar circuits, nets, losses, recurrence, norms, convolution.
+"""Graphs of the lectures with right gradients, for mutants: circuits, nets, losses, recurrence, norms, convolution.
 
 A gradient is text in Python notation over names of the graph and over ``let`` names; ``paths(a, b, ...)`` is a sum over
 the ways in which a value is used, so that a generator knows a term that is a path from a term of a local gradient;
@@ -317,7 +317,9 @@ def mean_tanh():
 EXERCISES = [
     Exercise("product", product, {"x": "y", "y": "x"}),
     Exercise("lecture", lecture, {"x": "z", "y": "z", "z": "q", "q": "z"}),
-    Exercise("neuron", neuron, {"w0": "f*(1 - f)*x0", "x0": "f*(1 - f)*w0", "w1": "x1*f*(1 - f)", "w2": "f*(1 - f)"}),
+    Exercise("neuron", neuron, {
+        "w0": "f*(1 - f)*x0", "x0": "f*(1 - f)*w0", "w1": "x1*f*(1 - f)", "w2": "f*(1 - f)",
+    }),
     Exercise("folded neuron", folded_neuron, {
         "w0": "f*(1 - f)*x0", "x1": "w1*f*(1 - f)", "s": "f*(1 - f)",
     }),
@@ -349,7 +351,8 @@ EXERCISES = [
         "h": "paths(1 - z, paths(n, -h)*z*(1 - z)*uz, z*(1 - n**2)*un*r, z*(1 - n**2)*un*h*r*(1 - r)*ur)",
     }),
     Exercise("logistic loss", logistic_loss, {
-        "w": "joint(p - t)*x", "b": "joint(p - t)", "x": "joint(p - t)*w", "p": "paths((1 - t)/q, -t/p)", "t": "paths(lq, -lp)",
+        "w": "joint(p - t)*x", "b": "joint(p - t)", "x": "joint(p - t)*w",
+        "p": "paths((1 - t)/q, -t/p)", "t": "paths(lq, -lp)",
     }),
     Exercise("normalised", normalised, {
         "x": "g*paths(1/r, -x*x/r**3)", "y": "-g*x*y/r**3", "g": "n", "v": "-g*x/(2*r**3)",

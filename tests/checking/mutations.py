@@ -12,9 +12,8 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from mutation_graphs import Exercise, plain, read
-
 from graphc.formula.expression import Call, Expression, Number, Symbol, symbols
+from tests.checking.mutation_graphs import Exercise, plain, read
 
 ONE, TWO = Number(1), Number(2)
 MISSING = frozenset({"missing factor", "missing mask", "missing upstream", "another gradient"})
@@ -164,16 +163,18 @@ class Mutator:
                 else:
                     yield Call("div", (tree, TWO)), "the divisor doubled", CONSTANT, names
             case Call("pow", (a, Number(value))):
-                yield Call("pow", (a, Number(value + 1))), "the exponent raised", EXTRA | MISSING, frozenset(symbols(a))
-                yield Call("pow", (a, Number(value - 1))), "the exponent lowered", MISSING | EXTRA, frozenset(symbols(a))
+                names = frozenset(symbols(a))
+                yield Call("pow", (a, Number(value + 1))), "the exponent raised", EXTRA | MISSING, names
+                yield Call("pow", (a, Number(value - 1))), "the exponent lowered", MISSING | EXTRA, names
             case Call("matmul", (a, b)):
                 for left, right, which in ((Call("transpose", (a,)), b, a), (a, Call("transpose", (b,)), b)):
                     # the shapes tell where this is possible
-                    bare = len(list(symbols(which))) == 1 and not isinstance(which, Call) or (
+                    bare = (len(list(symbols(which))) == 1 and not isinstance(which, Call)) or (
                         isinstance(which, Call) and which.function == "transpose"
                     )
                     expected = TRANSPOSED if bare else TRANSPOSED | {"other gradient"}
-                    yield Call("matmul", (left, right)), f"{show(which)} transposed", expected, frozenset(symbols(which))
+                    names = frozenset(symbols(which))
+                    yield Call("matmul", (left, right)), f"{show(which)} transposed", expected, names
             case Call("sum", (a, axis)):
                 yield a, f"the sum over axis {axis} dropped", SUM, frozenset()
                 yield Call("mean", (a, axis)), "mean in place of sum", CONSTANT, frozenset()
@@ -220,7 +221,8 @@ class Mutator:
                 label = isinstance(b, Call) and b.function == "one_hot"
                 total = isinstance(b, Call) and b.function == "column"
                 rest = LABEL if label else SUM if total else MISSING if a == ONE else UNKNOWN
-                yield a, f"{show(b)} dropped from {show(tree)}", rest, frozenset(symbols(b)) if a == ONE else frozenset()
+                names = frozenset(symbols(b)) if a == ONE else frozenset()
+                yield a, f"{show(b)} dropped from {show(tree)}", rest, names
                 if not isinstance(b, Call) and a == ONE:
                     yield b, f"only {show(b)} left of {show(tree)}", OTHER | EXTRA, frozenset(symbols(b))
             case Call("add", (a, b)):

@@ -22,7 +22,7 @@ from graphc.checking.diagnosis.factors import Pool
 from graphc.checking.diagnosis.flows import detached, missing_uses, scaled_flows
 from graphc.checking.diagnosis.foreign import factor_mistakes
 from graphc.checking.diagnosis.gates import gate_mistakes
-from graphc.checking.diagnosis.steps import Steps, every_step
+from graphc.checking.diagnosis.steps import every_step
 from graphc.checking.diagnosis.units import Unit, units
 from graphc.checking.diagnosis.whole import constants, gradients_of_others, rearranged, shape_mistake
 from graphc.graph.node import Node
@@ -80,7 +80,8 @@ def _diagnosed(
     nodes = (target,)
     if any(numpy.shape(c) != numpy.shape(r) for c, r in zip(claimed, correct, strict=True)):
         return shape_mistake(target, samples, sizes)
-    if all(same(c, r) for c, r in zip(claimed, correct, strict=True)):
+    digits = 40 if numpy.asarray(claimed[0]).dtype == object else 9
+    if all(same(c, r, digits) for c, r in zip(claimed, correct, strict=True)):
         return [Explanation("kink", "only the value on a kink is wrong", (), nodes, True, 0.0)]
     zero = [not numpy.any(numpy.asarray(c) != 0) for c in claimed]
     if all(zero):
@@ -105,7 +106,7 @@ def _diagnosed(
 
 def _stages(evidence: Evidence, sizes: Mapping[str, int], deadline: float) -> Iterator[Iterator[Candidate]]:
     """Searches, the likeliest mistakes first."""
-    numbered = Steps(evidence.circuit)
+    numbered = evidence.steps
     pools: dict[tuple[int, ...], Pool] = {}
 
     def pool(shape: tuple[int, ...]) -> Pool:
@@ -127,18 +128,18 @@ def _stages(evidence: Evidence, sizes: Mapping[str, int], deadline: float) -> It
         yield from missing_uses(evidence, numbered)
         yield from scaled_flows(in_time(forks), sizes, numbered)
         for unit in in_time(general):
-            yield from factor_mistakes(unit, pool, numbered.at)
-            yield from gate_mistakes(unit, numbered.at)
+            yield from factor_mistakes(unit, pool)
+            yield from gate_mistakes(unit)
 
     def second() -> Iterator[Candidate]:
-        yield from every_step(evidence, numbered)
+        yield from every_step(evidence)
         yield from detached(evidence)
 
     def third() -> Iterator[Candidate]:
         yield from scaled_flows(in_time(single), sizes, numbered)
         for unit in in_time(single):
-            yield from factor_mistakes(unit, pool, numbered.at)
-            yield from gate_mistakes(unit, numbered.at)
+            yield from factor_mistakes(unit, pool)
+            yield from gate_mistakes(unit)
 
     yield first()
     yield second()

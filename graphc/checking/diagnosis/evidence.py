@@ -19,6 +19,7 @@ from typing import Any
 import numpy
 
 from graphc.checking.circuit import Circuit, State
+from graphc.checking.diagnosis.recurrence import Steps
 from graphc.checking.precise import OutsideDomain
 from graphc.formula.size import extent_value
 from graphc.graph.node import Node
@@ -97,6 +98,7 @@ class Evidence:
 
     def __init__(self, circuit: Circuit, target: Node, samples: Sequence[tuple[State, Any]]) -> None:
         self.circuit, self.target = circuit, target
+        self.steps = Steps(circuit)
         self.into: Mapping[int, Sequence[int]] = circuit.edges_into
         self.above = self._above()
         # whatever lies between the target and the root, operands first

@@ -21,7 +21,6 @@ __all__ = [
     "joined",
     "local_gradient",
     "named_constant",
-    "place",
     "step_of",
     "told_gradient",
 ]

@@ -14,7 +14,7 @@ from graphc.checking.diagnosis.candidates import spread
 from graphc.checking.diagnosis.evidence import Evidence
 from graphc.checking.diagnosis.explanation import called, formula_of, local_gradient
 from graphc.checking.precise import OutsideDomain
-from graphc.formula.expression import Call, Expression, Number, Symbol, evaluate, fold, substitute, symbols
+from graphc.formula.expression import Call, Expression, Number, Symbol, evaluate, fold, number, substitute, symbols
 from graphc.gradients.local import elementwise, local_body, local_expression
 from graphc.graph.node import Node
 
@@ -63,8 +63,10 @@ def forms(edge: Edge) -> list[Expression]:
     operands: dict[str, Expression] = {}
     for placeholder, access in formula.statements[0].reads:
         operand = by_name[access.tensor]
-        number = operand.kind == "constant" and isinstance(operand.value, float)
-        operands[placeholder] = Number(operand.value) if number else Symbol(operand.label)  # type: ignore[arg-type]
+        if operand.kind == "constant" and isinstance(operand.value, float):
+            operands[placeholder] = number(operand.value)
+        else:
+            operands[placeholder] = Symbol(operand.label)
     through_inputs = fold(substitute(local_body(formula, edge.k), operands))
     return [shown] if through_inputs == shown else [shown, through_inputs]
 

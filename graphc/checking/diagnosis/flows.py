@@ -12,7 +12,7 @@ from graphc.checking.circuit import Edge, State
 from graphc.checking.diagnosis.candidates import Candidate, on_path_text
 from graphc.checking.diagnosis.evidence import Evidence, flat
 from graphc.checking.diagnosis.explanation import called, joined, named_constant
-from graphc.checking.diagnosis.steps import Steps
+from graphc.checking.diagnosis.recurrence import Steps
 from graphc.checking.diagnosis.units import Unit
 from graphc.graph.node import Node
 
@@ -95,10 +95,7 @@ def scaled_flows(places: Iterable[Unit], sizes: Mapping[str, int], steps: Steps)
         evidence = unit.evidence
         if unit.whole:
             continue
-        base = []
-        for number, point in enumerate(evidence.points):
-            upstream = unit.upstream(point.state)
-            base.append(float(flat(unit.old(point.state, upstream)) @ unit.tangent(number)))
+        base = [float(unit.rightly(k) @ unit.tangent(k)) for k in range(len(evidence.points))]
         if any(b == 0 or not numpy.isfinite(b) for b in base):
             continue
         total = [float(flat(p.state.gradients[evidence.target.id]) @ p.direction) for p in evidence.points]

@@ -23,9 +23,7 @@ __all__ = ["factor_mistakes"]
 _LARGEST = 4000
 
 
-def factor_mistakes(
-    unit: Unit, pool: Callable[[tuple[int, ...]], Pool], steps: Callable[[Node], str]
-) -> Iterator[Candidate]:
+def factor_mistakes(unit: Unit, pool: Callable[[tuple[int, ...]], Pool]) -> Iterator[Candidate]:
     """Mistakes in the factor of a place."""
     evidence, edge = unit.evidence, unit.edge
     if edge is not None:
@@ -47,7 +45,7 @@ def factor_mistakes(
 
     chosen = pool(spot.shape)
     if edge is not None:
-        yield from own_mistakes(unit, spot, found, chosen, steps)
+        yield from own_mistakes(unit, spot, found, chosen)
     if spot.flows_whole and not unit.whole and not spot.shape:
         return  # a factor of the whole gradient, and that is looked at once
     own = one if edge is None else functools.partial(evidence.factor, unit.position or 0)

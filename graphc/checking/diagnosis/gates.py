@@ -14,9 +14,8 @@ from graphc.checking.circuit import Edge, State
 from graphc.checking.diagnosis.candidates import Candidate, on_path_text
 from graphc.checking.diagnosis.evidence import Evidence
 from graphc.checking.diagnosis.explanation import called, joined, local_gradient, step_of
-from graphc.checking.diagnosis.factors import evaluated
-from graphc.checking.diagnosis.units import Unit
-from graphc.formula.expression import Call, Symbol
+from graphc.checking.diagnosis.probabilities import label_mistakes, softmax_mistakes
+from graphc.checking.diagnosis.units import Change, Tried, Unit
 from graphc.formula.statement import Affine
 from graphc.graph.node import Node
 
@@ -25,10 +24,8 @@ __all__ = ["gate_mistakes"]
 #: Nodes of one shape that are tried in place of an operand.
 _STAND_INS = 40
 
-Change = Callable[[State, Any], Any]
 
-
-def gate_mistakes(unit: Unit, steps: Callable[[Node], str]) -> Iterator[Candidate]:
+def gate_mistakes(unit: Unit) -> Iterator[Candidate]:
     """Mistakes in what an edge pulls back, other than in an elementwise factor."""
     edge = unit.edge
     if edge is None or unit.position is None:
@@ -47,12 +44,9 @@ def gate_mistakes(unit: Unit, steps: Callable[[Node], str]) -> Iterator[Candidat
             continue
         if explained:
             yield Candidate(
-                rank + later, kind, text + steps(edge.target) + path, unit.prediction(change),
+                rank + later, kind, text + evidence.steps.at(edge.target) + path, unit.prediction(change),
                 ((edge.source, edge.target),), nodes,
             )  # fmt: skip
-
-
-Tried = tuple[float, str, str, Change, tuple[Node, ...]]
 
 
 def _axes(unit: Unit, edge: Edge) -> Iterator[Tried]:
@@ -93,8 +87,10 @@ def _mixing(unit: Unit, edge: Edge) -> Iterator[Tried]:
     for other in others:
         value = state.values[other.id]
         if numpy.ndim(value) == 2 and numpy.shape(value)[0] == numpy.shape(value)[1]:
-            text = f"{called(other)} is transposed the wrong way in the gradient of {called(source)} at the gate {target.gate}"
-            yield 1.0, "transposed", text, _with_value(pull, other, lambda v: numpy.asarray(v).T), (other,)
+            text = (
+                f"{called(other)} is transposed the wrong way in the gradient of {called(source)}, gate {target.gate}"
+            )
+            yield 1.0, "transposed", text, _with_value(pull, other, lambda v, _: numpy.asarray(v).T), (other,)
         if "conv" in target.gate and numpy.ndim(value) >= 3:
             text = f"{called(other)} is flipped in the gradient of {called(source)} at the gate {target.gate}"
             turned = tuple([slice(None)] * 2 + [slice(None, None, -1)] * (numpy.ndim(value) - 2))
@@ -102,11 +98,11 @@ def _mixing(unit: Unit, edge: Edge) -> Iterator[Tried]:
                 1.1,
                 "flipped filter",
                 text,
-                _with_value(pull, other, lambda v, t=turned: numpy.asarray(v)[t]),
+                _with_value(pull, other, lambda v, _, t=turned: numpy.asarray(v)[t]),
                 (other,),
             )
         for stand_in in _same_shape(evidence, other):
-            yield _replaced(pull, source, target, other, stand_in)
+            yield _replaced(unit, edge, pull, other, stand_in)
     if len(upstream_shape) == 2 and upstream_shape[0] == upstream_shape[1]:
         text = f"the gradient that arrives at {called(target)} is transposed in {local_gradient(edge)}"
         yield 1.4, "transposed", text, lambda s, u: pull(s, numpy.asarray(u).T), (target,)
@@ -117,10 +113,9 @@ def _mixing(unit: Unit, edge: Edge) -> Iterator[Tried]:
         text = f"the local gradient {local_gradient(edge)} is missing: the gradient goes through unchanged"
         yield 1.0, "missing factor", text, lambda _, u: u, ()
         if shape:
-            for name, change, words in _softmax(edge, pull):
-                yield 1.1, name, words, change, ()
+            yield from softmax_mistakes(edge)
     if len(target.operands) == 2 and not target.operands[1].is_float and "cross_entropy" in target.gate:
-        yield from _labels(edge, pull)
+        yield from label_mistakes(edge, pull)
     if target.formula is not None and target.formula.statements[-1].operator in ("max", "min"):
         spread = _spread_change(unit, edge)
         if spread is not None:
@@ -167,42 +162,32 @@ def _reached(evidence: Evidence, node: Node) -> set[int]:
     return found - {node.id}
 
 
-def _with_value(pull: Change, node: Node, value: Callable[[Any], Any]) -> Change:
-    """The pull where a node had another value."""
+def _with_value(pull: Change, node: Node, value: Callable[[Any, State], Any]) -> Change:
+    """The pull where a node had another value, made from its own and the state."""
 
     def change(state: State, upstream: Any) -> Any:
-        changed = {**state.values, node.id: value(state.values[node.id])}
+        changed = {**state.values, node.id: value(state.values[node.id], state)}
         return pull(replace(state, values=changed), upstream)
 
     return change
 
 
-def _replaced(pull: Change, source: Node, target: Node, right: Node, other: Node) -> Tried:
-    def change(state: State, upstream: Any) -> Any:
-        changed = {**state.values, right.id: state.values[other.id]}
-        return pull(replace(state, values=changed), upstream)
-
+def _replaced(unit: Unit, edge: Edge, pull: Change, right: Node, other: Node) -> Tried:
+    """Another node's value in place of an operand's."""
+    change = _with_value(pull, right, lambda _, state: state.values[other.id])
+    nodes = (right, other)
     own, step = step_of(right), step_of(other)
-    text = f"in the gradient of {called(source)} at {called(target)} ({target.gate}), {called(other)} stands in place of {called(right)}"
+    where = f"in the gradient of {called(edge.source)} at {called(edge.target)} ({edge.target.gate})"
+    text = f"{where}, {called(other)} stands in place of {called(right)}"
     if own is not None and step is not None and own[0] == step[0]:
-        return 1.05, "other step", text + ": another time step", change, (right, other)
+        return 1.05, "other step", f"{text}: {unit.evidence.steps.another()}", change, nodes
     if any(o is other for o in right.operands):
-        return (
-            1.15,
-            "pre-activation",
-            text + f", the input of the gate {right.gate} in place of its output",
-            change,
-            (right, other),
-        )
+        text += f", the input of the gate {right.gate} in place of its output"
+        return 1.15, "pre-activation", text, change, nodes
     if any(o is right for o in other.operands):
-        return (
-            1.15,
-            "post-activation",
-            text + f", the output of the gate {other.gate} in place of its input",
-            change,
-            (right, other),
-        )
-    return 1.4, "other value", text, change, (right, other)
+        text += f", the output of the gate {other.gate} in place of its input"
+        return 1.15, "post-activation", text, change, nodes
+    return 1.4, "other value", text, change, nodes
 
 
 def _same_shape(evidence: Evidence, node: Node) -> list[Node]:
@@ -226,68 +211,6 @@ def _same_shape(evidence: Evidence, node: Node) -> list[Node]:
         and numpy.shape(state.values[other.id]) == shape and shape != ()
     ]  # fmt: skip
     return sorted(found, key=key)[:_STAND_INS]
-
-
-def _softmax(edge: Edge, pull: Change) -> Iterator[tuple[str, Change, str]]:
-    """The Jacobian of softmax taken for a diagonal one."""
-    target = edge.target
-    if "softmax" not in target.gate or len(target.operands) != 1:
-        return
-    key = target.id
-    if target.gate == "softmax":
-        yield (
-            "diagonal Jacobian", lambda s, u: u * s.values[key] * (1 - s.values[key]),
-            f"the gate softmax is treated element by element, with {called(target)} * (1 - {called(target)}): every output "
-            f"depends on every input, so {called(target)} * (g - sum(g * {called(target)})) is passed back",
-        )  # fmt: skip
-        yield (
-            "missing sum", lambda s, u: u * s.values[key],
-            f"the sum in the gradient of the gate softmax is missing: {called(target)} * (g - sum(g * {called(target)}))",
-        )  # fmt: skip
-
-
-def _labels(edge: Edge, pull: Change) -> Iterator[Tried]:
-    """Softmax and cross-entropy in one gate: p - y, of which something is missing."""
-    target = edge.target
-    labels = target.operands[1].id
-
-    def parts(state: State, upstream: Any) -> tuple[Any, Any, Any]:
-        """Probabilities, one-hot labels, and the weight of each row."""
-        scores = numpy.asarray(state.values[edge.source.id])
-        right = numpy.asarray(pull(state, upstream))
-        names = {"x": scores - numpy.max(scores, axis=-1, keepdims=True)}
-        powers = evaluated(Call("exp", (Symbol("x"),)), names, state)
-        p = powers / powers.sum(axis=-1, keepdims=True)
-        index = numpy.asarray(state.values[labels]).astype("int64")
-        y = (index[..., None] == numpy.arange(scores.shape[-1])).astype(int)
-        y = y.astype("float64") if state.precision == "double" else y.astype(object)
-        weight = -(right * y).sum(axis=-1, keepdims=True) / (1 - (p * y).sum(axis=-1, keepdims=True))
-        return p, y, weight
-
-    def take(combine: Callable[[Any, Any], Any]) -> Change:
-        def change(state: State, upstream: Any) -> Any:
-            p, y, weight = parts(state, upstream)
-            return weight * combine(p, y)
-
-        return change
-
-    scores = called(edge.source)
-    yield (
-        1.0, "missing label", f"the label is missing in the gradient of {scores} at the gate {target.gate}: "
-        "it is p - y with the one-hot label y, not p", take(lambda p, y: p), (),
-    )  # fmt: skip
-    yield (
-        1.1, "missing softmax", f"the softmax is missing in the gradient of {scores} at the gate {target.gate}: "
-        "it is p - y, not the gradient -y/p of the logarithm", take(lambda p, y: -y / p), (),
-    )  # fmt: skip
-    yield (
-        1.1, "extra factor", f"the gradient of {scores} at the gate {target.gate} is p - y as it is: "
-        "the factor p * (1 - p) is one too many", take(lambda p, y: (p - y) * p * (1 - p)), (),
-    )  # fmt: skip
-    yield (
-        1.2, "missing label", f"1 is taken off every probability in the gradient of {scores} at the gate {target.gate}: "
-        "p - y takes it off that of the true class only", take(lambda p, y: p - 1), (),
-    )  # fmt: skip
 
 
 def _spread_change(unit: Unit, edge: Edge) -> Change | None:

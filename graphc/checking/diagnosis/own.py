@@ -1,4 +1,4 @@
-"""Mistakes with an edge's own factors: its local gradient left out, put in twice, taken elsewhere; its upstream left out."""
+"""Mistakes with an edge's own factors: its local gradient left out, put in twice, taken elsewhere; no upstream."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def one(_: State) -> Any:
     return 1
 
 
-def own_mistakes(unit: Unit, spot: Spot, found: Found, pool: Pool, steps: Callable[[Node], str]) -> Iterator[Candidate]:
+def own_mistakes(unit: Unit, spot: Spot, found: Found, pool: Pool) -> Iterator[Candidate]:
     """Mistakes with the local gradient of the edge itself."""
     evidence, edge = unit.evidence, unit.edge
     assert edge is not None
@@ -41,35 +41,36 @@ def own_mistakes(unit: Unit, spot: Spot, found: Found, pool: Pool, steps: Callab
     def own(state: State) -> Any:
         return evidence.factor(position, state)
 
-    gradient = local_gradient(edge) + steps(edge.target)
-    numbers = {float(v) for s in spot.slopes for v in s}
-    if len(numbers) > 1:
-        mask = 0.0 in numbers and len(numbers) == 2
-        if spot.one(ones):
-            if mask:
-                text = (
-                    f"the mask of the gate {edge.target.gate} is missing{steps(edge.target)}: what flows back "
-                    f"to {called(edge.source)} is 0 where {_off(edge)}"
-                )
-                yield found(1.0, "missing mask", text, one)
-            else:
-                yield found(1.0, "missing factor", f"the local gradient {gradient} is missing", one)
-        if spot.one([-o for o in ones]):
-            text = f"the local gradient {gradient} is missing, and the sign is flipped"
-            yield found(2.5, "missing factor", text, lambda _: -1)
-        if spot.one([s * s for s in spot.slopes]):
-            text = f"the local gradient {gradient} is one too many: it counts once"
-            yield found(1.2, "extra factor", text, lambda s: own(s) * own(s))
+    if len({float(v) for s in spot.slopes for v in s}) > 1:  # constants are mistakes of their own kind
+        # each: rank, kind, what is said after the local gradient, rows, and the factor that stands there instead
         with numpy.errstate(all="ignore"):
-            inverse = [1 / s for s in spot.slopes]
-        if spot.one(inverse):
-            text = f"the local gradient {gradient} divides where it multiplies"
-            yield found(1.4, "inverted factor", text, lambda s: 1 / own(s))
-        if spot.one([-s * s for s in spot.slopes]):
-            text = f"the local gradient {gradient} is one too many, and the sign is flipped"
-            yield found(2.6, "extra factor", text, lambda s: -own(s) * own(s))
+            tried = [
+                (1.0, "missing factor", "is missing", ones, one),
+                (2.5, "missing factor", "is missing, and the sign is flipped", [-o for o in ones], lambda _: -1),
+                (1.2, "extra factor", "is one too many: it counts once", [s * s for s in spot.slopes],
+                 lambda s: own(s) * own(s)),
+                (1.4, "inverted factor", "divides where it multiplies", [1 / s for s in spot.slopes],
+                 lambda s: 1 / own(s)),
+                (2.6, "extra factor", "is one too many, and the sign is flipped", [-s * s for s in spot.slopes],
+                 lambda s: -own(s) * own(s)),
+            ]  # fmt: skip
+        for rank, kind, words, rows, factor in tried:
+            if not spot.one(rows):
+                continue
+            text = f"the local gradient {local_gradient(edge)}{evidence.steps.at(edge.target)} {words}"
+            if rank == 1.0 and _is_mask(spot):
+                kind = "missing mask"
+                text = f"the mask of the gate {edge.target.gate} is missing{evidence.steps.at(edge.target)}: "
+                text += f"what flows back to {called(edge.source)} is 0 where {_off(edge)}"
+            yield found(rank, kind, text, factor)
     yield from _without_upstream(unit, spot, found)
     yield from _elsewhere(unit, spot, found, pool)
+
+
+def _is_mask(spot: Spot) -> bool:
+    """Whether a local gradient has two values, of which one is zero."""
+    numbers = {float(v) for s in spot.slopes for v in s}
+    return 0.0 in numbers and len(numbers) == 2
 
 
 def _off(edge: Edge) -> str:
@@ -142,7 +143,7 @@ def _elsewhere(unit: Unit, spot: Spot, found: Found, pool: Pool) -> Iterator[Can
                 if other is right:
                     continue
                 value = functools.partial(_with, shown, {n: around[n].id for n in names} | {name: other.id})
-                likely, kind, text = _taken(edge, forms(edge)[0] if part is not None else shown, right, other)
+                likely, kind, text = _taken(unit, forms(edge)[0] if part is not None else shown, right, other)
                 if part is not None:
                     value = functools.partial(_exchanged, evidence, unit.position or 0, pool.factors[part].value, value)
                     text += f" in the factor {pool.factors[part].text}" if pool.factors[part].text else ""
@@ -156,9 +157,8 @@ def _elsewhere(unit: Unit, spot: Spot, found: Found, pool: Pool) -> Iterator[Can
             other = pool.factors[hit]
             if other.kind == "slope" or other is part or not other.text:
                 continue
-            text = (
-                f"in the local gradient {local_gradient(edge)}, {other.text} stands in place of the factor {part.text}"
-            )
+            swapped = f"{other.text} stands in place of the factor {part.text}"
+            text = f"in the local gradient {local_gradient(edge)}, {swapped}"
             value = functools.partial(_exchanged, evidence, unit.position or 0, part.value, other.value)
             yield found(1.7, "other factor", text, value, nodes=() if other.node is None else (other.node,))
 
@@ -173,38 +173,27 @@ def _with(expression: Expression, ids: dict[str, int], state: State) -> Any:
     return evaluated(expression, {name: state.values[key] for name, key in ids.items()}, state)
 
 
-def _taken(edge: Edge, shown: Expression, right: Node, other: Node) -> tuple[float, str, str]:
+def _taken(unit: Unit, shown: Expression, right: Node, other: Node) -> tuple[float, str, str]:
     """Rank, kind and sentence for a local gradient taken at another node."""
+    edge = unit.edge
+    assert edge is not None
     gradient = told_gradient(edge, formula_of(shown, (*edge.target.operands, edge.target)))
-    activation = edge.target.gate in _ACTIVATIONS
-    if activation and other is edge.target and right is edge.source:
-        return (
-            1.05, "post-activation",
-            f"the local gradient {gradient} is taken at the output {called(other)}, after the activation; "
-            f"it wants the input {called(right)}",
-        )  # fmt: skip
-    if activation and right is edge.target and other is edge.source:
-        return (
-            1.05, "pre-activation",
-            f"the local gradient {gradient} is taken at the input {called(other)}, before the activation; "
-            f"it wants the output {called(right)}",
-        )  # fmt: skip
+    swapped = f"in the local gradient {gradient}, {called(other)} stands in place of {called(right)}"
+    if edge.target.gate in _ACTIVATIONS and other is edge.target and right is edge.source:
+        text = f"the local gradient {gradient} is taken at the output {called(other)}, after the activation"
+        return 1.05, "post-activation", f"{text}; it wants the input {called(right)}"
+    if edge.target.gate in _ACTIVATIONS and right is edge.target and other is edge.source:
+        text = f"the local gradient {gradient} is taken at the input {called(other)}, before the activation"
+        return 1.05, "pre-activation", f"{text}; it wants the output {called(right)}"
     own, step = step_of(right), step_of(other)
     if own is not None and step is not None and own[0] == step[0]:
-        return (
-            1.1, "other step",
-            f"in the local gradient {gradient}, {called(other)} stands in place of {called(right)}: another time step",
-        )  # fmt: skip
-    if other.label in {n.label for n in edge.target.operands} and other.kind != "constant":
-        return (
-            1.3,
-            "other operand",
-            f"in the local gradient {gradient}, {called(other)} stands in place of {called(right)}",
-        )
+        return 1.1, "other step", f"{swapped}: {unit.evidence.steps.another()}"
+    if any(o is other for o in edge.target.operands):
+        return 1.3, "other operand", swapped
     if (dropped := _dropped_constant(right, other)) is not None:
         text = f"in the local gradient {gradient}, {dropped} is dropped from {called(right)}"
         return 1.1, "dropped constant", text
-    return 1.6, "other value", f"in the local gradient {gradient}, {called(other)} stands in place of {called(right)}"
+    return 1.6, "other value", swapped
 
 
 def _dropped_constant(right: Node, other: Node) -> str | None:

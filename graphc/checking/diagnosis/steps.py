@@ -9,74 +9,21 @@ from typing import Any
 
 import numpy
 
-from graphc.checking.circuit import Circuit, Edge, State
+from graphc.checking.circuit import Edge, State
 from graphc.checking.diagnosis.candidates import Candidate
 from graphc.checking.diagnosis.evidence import Evidence
 from graphc.checking.diagnosis.explanation import called, local_gradient, step_of
 from graphc.checking.diagnosis.units import Unit
-from graphc.graph.node import Node
 
-__all__ = ["Steps", "every_step"]
+__all__ = ["every_step"]
 
 Change = Callable[[State, Any], Any]
 
 
-class Steps:
-    """Time steps of the nodes of a circuit, by their names or by the names of what they feed."""
-
-    def __init__(self, circuit: Circuit) -> None:
-        numbers: dict[str, set[int]] = {}
-        for node in circuit.nodes:
-            step = step_of(node)
-            if step is not None and node.application is not None:
-                numbers.setdefault(step[0], set()).add(step[1])
-        stems = {stem for stem, found in numbers.items() if len(found) > 1}
-        self.found: dict[int, tuple[str, int]] = {}
-        readers: dict[int, list[Node]] = {}
-        for node in circuit.nodes:
-            for operand in node.operands:
-                readers.setdefault(operand.id, []).append(node)
-        for node in reversed(circuit.nodes):
-            step = step_of(node)
-            if step is not None and step[0] in stems:
-                self.found[node.id] = step
-            elif node.name is None and node.application is not None:
-                near = {self.found.get(reader.id) for reader in readers.get(node.id, ())}
-                only = near.pop() if len(near) == 1 else None
-                if only is not None:
-                    self.found[node.id] = only
-
-    def at(self, node: Node) -> str:
-        """``" at time step 2"`` for a node of a recurrence, else nothing."""
-        return f" at time step {self.found[node.id][1]}" if node.id in self.found else ""
-
-    def families(self, evidence: Evidence) -> Iterator[list[int]]:
-        """Edges that are copies of one another at several time steps."""
-        circuit = evidence.circuit
-        groups: dict[tuple[Any, ...], dict[int, int]] = {}
-        for position in evidence.edges:
-            edge = circuit.edges[position]
-            step = self.found.get(edge.target.id)
-            if step is None:
-                continue
-            site = str(edge.target.site) if edge.target.name is None else ""
-            key = (step[0], edge.target.gate, edge.k, edge.target.name is None, site, _kin(edge.target))
-            groups.setdefault(key, {})[step[1]] = position
-        for group in groups.values():
-            if len(group) > 1:
-                yield list(group.values())
-
-
-def _kin(node: Node) -> tuple[str | None, ...]:
-    """Names of a node's operands without numbers, so that ``w*h2`` is told from ``u*x2`` on the same line."""
-    steps = [step_of(o) for o in node.operands]
-    return tuple(o.name if s is None else s[0] for o, s in zip(node.operands, steps, strict=True))
-
-
-def every_step(evidence: Evidence, steps: Steps) -> Iterator[Candidate]:
+def every_step(evidence: Evidence) -> Iterator[Candidate]:
     """One mistake made at all copies of a gate."""
     circuit = evidence.circuit
-    for positions in steps.families(evidence):
+    for positions in evidence.steps.families(evidence.edges):
         edges = [circuit.edges[p] for p in positions]
         first = edges[-1]
         gradient = f"{local_gradient(first)}, and its like at the other time steps,"
@@ -100,29 +47,21 @@ def _changes(
     state = evidence.points[0].state
     slopes = [evidence.factor(p, state) for p in positions]
     places = {p: Unit(evidence, circuit.edges[p].source, p) for p in positions}
-    if all(s is not None and evidence.map(p) is not None for s, p in zip(slopes, positions,
-                                                                                            strict=True)):  # fmt: skip
-        if not all(numpy.all(numpy.asarray(s, dtype="float64") == 1) for s in slopes):
-            yield (
-                1.2, "missing factor", f"the local gradient {gradient} is missing",
-                {p: places[p].scaled(lambda _: 1) for p in positions},
-            )  # fmt: skip
-            yield (
-                1.4, "extra factor", f"the local gradient {gradient} is one too many",
-                {p: places[p].scaled(functools.partial(_squared, evidence, p)) for p in positions},
-            )  # fmt: skip
+    elementwise = all(s is not None for s in slopes)
+    if elementwise and not all(numpy.all(numpy.asarray(s, dtype="float64") == 1) for s in slopes):
+        left_out = {p: places[p].scaled(lambda _: 1) for p in positions}
+        yield 1.2, "missing factor", f"the local gradient {gradient} is missing", left_out
+        squared = {p: places[p].scaled(functools.partial(_squared, evidence, p)) for p in positions}
+        yield 1.4, "extra factor", f"the local gradient {gradient} is one too many", squared
     steps_apart = [p for p in positions if _recurrent(circuit.edges[p])]
     if steps_apart:
+        last = circuit.edges[steps_apart[-1]]
         text = "the gradient is cut off between time steps: nothing flows back from "
-        text += f"{called(circuit.edges[steps_apart[-1]].target)} to {called(circuit.edges[steps_apart[-1]].source)} and so on"
+        text += f"{called(last.target)} to {called(last.source)} and so on"
         yield 1.2, "missing step", text, dict.fromkeys(steps_apart, _nothing)
-    yield (
-        1.5, "missing path", f"nothing flows back along {gradient}".rstrip(","), dict.fromkeys(positions, _nothing),
-    )  # fmt: skip
-    yield (
-        1.4, "sign", f"the sign of {gradient} is flipped",
-        {p: functools.partial(_negated, evidence, p) for p in positions},
-    )  # fmt: skip
+    yield 1.5, "missing path", f"nothing flows back along {gradient}".rstrip(","), dict.fromkeys(positions, _nothing)
+    flipped = {p: functools.partial(_negated, evidence, p) for p in positions}
+    yield 1.4, "sign", f"the sign of {gradient} is flipped", flipped
     yield from _shifted(evidence, positions, gradient)
 
 
@@ -130,7 +69,8 @@ def _squared(evidence: Evidence, position: int, state: State) -> Any:
     return evidence.factor(position, state) ** 2
 
 
-def _nothing(state: State, upstream: Any) -> Any:
+def _nothing(_: State, upstream: Any) -> Any:
+    del upstream
     return 0
 
 
@@ -167,7 +107,12 @@ def _shifted(
                 changes[position] = functools.partial(_with_other, evidence, position, right.id, other.id)
                 text = f"{called(other)} stands in place of {called(right)}"
             if len(changes) > 1:
-                yield 1.15, "other step", f"in the local gradient {gradient} {text}: another time step", changes
+                yield (
+                    1.15,
+                    "other step",
+                    f"in the local gradient {gradient} {text}: {evidence.steps.another()}",
+                    changes,
+                )
 
 
 def _with_other(evidence: Evidence, position: int, right: int, other: int, state: State, upstream: Any) -> Any:

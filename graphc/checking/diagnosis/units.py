@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy
@@ -12,12 +12,16 @@ from graphc.checking.circuit import Edge, State
 from graphc.checking.diagnosis.evidence import Evidence, flat, summed
 from graphc.graph.node import Node
 
-__all__ = ["Unit", "units"]
+__all__ = ["Change", "Tried", "Unit", "units"]
 
 #: Paths that are looked at one by one, and places in all.
 _PATHS, _UNITS = 32, 400
 
+#: What takes the place of a pull, from state and upstream gradient.
 Change = Callable[[State, Any], Any]
+
+#: Rank, kind, sentence, change, and nodes of a mistake that is tried.
+Tried = tuple[float, str, str, Change, tuple[Node, ...]]
 
 
 @dataclass
@@ -37,6 +41,7 @@ class Unit:
     position: int | None = None
     above: tuple[int, ...] | None = None
     below: tuple[int, ...] | None = None
+    _old: dict[int, Any] = field(default_factory=dict, repr=False)
 
     @property
     def edge(self) -> Edge | None:
@@ -65,6 +70,13 @@ class Unit:
     def old(self, state: State, upstream: Any) -> Any:
         """What rightly leaves the place."""
         return upstream if self.position is None else self.evidence.circuit.pull(self.position, state, upstream)
+
+    def rightly(self, number: int) -> Any:
+        """What rightly leaves the place at a point in float64, remembered."""
+        if number not in self._old:
+            state = self.evidence.points[number].state
+            self._old[number] = flat(self.old(state, self.upstream(state)))
+        return self._old[number]
 
     def deliver(self, change: Any, state: State) -> Any:
         """What a change of what leaves the place changes in the gradient of the target."""
@@ -95,7 +107,7 @@ class Unit:
         for number, point in enumerate(self.evidence.points):
             upstream = self.upstream(point.state)
             with numpy.errstate(all="ignore"):
-                difference = flat(change(point.state, upstream)) - flat(self.old(point.state, upstream))
+                difference = flat(change(point.state, upstream)) - self.rightly(number)
             if not point.agrees(float(difference @ self.tangent(number))):
                 return False
         return True

@@ -117,7 +117,8 @@ def rearranged(evidence: Evidence) -> Iterator[Candidate]:
             for p in evidence.points
         ]
         if evidence.agrees(moves):
-            text = f"the gradient of {called(evidence.target)} is transposed: it has the layout of {called(evidence.target)}"
+            name = called(evidence.target)
+            text = f"the gradient of {name} is transposed: it has the layout of {name}"
             yield Candidate(
                 1.0, "transposed", text, lambda s: numpy.asarray(s.gradients[key]).T, (), (evidence.target,)
             )
