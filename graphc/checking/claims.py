@@ -78,18 +78,27 @@ class Claim:
         OutsideDomain
             If the claim has no real value there.
         CheckError
-            If the claim is a function and fails.
+            If the claim is a function and fails, or cannot be computed for arrays of these sizes.
         """
         from graphc.checking.arrays import claim_functions
 
         if self.expression is None:
             return self._called(environment)
+        pi: Any = math.pi
         if precision == "exact":
             import mpmath
 
             pi = +mpmath.mp.pi
-            return evaluate(self.expression, {"pi": pi, **environment}, claim_functions("exact"), constant)
-        return evaluate(self.expression, {"pi": math.pi, **environment}, claim_functions("double"), float)
+        number = constant if precision == "exact" else float
+        try:
+            return evaluate(self.expression, {"pi": pi, **environment}, claim_functions(precision), number)
+        except (IndexError, ValueError, TypeError, MemoryError) as error:  # shapes that fit for other sizes only
+            sizes = ", ".join(f"{name} of shape {numpy.shape(value)}" for name, value in environment.items())
+            raise CheckError(
+                f"the claim for {self.target.label!r} cannot be computed with {sizes}: {error}",
+                node=self.target,
+                site=self.target.site,
+            ) from None
 
     def _called(self, environment: Mapping[str, Any]) -> Any:
         assert self.function is not None

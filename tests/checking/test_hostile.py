@@ -7,6 +7,7 @@ import builtins
 import contextlib
 import os
 import pickle
+import random
 import re
 import subprocess
 import sys
@@ -14,10 +15,13 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 import graphc
 from graphc.checking.claims import read_claim
+from graphc.checking.language import shape_of
+from graphc.formula.size import named
 from tests.checking.test_language import Graph, Names
 
 x, y, p = graphc.inputs("x y p")
@@ -252,9 +256,67 @@ def test_hostile_text_is_refused_by_check_too(text: str) -> None:
         graphc.check(f, {"x": text}, proof_seconds=0)
 
 
-def test_random_scraps_of_the_language_are_read_or_refused_but_never_crash() -> None:
-    import random
+ROWS = graphc.input("X", ("N", 3))
+WEIGHT, BIAS = graphc.parameter("W", (3, 4)), graphc.parameter("b", (4,))
+LOSS = graphc.sum(graphc.tanh(ROWS @ WEIGHT + BIAS).named("h")).named("L")
 
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "np.ones((99999, 99999))",
+        "sum(np.zeros((10**5, 10**5)))",
+        "np.eye(1000000)",
+        "np.arange(10**9)[0]",
+        "one_hot(b, 10**9).sum()",
+        "np.outer(np.outer(np.outer(np.outer(b, W), W), b), np.outer(np.outer(b, W), W)).sum()",
+        "(" + "*".join(f"b[{'None, ' * k}:{', None' * (11 - k)}]" for k in range(12)) + ").sum()",
+        "np.convolve(np.ones(999999), np.ones(999999)).sum()",
+    ],
+)
+def test_claims_that_would_fill_the_memory_are_refused(text: str) -> None:
+    names = Names(Graph(LOSS))  # type: ignore[arg-type]
+    with pytest.raises(graphc.CheckError, match="makes an array of shape|exponents go up"):
+        read_claim(WEIGHT, text, names)
+
+
+def test_an_index_beyond_the_size_of_an_axis_is_an_error_of_the_claim() -> None:
+    names = Names(Graph(LOSS))  # type: ignore[arg-type]
+    claim = read_claim(WEIGHT, "W * X[7, 0]", names)
+    with pytest.raises(graphc.CheckError, match="cannot be computed with W of shape .*index 7 is out of bounds"):
+        claim.value({"W": np.ones((3, 4)), "X": np.ones((2, 3))}, "double")
+
+
+def test_random_scraps_about_arrays_never_crash() -> None:
+    generator = random.Random(9)
+    scraps = [
+        "X", "W", "b", "h", "L", "N", "dh", "2", "0", "-1", "+", "-", "*", "/", "**", "^", "(", ")", "[", "]", ":", ",",
+        ".T", ".sum(", ".shape", "@", "·", "⊙", "⊗", "ᵀ", "^T", "np.", "sum(", "outer(", "reshape(", "axis=", "None",
+        "_{ij}", "_i", "_j", "\\sum_i", "\\sum_{j}", "\\mathbf{1}", "\\top", "concatenate(", "softmax(", "one_hot(",
+        "dL/dW_{ij} =", "dW =", "{", "}", " ", "=", "\\delta_{ij}", "einsum(", "'ij->j'", "[0]", "[:, 0]", "mean(",
+    ]  # fmt: skip
+    names = Names(Graph(LOSS))  # type: ignore[arg-type]
+    arrays = {
+        name: np.ones([2 if extent == named("N") else extent for extent in nodes[0].shape])
+        for name, nodes in names.nodes.items()
+    }
+    read = valued = 0
+    for _ in range(6000):
+        text = "".join(generator.choice(scraps) for _ in range(generator.randint(1, 8)))
+        with contextlib.suppress(graphc.CheckError):
+            claim = read_claim(WEIGHT, text, names)
+            read += 1
+            assert claim.expression is not None
+            shape_of(claim.expression, names.shapes)
+            known = {name: arrays[name] for name in claim.nodes}
+            known |= {name: arrays[node.label] for name, node in claim.upstream.items()}
+            claim.value(known, "double")
+            valued += 1
+    assert read > 100
+    assert valued > 80
+
+
+def test_random_scraps_of_the_language_are_read_or_refused_but_never_crash() -> None:
     generator = random.Random(7)
     scraps = [
         "x", "y", "f", "2", "1.5", "+", "-", "*", "/", "**", "^", "(", ")", "[", "]", "{", "}", "|", ",", "=", ".", "'",

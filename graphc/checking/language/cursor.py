@@ -8,7 +8,7 @@ from graphc.checking.language.names import Names
 from graphc.checking.language.shape_rules import short
 from graphc.checking.language.shapes import Shapes
 from graphc.checking.language.tokens import Token, tokenize
-from graphc.checking.language.vocabulary import CONSTANTS, MODULES, VOCABULARY
+from graphc.checking.language.vocabulary import CONDITIONS, CONSTANTS, MODULES, VOCABULARY
 from graphc.errors import CheckError
 from graphc.formula.expression import Call, Expression, Number, fold, number
 from graphc.graph.node import Node
@@ -19,8 +19,6 @@ __all__ = ["REFUSED", "WORDS", "Cursor"]
 _MAXIMUM_DEPTH = 60
 _MAXIMUM_OPERATIONS = 2000
 _MAXIMUM_EXPONENT = 1000
-
-_CONDITIONS = {"less", "less_equal", "greater", "greater_equal", "equal", "not_equal", "and", "or", "not"}
 
 #: Words of Python that mean something else than a name.
 WORDS = {"if", "else", "and", "or", "not", "True", "False", "None"}
@@ -126,7 +124,7 @@ class Cursor:
     @staticmethod
     def is_condition(expression: Expression) -> bool:
         """Whether an expression is a comparison, or conditions joined."""
-        return isinstance(expression, Call) and expression.function in _CONDITIONS
+        return isinstance(expression, Call) and expression.function in CONDITIONS
 
     def make(self, function: str, *operands: Expression) -> Expression:
         """Build an operation, counting it."""

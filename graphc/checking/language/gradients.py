@@ -112,7 +112,7 @@ def _node(reader: Reader, written: str) -> Node | None:
     """The node of a name, with or without the indices of an element."""
     match = reader.names.match(written)
     if match is None or match not in reader.names.nodes:
-        base, _, indices = written.partition("_")
+        base, _, indices = written.rpartition("_")
         match = reader.names.match(base) if re.fullmatch(r"\{?[a-z,]{1,7}\}?", indices) else None
         if match is None or match not in reader.names.nodes:
             return None

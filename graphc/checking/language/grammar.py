@@ -5,13 +5,16 @@ One grammar reads Python, LaTeX and Unicode. Where they disagree, these rules ho
 - ``^`` is a power; a text that also writes ``**`` means Python, where ``^`` is none, and is refused.
 - Letters or brackets side by side are a product: of scalars and arrays as with ``*``; of matrices and vectors the
   matrix product, as with ``·``; a vector is a column, so ``\delta x^\top`` is an outer product.
-- ``*``, ``⊙`` and ``∘`` multiply element by element, ``@`` is the matrix product of NumPy.
+- ``*``, ``⊙`` and ``∘`` multiply element by element, ``@`` is the matrix product of NumPy. What stands side by side or
+  with a dot between binds tighter: ``h ⊙ W x`` is ``h ⊙ (W x)``; but ``a/b·c`` is ``(a/b)·c``.
 - ``a/b c`` is refused, since it can mean ``(a/b)*c`` and ``a/(b*c)``, unless a space ends the fraction: ``1/N x``.
 - ``f(x)``, where ``f`` is computed from ``x``, is refused: it can mean ``f*x`` or ``f``.
 - A function without brackets takes one factor, with its number: ``\sin 2x``.
 """
 
 from __future__ import annotations
+
+import math
 
 from graphc.checking.arrays import ARRAYS
 from graphc.checking.language import operands
@@ -25,7 +28,9 @@ from graphc.checking.language.tokens import Token
 from graphc.checking.language.vocabulary import CONSTANTS
 from graphc.errors import CheckError
 from graphc.formula.expression import FUNCTIONS, Call, Expression, Number, Symbol
+from graphc.formula.size import Extent, Size, extent_value
 from graphc.graph.node import Node
+from graphc.graph.shapes import Shape, shape_text
 
 __all__ = ["Reader", "read_expression"]
 
@@ -35,14 +40,27 @@ _ONES = Symbol("*ones")
 #: Largest number of operations that build on each other.
 _MAXIMUM_HEIGHT = 200
 
+#: Largest number of elements of an intermediate array, unless the graph has larger ones; a named size counts as 8.
+_MAXIMUM_ELEMENTS = 10**6
+_NAMED = 8
+
 #: Precedence and function of the operators between two operands.
 _INFIX = {
     "or": (1, "or"), "and": (2, "and"), "<": (4, "less"), "<=": (4, "less_equal"), ">": (4, "greater"),
     ">=": (4, "greater_equal"), "==": (4, "equal"), "!=": (4, "not_equal"), "|": (5, "or"), "&": (6, "and"),
     "+": (10, "add"), "-": (10, "sub"), "*": (20, "mul"), "/": (20, "div"), "//": (20, "floordiv"),
-    "@": (20, "matmul"), "⊙": (20, "mul"), "·": (20, "·"), "×": (20, "×"), "⊗": (20, "outer"),
+    "@": (20, "matmul"), "⊙": (20, "mul"), "·": (21, "·"), "×": (20, "×"), "⊗": (20, "outer"),
 }  # fmt: skip
-_NOT, _COMPARISON, _PRODUCT, _SIGN = 3, 4, 20, 25
+_NOT, _COMPARISON, _SIDE_BY_SIDE, _SIGN = 3, 4, 21, 25
+
+
+def _elements(shape: Shape) -> int:
+    """Number of elements of a shape, with a small number for each named size."""
+    return math.prod(extent_value(extent, dict.fromkeys(_names(extent), _NAMED)) for extent in shape)
+
+
+def _names(extent: Extent) -> set[str]:
+    return extent.names() if isinstance(extent, Size) else set()
 
 
 def read_expression(text: str, names: Names, target: Node) -> Expression:
@@ -97,6 +115,7 @@ class Reader(Cursor):
 
     def validate(self, result: Expression) -> None:
         """Refuse trees that are too high, and operands that are no values."""
+        largest = max(_MAXIMUM_ELEMENTS, *(4 * _elements(shape) for shape in self.names.shapes.values()))
         level = [result]
         height = 0
         while level:
@@ -114,6 +133,11 @@ class Reader(Cursor):
                     )
                 if isinstance(item, Call) and item.function not in FUNCTIONS and item.function not in ARRAYS:
                     raise CheckError(f"{short(item)} is a tuple of extents; write for example x.shape[0]")
+                if self.rank(item) and _elements(self.shapes.of(item)) > largest:
+                    raise CheckError(
+                        f"{short(item)} makes an array of shape {shape_text(self.shapes.of(item))}; "
+                        f"a claim may hold {largest} elements at once"
+                    )
             level = [o for item in level if isinstance(item, Call) for o in item.operands]
 
     # ---- operators -------------------------------------------------------------------------------
@@ -136,15 +160,16 @@ class Reader(Cursor):
                 if precedence < least:
                     break
                 self.next()
-                divided = function == "div" and not self.sign("(", "{")
-                right = self.expression(precedence + 1)
+                fraction = function in ("div", "floordiv")
+                divided = fraction and not self.sign("(", "{")
+                right = self.expression(_SIDE_BY_SIDE + 1 if fraction else precedence + 1)
                 divided = divided and (token.spaced or not self.token.spaced)
                 if compared is not None and precedence == _COMPARISON:
                     left = self.make("and", left, self.make(function, compared, right))
                 else:
                     left = self.joined(function, left, right, token)
                 compared = right if precedence == _COMPARISON else None
-            elif least <= _PRODUCT and self.begins_operand():
+            elif least <= _SIDE_BY_SIDE and self.begins_operand():
                 if divided:
                     raise CheckError(
                         "a fraction followed by a factor, as in 1/2x, can be read as (1/2)*x and as 1/(2*x); "
@@ -155,7 +180,7 @@ class Reader(Cursor):
                         f"the number {token.text} behind a factor can be a factor, a power or a part of a name; "
                         "write the product with *, a power with ^, and an index with _"
                     )
-                left = self.product(left, self.expression(_PRODUCT + 1), "")
+                left = self.product(left, self.expression(_SIDE_BY_SIDE + 1), "")
             else:
                 break
         if least == 0 and self.take("if"):
@@ -323,9 +348,12 @@ class Reader(Cursor):
         """Read the condition of an indicator, in any brackets; a bold 1 without is a vector of ones."""
         closing = {"[": "]", "(": ")", "{": "}"}.get(self.token.text)
         if self.sign("^", "ᵀ"):
-            self.at += self.sign("^") + 2 * (self.peek().text == "{")
-            self.next()
-            return self.make("sum", self.expression(_PRODUCT + 1), Number(0))
+            braces = self.take("^") and self.take("{")
+            if self.next().text not in ("⊤", "ᵀ", "T"):
+                raise CheckError(r"a vector of ones has no powers; \mathbf{1}^\top sums over the first axis")
+            if braces:
+                self.expect("}")
+            return self.make("sum", self.expression(_SIDE_BY_SIDE), Number(0))
         if closing is None:
             return _ONES
         self.next()

@@ -25,7 +25,7 @@ _DELTA = re.compile(r"delta_\{?([a-z]),?([a-z])\}?")
 
 def _split(reader: Reader, written: str) -> tuple[str, list[str]] | None:
     """Array and letters of an element such as ``W_ij`` or ``W_{i,j}``; None for another name."""
-    base, _, rest = written.partition("_")
+    base, _, rest = written.rpartition("_")
     letters = re.findall(r"[a-z]", rest)
     if not letters or not re.fullmatch(r"\{?[a-z](,?[a-z]){0,5}\}?", rest) or reader.names.match(written) is not None:
         return None

@@ -16,7 +16,10 @@ from graphc.formula.expression import Call, Expression, Number, Symbol
 if TYPE_CHECKING:
     from graphc.checking.language.grammar import Reader
 
-__all__ = ["attribute", "name", "step", "subscript"]
+__all__ = ["BATCH", "attribute", "name", "step", "subscript"]
+
+#: Names of the batch size beside the one that the graph declares, if it declares one only.
+BATCH = frozenset({"m", "n", "N", "B", "batch", "batch_size"})
 
 
 def name(reader: Reader) -> Expression:
@@ -31,6 +34,8 @@ def name(reader: Reader) -> Expression:
             break
         reader.at += 2
         written = dotted
+    if written == "d" and reader.names.match("d") is None and reader.token.kind == "name" and not reader.token.spaced:
+        written = f"d{reader.next().text}"  # d\hat{x}
     stepped = step(reader, written)
     if stepped is not None:
         return _node(reader, stepped, stepped)
@@ -50,6 +55,9 @@ def name(reader: Reader) -> Expression:
     found = element(reader, written) or letter(reader, written)
     if found is not None:
         return found
+    if written in BATCH and len(reader.names.sizes) == 1:
+        ((source, axis),) = reader.names.sizes.values()
+        return reader.make("size", Symbol(source), Number(axis))
     return _gradient_or_nothing(reader, written)
 
 

@@ -52,7 +52,7 @@ _SUPERSCRIPT = re.compile(r"[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ]+")
 _SUBSCRIPT = re.compile(r"[₀₁₂₃₄₅₆₇₈₉₊₋ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ]+")
 _PRIMES = re.compile(r"['′’]+|″|\^\{?\\prime\}?")
 _LAYER = re.compile(r"\^\{?\s*[(\[]\s*(\w{1,3})\s*[)\]]\s*\}?")
-_WORD = re.compile(r"'([a-z]{1,12})'|\"([a-z]{1,12})\"")
+_WORD = re.compile(r"(['\"])([a-z]{0,12}(?:,[a-z]{0,12}){0,3}(?:->[a-z]{0,12})?)\1")
 _LETTER = "A-Za-z" + "".join(GREEK)
 _RUN = re.compile(rf"(?:[{_LETTER}]|_(?![{{\\\\]))(?:[{_LETTER}0-9]|_(?![{{\\\\]))*")
 
@@ -153,7 +153,7 @@ class _Lexer:
         found = self.match(_WORD)
         if found is None:
             raise CheckError("a claim holds no text in quotes; nothing was executed")
-        return found[1] or found[2]
+        return found[2]
 
     def script(self, character: str) -> bool:
         """Read characters that stand for a sign and a name at once: 𝑥, 𝟙, √, ∑."""

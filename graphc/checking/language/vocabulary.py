@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from graphc.checking.arrays import ARRAYS, MODES
+from graphc.checking.language.text import claim_text
 from graphc.errors import CheckError
 from graphc.formula.expression import FUNCTIONS, ONE, ZERO, Call, Expression, Number, Symbol, call, substitute
 from graphc.formula.symbolic import derivative
 
 __all__ = [
-    "CONSTANTS", "METHODS", "MODULES", "PREFIXED", "SPELLINGS", "VOCABULARY", "Ranks", "build", "slope",
+    "CONDITIONS", "CONSTANTS", "METHODS", "MODULES", "PREFIXED", "SPELLINGS", "VOCABULARY", "Ranks", "build", "slope",
 ]  # fmt: skip
 
 
@@ -27,6 +28,9 @@ class Ranks(Protocol):
     def rank(self, expression: Expression) -> int | None:
         """Number of axes, or None where the shapes do not fit."""
 
+
+#: Functions whose value is 1 or 0.
+CONDITIONS = frozenset({"less", "less_equal", "greater", "greater_equal", "equal", "not_equal", "and", "or", "not"})
 
 Builder = Callable[..., Expression]
 
@@ -94,7 +98,8 @@ def _flat(settings: tuple[Any, ...]) -> tuple[Expression, ...]:
 def _whole(setting: Any, what: str) -> int:
     if isinstance(setting, Number) and isinstance(setting.value, int):
         return setting.value
-    raise CheckError(f"{what} is a whole number, found {setting}")
+    found = claim_text(setting) if isinstance(setting, Number | Symbol | Call) else repr(setting)
+    raise CheckError(f"{what} is a whole number, found {found[:60]}")
 
 
 def _axes(settings: tuple[Any, ...], axis: Any) -> tuple[Expression, ...]:
@@ -206,8 +211,12 @@ def _joined(function: str, axis_of_words: int | None = None) -> Builder:
         if operands and isinstance(operands[0], tuple):
             parts, rest = operands[0], operands[1:]
             axis = rest[0] if rest else axis
+        elif len(operands) < 2:
+            raise TypeError("takes a list of arrays, and the axis to join")
         else:  # as it is printed: the axis comes last
             parts, axis = operands[:-1], operands[-1]
+        if not parts:
+            raise TypeError("takes at least one array")
         if axis_of_words is not None:
             axis = Number(axis_of_words)
         chosen = Number(0) if axis is None else axis
@@ -232,6 +241,29 @@ def _half_turn(_: Ranks, a: Expression, k: Any = ONE) -> Expression:
     if k != _TWO:
         raise CheckError("rot90 is read with k=2, which flips a filter")
     return _call("flip", a, Number(0), Number(1))
+
+
+def _einsum(_: Ranks, subscripts: Any, *operands: Expression) -> Expression:
+    """NumPy's sum of products over letters, written out: letters of the result come first."""
+    inputs, arrow, result = subscripts.partition("->") if isinstance(subscripts, str) else ("", "", "")
+    letters = inputs.split(",")
+    used = "".join(letters)
+    if not operands or len(letters) != len(operands) or not arrow or not set(result) <= set(used):
+        raise CheckError("einsum is written einsum('ni,nj->ij', a, b), with letters for the axes of every operand")
+    order = result + "".join(sorted(set(used) - set(result)))
+    factors = [
+        _call("spread", a, Number(len(order)), *(Number(order.index(letter)) for letter in axes))
+        for a, axes in zip(operands, letters, strict=True)
+    ]
+    product = functools.reduce(lambda a, b: _call("mul", a, b), factors)
+    summed = [Number(k) for k in range(len(result), len(order))]
+    return _call("sum", product, *summed) if summed else product
+
+
+def _of_condition(_: Ranks, condition: Expression) -> Expression:
+    if not isinstance(condition, Call) or condition.function not in CONDITIONS:
+        raise CheckError("this function is read around a condition only, as in int(x > 0)")
+    return condition
 
 
 def _size(_: Ranks, a: Expression, axis: Any = None) -> Expression:
@@ -349,6 +381,12 @@ VOCABULARY: Mapping[str, Builder] = {
     "len": _formula(1, lambda a: _call("size", a, ZERO)),
     "float": _same,
     "asarray": _same,
+    "float64": _same,
+    "float32": _same,
+    "int": _of_condition,
+    "bool": _of_condition,
+    "I": _of_condition,
+    "einsum": _einsum,
     "array": _same,
 }
 
@@ -390,9 +428,19 @@ def build(builder: Builder, name: str, reader: Ranks, operands: list[Any], setti
     except TypeError as error:
         raise CheckError(f"{name}: {error}; it is written {_usage(builder, name)}") from None
     try:
-        return builder(reader, *operands, **settings)
+        result = builder(reader, *operands, **settings)
     except TypeError as error:
         raise CheckError(f"{name} {error}") from None
+    if not _complete(result):
+        raise CheckError(f"{name} has a tuple, a word or None for an operand; it is written {_usage(builder, name)}")
+    return result
+
+
+def _complete(result: Any) -> bool:
+    """Whether a result is an expression throughout: what was written may be a tuple, a word or None."""
+    if isinstance(result, Call):
+        return all(_complete(operand) for operand in result.operands)
+    return isinstance(result, Number | Symbol)
 
 
 def _usage(builder: Builder, name: str) -> str:
