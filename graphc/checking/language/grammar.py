@@ -222,8 +222,10 @@ class Reader(Cursor):
                 "a^\\top b or a @ b for the sum of products, a b^\\top for the outer product"
             )
         product = self.make("matmul", left if row_left is None else row_left, right)
-        if a is not None and a == b and self.rank(product) is None and self.shapes.of(left) == self.shapes.of(right):
-            return self.make("mul", left, right)  # no matrix product, so the one that is left
+        if None not in (a, b) and self.rank(product) is None and row_left is None:
+            elementwise = self.make("mul", left, right)  # no matrix product: a factor for each row, or equal shapes
+            if self.rank(elementwise) and (1 in (a, b) or self.shapes.of(left) == self.shapes.of(right)):
+                return elementwise
         if row_left is not None and b == 2:
             self.rows[id(product)] = product
         return product
