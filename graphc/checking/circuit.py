@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy
@@ -437,8 +437,10 @@ class Circuit:
         inner = self.environment(node, state.values)
         functions, literal = state.numbers.functions, state.numbers.literal
         for a, b in kinks(node.application.formula.statements[0].body):
-            if a != b and _any_equal(evaluate(a, inner, functions, literal), evaluate(b, inner, functions, literal)):
-                return True
+            if a != b:
+                sides = (evaluate(side, inner, functions, literal) for side in (a, b))
+                if bool(numpy.any(state.numbers.near(*sides))):
+                    return True
         return False
 
     def _combined(self, state: State, tied: list[Node]) -> dict[int, tuple[Any, Any]]:
@@ -597,9 +599,7 @@ class Circuit:
                 inputs[name] = self._shaped(upstream, self.shapes[edge.target.id], numbers)
         side = self._fixed_sides().get(edge.target.id)
         if side is not None:
-            numbers = Numbers(
-                numbers.exact, numbers.sided[side], numbers.sided, numbers.literal, numbers.constant, numbers.dtype
-            )
+            numbers = replace(numbers, functions=numbers.sided[side])
         found = program.run(inputs, numbers)[result]
         return found if found.shape else found[()]
 
@@ -818,10 +818,6 @@ def _numbers(precision: str) -> Numbers:
 
         return symbolic()
     return exact() if precision == "exact" else double()
-
-
-def _any_equal(a: Any, b: Any) -> bool:
-    return bool(numpy.any(a == b))
 
 
 def _least(a: Any, b: Any) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,6 +20,9 @@ from graphc.formula.expression import FUNCTIONS
 from graphc.formula.numeric import NUMPY
 
 __all__ = ["Numbers", "double", "exact", "is_array", "undefined"]
+
+#: Last digits that rounding may have changed.
+_ROUNDED_DIGITS = 15
 
 _COMPARISONS = frozenset({"less", "less_equal", "greater", "greater_equal", "equal", "not_equal"})
 
@@ -42,6 +46,8 @@ class Numbers:
         Turns a literal of a claim into a number.
     dtype : type
         Of arrays.
+    near : callable
+        Whether numbers are equal but for rounding; of arrays, for every entry.
     formulas : bool
         Whether numbers are formulas (`graphc.checking.terms`), which cannot be compared.
     """
@@ -52,6 +58,7 @@ class Numbers:
     literal: Callable[[Any], Any]
     constant: Callable[[Any], Any]
     dtype: type
+    near: Callable[..., Any] = operator.eq
     formulas: bool = False
 
     def array(self, values: Any) -> Any:
@@ -103,12 +110,25 @@ def _lifted(function: Callable[..., Any], operands: int) -> Callable[..., Any]:
     return apply
 
 
+def _exact_near(a: Any, b: Any) -> bool:
+    """Whether two numbers are equal but for rounding: (x + y + z)/3 - x is not always 0 where it should be."""
+    from mpmath import mp
+
+    return bool(a == b or abs(a - b) <= mp.mpf(10) ** (_ROUNDED_DIGITS - mp.dps) * max(1, abs(a), abs(b)))
+
+
+def _double_near(a: Any, b: Any) -> Any:
+    with numpy.errstate(all="ignore"):
+        scale = numpy.maximum(1.0, numpy.maximum(numpy.abs(a), numpy.abs(b)))
+        return numpy.equal(a, b) | (numpy.abs(numpy.subtract(a, b)) <= 1e-13 * scale)
+
+
 def _exact_sides(side: int) -> Mapping[str, Callable[..., Any]]:
     from mpmath import mpf, sign
 
     def relation(smaller: bool, larger: bool, tie: bool) -> Callable[..., Any]:
         def compare(a: Any, b: Any) -> Any:
-            if a == b:
+            if _exact_near(a, b):
                 if type(a) is int or type(b) is int:  # positions and labels: no slope leads there
                     return mpf(1 if tie else 0)
                 below = side < 0
@@ -123,7 +143,7 @@ def _exact_sides(side: int) -> Mapping[str, Callable[..., Any]]:
         "less_equal": relation(True, False, True),
         "greater": relation(False, True, False),
         "greater_equal": relation(False, True, True),
-        "sign": _lifted(lambda x: mpf(side) if x == 0 else mpf(sign(x)), 1),
+        "sign": _lifted(lambda x: mpf(side) if _exact_near(x, 0) else mpf(sign(x)), 1),
     }
 
 
@@ -135,7 +155,7 @@ def _double_sides(side: int) -> Mapping[str, Callable[..., Any]]:
     def relation(smaller: bool, larger: bool, tie: bool) -> Callable[..., Any]:
         def compare(a: Any, b: Any) -> Any:
             at_tie = tie if _whole_kind(a) or _whole_kind(b) else (smaller if side < 0 else larger)
-            return numpy.where(numpy.equal(a, b), at_tie, numpy.where(numpy.less(a, b), smaller, larger)) * 1.0
+            return numpy.where(_double_near(a, b), at_tie, numpy.where(numpy.less(a, b), smaller, larger)) * 1.0
 
         return compare
 
@@ -144,7 +164,7 @@ def _double_sides(side: int) -> Mapping[str, Callable[..., Any]]:
         "less_equal": relation(True, False, True),
         "greater": relation(False, True, False),
         "greater_equal": relation(False, True, True),
-        "sign": lambda x: numpy.where(numpy.equal(x, 0), float(side), numpy.sign(x)),
+        "sign": lambda x: numpy.where(_double_near(x, 0.0), float(side), numpy.sign(x)),
     }
 
 
@@ -168,7 +188,7 @@ def exact() -> Numbers:
     functions = {name: _lifted(f, FUNCTIONS[name].arity) for name, f in precise_functions().items()}
     functions["uniform"] = _lifted(uniform, 3)
     sides = {side: {**functions, **_exact_sides(side)} for side in (-1, 1)}
-    return Numbers(True, functions, sides, literal, constant, object)
+    return Numbers(True, functions, sides, literal, constant, object, _lifted(_exact_near, 2))
 
 
 @functools.cache
@@ -185,7 +205,7 @@ def double() -> Numbers:
             raise OutsideDomain("not finite")
         return found
 
-    return Numbers(False, NUMPY, sides, float, finite, float)
+    return Numbers(False, NUMPY, sides, float, finite, float, _double_near)
 
 
 def comparisons() -> frozenset[str]:

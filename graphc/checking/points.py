@@ -252,8 +252,9 @@ class _Judge:
                 return
             verdict.note = "a single number stands for an array of equal entries"
         if claim.function is not None or self.precision == "double":
-            gradient = _floats(state.gradients[target.id])
-            if 0 < float(numpy.max(numpy.abs(gradient), initial=0.0)) < 1e6 * _floor(state):
+            largest = float(numpy.max(numpy.abs(_floats(state.gradients[target.id])), initial=0.0))
+            nothing = 1e-30 if state.precision == "exact" else 0.0
+            if nothing < largest < 1e6 * _floor(state):
                 return  # so small beside the other numbers that float64 says nothing about it
         where = self.differs(claim, state, value, point)
         if where is not None:

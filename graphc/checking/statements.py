@@ -377,7 +377,7 @@ class Step:
         mask = self.masked(tensors, numbers)
         for a, b in self.pairs:
             sides = (evaluate(side, environment, numbers.functions, numbers.literal) for side in (a, b))
-            equal = numpy.equal(*sides)
+            equal = numbers.near(*sides)
             if bool(numpy.any(equal if mask is None else equal & mask)):
                 return True
         if not extreme:
@@ -388,7 +388,9 @@ class Step:
         axes = self.reduced
         largest = self.statement.operator == "max"
         best = body.max(axis=axes, keepdims=True) if largest else body.min(axis=axes, keepdims=True)
-        equal = body == best if mask is None else (body == best) & mask
+        equal = numpy.asarray(numbers.near(body, best)).astype(bool)
+        if mask is not None:
+            equal &= numpy.broadcast_to(mask, equal.shape)
         return bool((equal.sum(axis=axes) > 1).any())
 
     def count_of_differences(self) -> int:
@@ -578,7 +580,7 @@ def _reduced(operator: str, body: Array, axes: tuple[int, ...], numbers: Numbers
         return flat.argmax(axis=-1) if operator == "argmax" else flat.argmin(axis=-1)
     best = flat.max(axis=-1, keepdims=True) if operator == "argmax" else flat.min(axis=-1, keepdims=True)
     bits = numpy.array([1 << k for k in range(flat.shape[-1])], dtype=object)
-    return (numpy.where(flat == best, bits, 0)).sum(axis=-1)
+    return numpy.where(numpy.asarray(numbers.near(flat, best)).astype(bool), bits, 0).sum(axis=-1)
 
 
 def _among(winner: Any, place: Any) -> tuple[Any, Any]:

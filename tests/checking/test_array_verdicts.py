@@ -448,3 +448,14 @@ def test_right_gradient_is_written_as_in_a_lecture() -> None:
     masked = checked(graphc.sum(graphc.relu(a) * g), {"X": "0"})["X"].correct
     assert "A > 0" in masked
     assert checked(graphc.sum(graphc.relu(a) * g), {"X": masked}).ok
+
+
+def test_tie_that_rounding_hides_is_a_tie() -> None:
+    x, g = graphc.input("x", (3, 2)), graphc.input("G", (3, 2))
+    root = graphc.sum(graphc.abs((x - graphc.mean(x, 0)).named("a")) * g)
+    report = checked(root, {"a": "sign(x - sum(x, axis=0)/3) * G", "x": lambda a, G: _centred(numpy.sign(a) * G)})
+    assert report.ok, str(report)
+
+
+def _centred(flow):
+    return flow - flow.mean(0)
