@@ -392,6 +392,20 @@ def test_kinks_of_a_function_accept_what_lies_between_their_slopes():
     assert wrong.exit_code == 1
 
 
+def test_kinks_of_several_units_at_one_point():
+    def check(extra):
+        def units(w, b):  # both at their kink: the slopes of the whole are 1 and 2, yet with both off it is 0
+            first, second = w + b[0], b[1] - w
+            loss = max(first, 0) - 2 * max(second, 0)
+            on, other = float(first > 0), float(second > 0)
+            return loss, {"w": on + 2 * other + extra * (w == 0), "b": numpy.array([on, -2 * other])}
+
+        return graphc.check_gradients(units, {"w": 0.0, "b": numpy.zeros(2)})["w"].verdict
+
+    assert check(0.0) == "tie"
+    assert check(3.5) == "unclear"
+
+
 def test_a_pair_of_forward_and_backward_with_a_cache():
     def forward(x, w, b):
         return x @ w + b, (x, w)

@@ -18,6 +18,12 @@ __all__ = ["check_function"]
 
 Array = numpy.ndarray
 
+#: Points beside the given one at which a gradient is judged again.
+SIDES = 3
+
+#: Points near a kink whose gradients bound what counts as one.
+NEAR_POINTS = 64
+
 
 def check_function(
     subject: PythonFunction | CompiledStep,
@@ -120,12 +126,19 @@ class _Function:
         verdict = _worst(samples)
         beside = False
         if verdict in ("wrong", "tie"):
-            found = self._beside(name, [s.place for s in samples if s.place is not None], directions)
+            places = [s.place for s in samples if s.place is not None]
+            found: list[Sample] = []
+            for _ in range(SIDES):
+                found += self._beside(name, places, directions)
+                if _worst(found) == "wrong":
+                    break
             if _worst(found) == "wrong":
                 if verdict == "tie":
                     beside, samples, verdict = True, found, "wrong"
             elif verdict == "wrong" and _worst(found) == "right":
-                samples = [_excused(s) if s.verdict == "wrong" else s for s in samples]
+                near = self._near(name)
+                along = {s.place: s.place if s.place is not None else directions[0] for s in samples}
+                samples = [_excused(s, near, along[s.place]) if s.verdict == "wrong" else s for s in samples]
                 verdict = _worst(samples)
         message = ""
         if verdict in ("wrong", "unclear"):
@@ -135,12 +148,25 @@ class _Function:
             message = wrong_text(name, worst, source, hint, "", _next(verdict, name), beside=beside, graph=False)
         return finding(verdict, samples, message)
 
-    def _beside(self, name: str, places: Sequence[tuple[int, ...]], directions: Sequence[Array]) -> list[Sample]:
-        """The same samples at a point near by."""
+    def _near(self, name: str) -> list[Array]:
+        """Gradients at points so near that only the sides of kinks differ."""
+        found = []
+        for _ in range(NEAR_POINTS):
+            value, gradients = self._called(self._moved(1e-7))
+            if numpy.isfinite(value) and gradients[name].shape == self.point[name].shape:
+                found.append(gradients[name].astype("float64"))
+        return found
+
+    def _moved(self, relative: float) -> dict[str, Array]:
         moved = {}
         for key, array in self.point.items():
             size = float(numpy.sqrt(numpy.mean(array**2))) if array.size else 0.0
-            moved[key] = array + 2.0**-7 * (size or 1.0) * self.generator.standard_normal(array.shape)
+            moved[key] = array + relative * (size or 1.0) * self.generator.standard_normal(array.shape)
+        return moved
+
+    def _beside(self, name: str, places: Sequence[tuple[int, ...]], directions: Sequence[Array]) -> list[Sample]:
+        """The same samples at a point near by."""
+        moved = self._moved(2.0**-7)
         value, gradients = self._called(moved)
         if not numpy.isfinite(value) or gradients[name].shape != self.point[name].shape:
             return []
@@ -218,11 +244,20 @@ class _Function:
         return measure(along, [value], scale, noise=self.noise, goal=1e-8, first=first)
 
 
-def _excused(sample: Sample) -> Sample:
-    """A sample that is wrong here and right at points near by: kinks meet here, each with a slope of its own."""
+def _excused(sample: Sample, near: Sequence[Array], direction: tuple[int, ...] | Array) -> Sample:
+    """A sample that is wrong here and right at points near by: kinks meet here, each with a slope of its own.
+
+    What lies between gradients of points near by is a generalised gradient (Clarke 1975).
+    """
     if sample.interval is None:
         reason = "the gradient is right beside the point; here kinks meet whose choices do not show in the whole"
         return replace(sample, verdict="tie", reason=reason)
+    slopes = [float(g[direction] if isinstance(direction, tuple) else (g * direction).sum()) for g in near]
+    low, high = min(*sample.interval, *slopes), max(*sample.interval, *slopes)
+    slack = sample.allowed + 1e-4 * max(abs(low), abs(high))
+    if low - slack <= sample.analytic <= high + slack:
+        reason = f"kinks meet at the point; the slopes near by go from {low:.6g} to {high:.6g}"
+        return replace(sample, verdict="tie", interval=(low, high), reason=reason)
     reason = f"the gradient is right beside the point; {sample.reason}, as it may be where several kinks meet"
     return replace(sample, verdict="unclear", reason=reason)
 
