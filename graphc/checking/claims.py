@@ -103,13 +103,16 @@ class Claim:
     def _called(self, environment: Mapping[str, Any]) -> Any:
         assert self.function is not None
         arguments = {}
-        for name in (*self.nodes, *self.upstream):
-            array = numpy.array(environment[name], dtype=numpy.float64)  # a copy: a function may write into it
-            arguments[name] = array if array.ndim else float(array)
+        for name, node in (*self.nodes.items(), *self.upstream.items()):
+            # a copy: a function may write into it
+            array = numpy.array(environment[name], dtype=numpy.float64 if node.is_float else numpy.int64)
+            arguments[name] = array if array.ndim else array.item()
         name = getattr(self.function, "__name__", "the function").replace("<lambda>", "the lambda")
         try:
             with numpy.errstate(all="ignore"):
-                result = numpy.asarray(self.function(**arguments), dtype=numpy.float64)
+                result = numpy.asarray(self._chosen(self.function(**arguments), name), dtype=numpy.float64)
+        except CheckError:
+            raise
         except Exception as error:
             raise CheckError(
                 f"the claim for {self.target.label!r}: {name} failed with {type(error).__name__}: {error}\n"
@@ -118,6 +121,28 @@ class Claim:
                 site=self.target.site,
             ) from error
         return result if result.ndim else float(result)
+
+    def _chosen(self, result: Any, name: str) -> Any:
+        """Of several gradients by name the one that is claimed."""
+        label = self.target.label
+        if isinstance(result, tuple):
+            raise CheckError(
+                f"the claim for {label!r}: {name} returns {len(result)} values; return the gradient of {label!r}, or "
+                f"all gradients by name, as in {{{label!r}: d{label}, ...}}",
+                node=self.target,
+                site=self.target.site,
+            )
+        if not isinstance(result, Mapping):
+            return result
+        for key in (label, f"d{label}", self.target):
+            if key in result:
+                return result[key]
+        found = ", ".join(str(key) for key in result)
+        raise CheckError(
+            f"the claim for {label!r}: {name} returns gradients of {found}, and none of {label!r}",
+            node=self.target,
+            site=self.target.site,
+        )
 
 
 def read_claim(target: Node, given: Any, names: Names) -> Claim:
@@ -128,7 +153,8 @@ def read_claim(target: Node, given: Any, names: Names) -> Claim:
     target : Node
         Whose gradient is claimed.
     given : str, number, sympy.Expr or callable
-        The claimed gradient. A function takes values of nodes by their names, and gradients as ``dh``.
+        The claimed gradient. A function takes values of nodes by their names, and gradients as ``dh``; it returns the
+        gradient, or several by name.
 
     Returns
     -------
@@ -214,10 +240,19 @@ def _of_function(target: Node, given: Callable[..., Any], names: Names, where: s
             f"{where} is {name}, whose parameters cannot be read; give a function written in Python", node=target
         )
     for parameter in parameters:
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            continue
         if parameter.kind is parameter.VAR_KEYWORD:
             named = [n for n, found in names.nodes.items() if len(found) == 1 and (n == "f" or found[0].name == n)]
             nodes |= {re.sub(r"\W+", "_", n).strip("_"): names.find(n) for n in named}
             continue
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            raise CheckError(
+                f"{where} is the function {name}, which takes {parameter.name!r} by position only; its parameters go "
+                "by name: write it without the /",
+                node=target,
+                site=target.site,
+            )
         match = names.match(parameter.name)
         node = names.gradient(parameter.name)
         if match is not None and match in names.nodes:
@@ -226,7 +261,7 @@ def _of_function(target: Node, given: Callable[..., Any], names: Names, where: s
             upstream[parameter.name] = names.root
         elif node is not None and node is not target:
             upstream[parameter.name] = node
-        elif parameter.default is parameter.empty or parameter.kind is parameter.POSITIONAL_ONLY:
+        elif parameter.default is parameter.empty:
             raise CheckError(
                 f"{where} is the function {name}, whose parameter {parameter.name!r} is neither a node nor the "
                 f"gradient of one: {names.unknown(parameter.name)}",

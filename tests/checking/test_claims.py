@@ -207,11 +207,33 @@ def test_a_python_function_is_called_with_the_nodes_that_its_parameters_name() -
     np.testing.assert_array_equal(given["dhidden"], np.ones((1, 2)))  # the function wrote into a copy
 
 
+def test_a_function_may_return_all_gradients_by_name_and_gets_labels_as_integers() -> None:
+    scores, labels = graphc.input("scores", ("N", 3)), graphc.input("labels", ("N",), dtype="int32")
+    loss = graphc.softmax_cross_entropy(scores, labels).named("loss")
+
+    def backward(scores: Any, labels: Any) -> Any:
+        probabilities = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+        probabilities[np.arange(len(scores)), labels] -= 1
+        return {"dscores": probabilities / len(scores)}
+
+    assert graphc.check(loss, {"scores": backward}, proof_seconds=0).ok
+    given = {"scores": np.zeros((1, 3)), "labels": np.array([1])}
+    with pytest.raises(graphc.CheckError, match="returns gradients of y, and none of 'scores'"):
+        claim_on(loss, "scores", lambda scores: {"y": scores}).value(given)
+    with pytest.raises(
+        graphc.CheckError, match="returns 2 values; return the gradient of 'scores', or all gradients by name"
+    ):
+        claim_on(loss, "scores", lambda scores: (scores, scores)).value(given)
+
+
 def test_functions_that_cannot_be_called_or_fail_are_named() -> None:
     with pytest.raises(graphc.CheckError, match="parameter 'w' is neither a node nor the gradient of one.*names are x"):
         claim_on(f, "x", lambda w: w)
     with pytest.raises(graphc.CheckError, match="parameter 'dx' is neither"):
         claim_on(f, "x", lambda dx: dx)
+    with pytest.raises(graphc.CheckError, match="takes 'y' by position only"):
+        claim_on(f, "x", lambda y, /: y)
+    assert claim_on(f, "x", lambda *_, y: y).value({"y": 2.0}) == 2.0
     with pytest.raises(graphc.CheckError, match="parameters cannot be read"):
         claim_on(f, "x", max)
 
