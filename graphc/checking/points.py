@@ -51,6 +51,8 @@ _CLEAR = 1e-6
 #: Operations beyond which a graph is evaluated in float64 only.
 _MOST_EXACT = 150_000
 
+_EQUAL_ENTRIES = "a single number stands for an array of equal entries"
+
 #: No point is begun after this time on the clock, in seconds.
 _LONGEST = 1.4
 
@@ -234,7 +236,7 @@ class _Judge:
                     verdict.counterexample = self.example(*self.undefined[k][0], claim, None, None)
                 continue
             if kind in ("generic", "far"):
-                verdict.samples.append((state, value))
+                verdict.samples.append((state, _whole(value, self.circuit.shapes[claim.target.id])))
             if not verdict.wrong:
                 self.compare(claim, verdict, state, value, point, kind)
             elif kind == "nice" and not _readable(example):
@@ -250,7 +252,7 @@ class _Judge:
             if numpy.shape(value) != ():
                 verdict.misfit = misfit(claim, self.circuit, numpy.shape(value))
                 return
-            verdict.note = "a single number stands for an array of equal entries"
+            verdict.note = _EQUAL_ENTRIES
         if claim.function is not None or self.precision == "double":
             largest = float(numpy.max(numpy.abs(_floats(state.gradients[target.id])), initial=0.0))
             nothing = 1e-30 if state.precision == "exact" else 0.0
@@ -258,9 +260,9 @@ class _Judge:
                 return  # so small beside the other numbers that float64 says nothing about it
         where = self.differs(claim, state, value, point)
         if where is not None:
-            verdict.counterexample = self.example(point, state, claim, value, where)
+            verdict.counterexample, verdict.note = self.example(point, state, claim, value, where), ""
             if kind == "near":
-                verdict.samples.append((state, value))
+                verdict.samples.append((state, _whole(value, wanted)))
         elif kind == "generic" and self.circuit.kinked and not self.circuit.scalar:
             verdict.unclear |= self.differs_there(claim, replace(state, intervals={}), value)
         verdict.points += 1
@@ -366,6 +368,15 @@ class _Judge:
 def _floor(state: State) -> float:
     """What 1 - 1 may leave in float64 where numbers are as large as those of a state."""
     return 1e-14 * max(1.0, *(float(numpy.max(numpy.abs(_floats(v)), initial=0.0)) for v in state.values.values()))
+
+
+def _whole(value: Any, shape: tuple[int, ...]) -> Any:
+    """A number that stands for an array, as that array."""
+    if isinstance(value, numpy.ndarray) or not shape:
+        return value
+    filled = numpy.empty(shape, dtype=float if isinstance(value, float) else object)
+    filled.fill(value)
+    return filled
 
 
 def _readable(example: Counterexample | None) -> bool:
