@@ -49,7 +49,10 @@ class Line:
     @property
     def keys(self) -> tuple[str, ...]:
         """Names under which later lines use this one."""
-        return (self.name,) if self.target is None else (self.name, GRADIENT + self.target.label)
+        if self.target is None:
+            return (self.name,)
+        label = self.target.label
+        return (*dict.fromkeys((self.name, f"d{label}", f"d_{label}")), GRADIENT + label)
 
 
 def read_lines(given: str | Iterable[str], names: Names, circuit: Circuit) -> list[Line]:
@@ -82,8 +85,9 @@ def read_lines(given: str | Iterable[str], names: Names, circuit: Circuit) -> li
         if line.target is None:
             assert line.claim.expression is not None
             names.define(line.name, shape_of(line.claim.expression, names.shapes))
-        elif line.name.isidentifier() and line.name not in names.nodes:
-            names.define(line.name, line.target.shape)  # dy is this line, also where a node is called d
+        for key in line.keys:  # dy is this line, also where a node is called d
+            if line.target is not None and key.isidentifier() and key not in names.nodes and key not in names.sizes:
+                names.define(key, line.target.shape)
         lines.append(line)
     return lines
 
