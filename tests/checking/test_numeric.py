@@ -205,6 +205,49 @@ def test_every_slope_between_the_sides_of_a_tie_is_accepted(share):
     assert report.ok
 
 
+@pytest.mark.parametrize(
+    ("conventions", "slope", "verdict"),
+    [
+        ({"relu_at_zero": 0}, 0.0, "right"),
+        ({"relu_at_zero": 0}, 2.0, "wrong"),
+        ({"relu_at_zero": 1}, 2.0, "tie"),
+        ({"relu_at_zero": 1}, 0.0, "wrong"),
+        ({"ties": "first"}, 2.0, "tie"),
+    ],
+)
+def test_conventions_for_relu_can_be_asked_for(conventions, slope, verdict):
+    x = graphc.input("x", (3,))
+    loss = graphc.sum(graphc.relu(x) * 2.0)
+    data = {"x": numpy.array([0.0, 1.0, -1.0])}
+    report = graphc.check_gradients(
+        loss, data, analytic=lambda x: 2.0 * (x > 0) + slope * (x == 0), conventions=conventions
+    )
+    assert report["x"].verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("conventions", "second", "verdict"),
+    [({}, 0.5, "tie"), ({"ties": "first"}, 0.5, "wrong"), ({"ties": "first"}, 0.0, "right")],
+)
+def test_conventions_for_ties_can_be_asked_for(conventions, second, verdict):
+    x, y = graphc.inputs("x y")
+    loss = graphc.max(x, y) ** 2
+
+    def shared(x, y):
+        first = 1 - second if x == y else float(x > y)
+        return {"x": 2 * max(x, y) * first, "y": 2 * max(x, y) * (1 - first)}
+
+    report = graphc.check_gradients(loss, {"x": 1.5, "y": 1.5}, analytic=shared, conventions=conventions)
+    assert {finding.verdict for finding in report.values()} == {verdict}
+    assert any("tie" in line for line in report.conventions)
+
+
+def test_unknown_conventions_are_refused():
+    x = graphc.input("x")
+    with pytest.raises(graphc.CheckError, match="there is no convention 'relu'"):
+        graphc.check_gradients(x * x, {"x": 1.0}, conventions={"relu": 1})
+
+
 @pytest.mark.parametrize("slope", [-0.02, 2.02])
 def test_no_slope_beyond_the_sides_of_a_tie_is_accepted(slope):
     x = graphc.input("x", (3,))
@@ -242,7 +285,7 @@ def test_graphc_itself_is_held_to_its_conventions(monkeypatch):
     report = graphc.check_gradients(loss, {"x": numpy.array([0.0, 2.0, -1.0])})
     assert report.ok
     assert any("exact ties at the point" in note for note in report.notes)
-    assert "relu'(0) = 0" in str(report)
+    assert "relu has any slope from 0 to 1 at 0; graphc itself takes 0" in str(report)
 
 
 def test_winners_that_change_within_a_step_are_listed():

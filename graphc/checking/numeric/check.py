@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy
 
+from graphc.checking.conventions import Conventions, as_conventions
 from graphc.checking.numeric.by_hand import ByHand
 from graphc.checking.numeric.graphs import GraphPoint, Tolerance
 from graphc.checking.numeric.judge import Judge
@@ -37,6 +38,7 @@ def check_gradients(
     training: bool = True,
     samples: int = 4,
     tolerance: float | None = None,
+    conventions: Mapping[str, Any] | Conventions | None = None,
     seed: int = 0,
 ) -> GradientReport:
     """Check gradients by central differences.
@@ -73,6 +75,9 @@ def check_gradients(
     tolerance : float, optional
         Relative error allowed beside rounding; by default 1e-6 in float64, and for a compiled step what its dtype
         explains.
+    conventions : mapping, optional
+        What is accepted of gradients handed in where a graph has a tie: ``{"relu_at_zero": 0}`` or 1,
+        ``{"ties": "first"}``; by default whatever lies between the slopes that ties allow.
     seed : int, default 0
         Of the samples, of initialisers, and of the random numbers that a Python function draws.
 
@@ -118,12 +123,13 @@ def check_gradients(
         isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or tolerance < 0
     ):
         raise CheckError(f"check_gradients: tolerance={tolerance!r} must be a relative error of at least 0")
+    rules = as_conventions(conventions)
     if isinstance(subject, Node):
-        report = _node(subject, data, analytic, wrt, parameters, training, samples, tolerance, seed)
+        report = _node(subject, data, analytic, wrt, parameters, training, samples, tolerance, rules, seed)
     elif is_step(subject):
         if analytic is not None:
             raise CheckError("check_gradients: analytic= goes with a node; a compiled step brings its own gradients")
-        report = _step(subject, data, wrt, parameters, training, samples, tolerance, seed)
+        report = _step(subject, data, wrt, parameters, training, samples, tolerance, rules, seed)
     elif callable(subject) or (isinstance(subject, tuple | list) and subject):
         if analytic is not None:
             subject = (subject, analytic)
@@ -157,6 +163,7 @@ def _node(
     training: bool,
     samples: int,
     tolerance: float | None,
+    conventions: Conventions,
     seed: int,
 ) -> GradientReport:
     check_root(root)
@@ -172,7 +179,7 @@ def _node(
         subject = ByHand(analytic, given, seed)
     # another order of the same sums breaks a tie, or makes one
     nearness = 0.0 if subject is None else 64 * float(numpy.finfo("float64").eps)
-    point = GraphPoint(root, leaves, values, terms_of(root), nearness)
+    point = GraphPoint(root, leaves, values, terms_of(root), nearness, conventions)
     judge = Judge(
         point,
         subject,
@@ -197,6 +204,7 @@ def _step(
     training: bool,
     samples: int,
     tolerance: float | None,
+    conventions: Conventions,
     seed: int,
 ) -> GradientReport:
     if not isinstance(data, Mapping | None):
@@ -214,7 +222,7 @@ def _step(
                     group[name][...] = start[name]
         saved, subject.saved = subject.saved, [{n: numpy.array(g[n]) for n in g} for g in subject.groups]
         try:
-            return _step_report(subject, wrt, training, samples, tolerance, seed)
+            return _step_report(subject, wrt, training, samples, tolerance, conventions, seed)
         finally:
             subject.saved = saved
 
@@ -225,7 +233,13 @@ def _fits(name: str, array: Array, value: Any) -> None:
 
 
 def _step_report(
-    subject: CompiledStep, wrt: Any, training: bool, samples: int, tolerance: float | None, seed: int
+    subject: CompiledStep,
+    wrt: Any,
+    training: bool,
+    samples: int,
+    tolerance: float | None,
+    conventions: Conventions,
+    seed: int,
 ) -> GradientReport:
     root = subject.root()
     _, gradients = subject({})
@@ -260,7 +274,7 @@ def _step_report(
     bind_sizes(values)
     values = {n: a.astype("float64" if n.is_float else "int64") for n, a in values.items()}
     eps = float(numpy.finfo(subject.dtype).eps)
-    point = GraphPoint(root, reached, values, terms_of(root), 64 * eps)
+    point = GraphPoint(root, reached, values, terms_of(root), 64 * eps, conventions)
     judge = Judge(
         point,
         subject,

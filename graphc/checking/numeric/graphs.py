@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy
 
-from graphc.checking.numeric.frozen import Exchange, Frozen
+from graphc.checking.conventions import Conventions
+from graphc.checking.numeric.frozen import Exchange, Frozen, Tie
 from graphc.checking.numeric.report import Sample
 from graphc.checking.numeric.slopes import Slope, measure
 from graphc.checking.numeric.terms import Term
@@ -61,11 +62,20 @@ class GraphPoint:
         Terms of the root, each to be checked alone; empty where it is no sum.
     nearness : float
         See `Frozen`.
+    conventions : Conventions, optional
+        What is accepted at a tie.
     """
 
     def __init__(
-        self, root: Node, wrt: Sequence[Node], values: Mapping[Node, Array], terms: Sequence[Term], nearness: float
+        self,
+        root: Node,
+        wrt: Sequence[Node],
+        values: Mapping[Node, Array],
+        terms: Sequence[Term],
+        nearness: float,
+        conventions: Conventions | None = None,
     ) -> None:
+        self.conventions = conventions or Conventions()
         self.root, self.wrt, self.terms = root, list(wrt), list(terms)
         self.given = dict(values)
         roots = [root, *(term.node for term in terms)]
@@ -153,16 +163,19 @@ class GraphPoint:
         Every tie is decided the other way by itself, then the rules of the gates are combined (the first wins, the
         last wins), and the slopes of the graph itself on either side count too.
         """
+        rules = self.conventions
+        base = self.frozen.convention({"relu": 1}) if rules.relu_at_zero == 1 else {}
         step = 1e-4 * self.scale(leaf, place)
         ahead, behind = self.moved(leaf, place, step), self.moved(leaf, place, -step)
 
-        def slope(exchange: Exchange | None) -> float:
+        def slope(exchange: Exchange) -> float:
+            exchange = {**base, **exchange}
             return (self.frozen.at(leaf, ahead, exchange)[0] - self.frozen.at(leaf, behind, exchange)[0]) / (2 * step)
 
-        centre = slope(None)
+        centre = slope({})
         low = high = centre
         reached = {id(application) for application in self.frozen.downstream(leaf)}
-        ties = [tie for tie in self.frozen.ties if id(tie.node.application) in reached]
+        ties = [tie for tie in self.frozen.ties if id(tie.node.application) in reached and self._open(tie)]
         points = [(tie, int(where)) for tie in ties for where in tie.places]
         for tie, where in points[:MOST_TIES]:
             changes = [slope(exchange) - centre for exchange in self.frozen.alternatives(tie, where)]
@@ -170,14 +183,23 @@ class GraphPoint:
             high += max(0.0, *changes) if changes else 0.0
         gates = list(dict.fromkeys(tie.node.gate for tie in ties))
         options = [range(3 if any(t.kind == "sign" for t in ties if t.node.gate == gate) else 2) for gate in gates]
-        for rules in itertools.islice(itertools.product(*options), MOST_RULES):
-            found = slope(self.frozen.convention(dict(zip(gates, rules, strict=True))))
+        for chosen in itertools.islice(itertools.product(*options), MOST_RULES):
+            found = slope(self.frozen.convention(dict(zip(gates, chosen, strict=True))))
             low, high = min(low, found), max(high, found)
         tiny = 1e-6 * self.scale(leaf, place)
-        for t in (-tiny, tiny):
+        for t in (-tiny, tiny) if rules == Conventions() else ():
             found = (self.frozen.declared_at(leaf, self.moved(leaf, place, t))[0][0] - self.centre[0]) / t
             low, high = min(low, found), max(high, found)
         return low, high, len(points) <= MOST_TIES
+
+    @property
+    def demanding(self) -> bool:
+        """Whether the conventions ask for another slope than graphc's own at some tie of the point."""
+        return self.conventions.relu_at_zero == 1 and any(tie.node.gate == "relu" for tie in self.frozen.ties)
+
+    def _open(self, tie: Tie) -> bool:
+        """Whether the conventions leave open how a tie is decided."""
+        return (self.conventions.relu_at_zero if tie.node.gate == "relu" else self.conventions.ties) == "interval"
 
     def tie_note(self) -> str:
         """How many ties there are at the point, by gate; empty where there are none."""
@@ -242,18 +264,21 @@ class GraphPoint:
         slack += float(tolerance.allowed(numeric, analytic, largest))
         allowed = slack + uncertain
         verdict, reason, interval = "right", "", None
-        if not error <= allowed:
+        fits = error <= allowed
+        if not fits:
             verdict = "wrong"
-            if not own and place is not None and self.frozen.ties:
-                low, high, complete = self.interval(leaf, place)
-                if high - low > allowed:
-                    interval = (low, high)
-                    if low - allowed <= analytic <= high + allowed:
-                        verdict, reason = "tie", f"a tie at the point allows every slope from {low:.6g} to {high:.6g}"
-                    elif not complete:
-                        verdict, reason = "unclear", "there are more ties at the point than were tried"
         elif uncertain > max(1e-2 * max(abs(numeric), abs(analytic)), self._floor(leaf, place)):
             verdict, reason = "unclear", "the differences do not settle to a slope at any step"
+        if not own and place is not None and self.frozen.ties and (not fits or self.demanding):
+            low, high, complete = self.interval(leaf, place)
+            if max(high, numeric) - min(low, numeric) > allowed:
+                interval = (low, high)
+                if low - allowed <= analytic <= high + allowed:
+                    verdict, reason = "tie", f"ties at the point allow slopes from {low:.6g} to {high:.6g}"
+                elif complete:
+                    verdict = "wrong"
+                else:
+                    verdict, reason = "unclear", "there are more ties at the point than were tried"
         errors: dict[Term, float] = {}
         if own:
             for k, term in enumerate(self.terms, 1):

@@ -10,7 +10,7 @@ import numpy
 from graphc.checking.numeric.graphs import GraphPoint, Tolerance
 from graphc.checking.numeric.messages import not_finite_text, pattern, shape_text, wrong_text
 from graphc.checking.numeric.named import named_mistake
-from graphc.checking.numeric.report import GradientFinding, GradientReport, Sample
+from graphc.checking.numeric.report import GradientFinding, GradientReport, Sample, convention_lines
 from graphc.checking.numeric.subjects import Subject
 from graphc.checking.numeric.suspects import suspects
 from graphc.errors import CheckError
@@ -115,7 +115,15 @@ class Judge:
             if not set(wrong) <= self.explained:
                 problems += suspects(point.root, wrong, right)
         notes += self._notes(list(candidates))
-        return GradientReport(name, point.loss, findings, notes=notes, problems=problems, dtype=dtype)
+        return GradientReport(
+            name,
+            point.loss,
+            findings,
+            notes=notes,
+            problems=problems,
+            dtype=dtype,
+            conventions=convention_lines(point.conventions),
+        )
 
     def _loss_problem(self, loss: float | None) -> list[str]:
         if loss is None:
@@ -241,6 +249,8 @@ class Judge:
         if bad.size:
             slack += 64 * eps * self._sensitivity_of(leaf)
             bad = point.mismatches(leaf, candidate, self.tolerance, slack)
+        if point.demanding:  # what the reference has is not what is asked for
+            bad = numpy.concatenate([bad, numpy.setdiff1d(numpy.arange(candidate.size), bad)])
         return bad, slack
 
     def _sensitivity_of(self, leaf: Node) -> float:
@@ -266,7 +276,7 @@ class Judge:
 
     def _against_reference(self, leaf: Node, place: tuple[int, ...], sample: Sample) -> Sample:
         """An element that differs from the reference, yet agrees with its slope to what differences can tell."""
-        if sample.verdict != "right":
+        if sample.verdict != "right" or self.point.demanding:
             return sample
         reference = float(self.point.reference(leaf)[place])
         reason = (
@@ -313,7 +323,8 @@ class Judge:
                     moved = array + 2.0**-7 * (size or 1.0) * generator.standard_normal(array.shape)
                     values[node] = moved.astype(self.dtype).astype("float64")  # as the subject will see it
             try:
-                point = GraphPoint(self.point.root, self.point.wrt, values, [], self.point.frozen.nearness)
+                near = self.point.frozen.nearness
+                point = GraphPoint(self.point.root, self.point.wrt, values, [], near, self.point.conventions)
             except CheckError:
                 self._beside.append(None)
                 continue

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from graphc.checking.conventions import Conventions
 from graphc.errors import CheckError, did_you_mean
 
-__all__ = ["CONVENTIONS", "GradientFinding", "GradientReport", "Sample"]
+__all__ = ["GradientFinding", "GradientReport", "Sample", "convention_lines"]
 
 #: What every report of a gradient check says about its rules.
 CONVENTIONS = (
@@ -20,12 +21,14 @@ CONVENTIONS = (
         "wrong one, - where f is linear to rounding."
     ),
     "relative error = |numeric - analytic| / max(|numeric|, |analytic|).",
-    (
-        "graphc's own gradients: max, min and pooling give a tie to the first operand, relu'(0) = 0, abs'(0) = 0. "
-        "A gradient handed in may lie anywhere between the slopes that a tie allows."
-    ),
     "The gradient of a parameter has the shape of the parameter. Dropout and other random choices stay as drawn.",
 )
+
+
+def convention_lines(conventions: Conventions) -> tuple[str, ...]:
+    """What a report says about its rules: those of differences, and those for ties."""
+    return (*CONVENTIONS, *(line for line in conventions if line.startswith(("relu", "At a"))))
+
 
 _WORDS = {
     "right": "right",
@@ -155,12 +158,14 @@ class GradientReport(Mapping[str, GradientFinding]):
         problems: Sequence[str] = (),
         dtype: str = "float64",
         seconds: float = 0.0,
+        conventions: Sequence[str] = (),
     ) -> None:
         self.subject = subject
         self.loss = loss
         self.notes = tuple(notes)
         self.problems = tuple(problems)
         self.dtype = dtype
+        self.conventions = tuple(conventions or convention_lines(Conventions()))
         self.seconds = seconds
         self._findings = {finding.name: finding for finding in findings}
 
@@ -215,7 +220,7 @@ class GradientReport(Mapping[str, GradientFinding]):
                 "problems": list(self.problems),
                 "parameters": [_plain(finding) for finding in self._findings.values()],
                 "notes": list(self.notes),
-                "conventions": list(CONVENTIONS),
+                "conventions": list(self.conventions),
             },
             indent=2,
         )
@@ -249,7 +254,7 @@ class GradientReport(Mapping[str, GradientFinding]):
         lines += self.problems
         lines += [finding.message for finding in self._findings.values() if finding.message]
         lines += [f"Note: {note}" for note in self.notes]
-        lines += ["Conventions", *(f"  {line}" for line in CONVENTIONS)]
+        lines += ["Conventions", *(f"  {line}" for line in self.conventions)]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
