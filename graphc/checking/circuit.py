@@ -41,6 +41,8 @@ from graphc.formula.symbolic import plus, product
 from graphc.gradients.local import elementwise, local_body, local_expression, node_expression
 from graphc.graph.node import Application, Node, topological
 
+_SMALLER = "Try: declare the same computation with smaller extents; a gradient does not depend on them"
+
 __all__ = ["Circuit", "Edge", "Later", "State", "kinks"]
 
 
@@ -374,7 +376,10 @@ class Circuit:
         try:
             return Program(formula, sizes, **options)
         except OutsideDomain as error:
-            raise CheckError(f"{application.formula.name}: {error}", site=application.site) from None
+            raise CheckError(
+                f"{application.formula.name}: {error}\n  declared at {application.site}\n  {_SMALLER}",
+                site=application.site,
+            ) from None
 
     def state(self, point: Mapping[str, Any], precision: str = "exact") -> State:
         """Evaluate everything at a point.

@@ -24,8 +24,8 @@ __all__ = ["choose_sizes", "opened", "steps_of"]
 #: Steps that are written out at most; beyond it a repeat stays one gate.
 MOST_STEPS = 64
 
-#: Extents tried for a named size. Least of all 2: any two numbers are at equal distances from their mean.
-_EXTENTS = (3, 4, 5, 2)
+#: Extents tried for a named size. Not 2: any two numbers are at equal distances from their mean.
+_EXTENTS = (3, 4, 5, 6, 7)
 
 _LARGEST = 4096
 

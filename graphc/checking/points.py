@@ -27,6 +27,7 @@ from graphc.checking.precise import OutsideDomain
 from graphc.checking.proving import transferred
 from graphc.checking.sampling import Point, Sampler
 from graphc.checking.ties import Kinks
+from graphc.errors import CheckError
 
 __all__ = ["DIGITS", "FEWEST", "Counterexample", "Verdict", "judge"]
 
@@ -50,6 +51,9 @@ _CLEAR = 1e-6
 
 #: Operations beyond which a graph is evaluated in float64 only.
 _MOST_EXACT = 150_000
+
+#: Operations beyond which nothing is said: a single point would take seconds.
+_MOST_OPERATIONS = 20_000_000
 
 _EQUAL_ENTRIES = "a single number stands for an array of equal entries"
 
@@ -104,7 +108,15 @@ class _Judge:
         self.circuit, self.claims = circuit, claims
         self.sampler = Sampler(circuit, seed)
         self.kinks = Kinks(circuit, claims, self.sampler)
-        self.precision = "exact" if circuit.scalar or circuit.operations() <= _MOST_EXACT else "double"
+        operations = 0 if circuit.scalar else circuit.operations()
+        if operations > _MOST_OPERATIONS:
+            raise CheckError(
+                f"{circuit.root.label!r} takes about {operations:.1e} operations at one point, too many to be checked\n"
+                "  Try: declare the same computation with smaller extents; a gradient does not depend on them",
+                node=circuit.root,
+                site=circuit.root.site,
+            )
+        self.precision = "exact" if operations <= _MOST_EXACT else "double"
         self.verdicts = [Verdict() for _ in claims]
         self.undefined: list[list[tuple[Point, State]]] = [[] for _ in claims]
         self.visited: list[Point] = []

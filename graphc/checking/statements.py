@@ -214,7 +214,7 @@ class Step:
         if declares or self.empty:
             return
         if self.size > MOST_POINTS:
-            raise OutsideDomain(f"a statement over {self.size} points is too large to be checked")
+            raise OutsideDomain(f"{self.size} products or terms are too many to be checked")
         self.axes: dict[str, Any] = dict(sizes)
         rank = len(self.extents)
         for k, (axis, extent) in enumerate(zip(s.axes, self.extents, strict=True)):

@@ -318,6 +318,16 @@ def test_gradient_that_arrives_at_an_array() -> None:
         checked(y, {"W": "X"})
 
 
+def test_upstream_gradient_of_a_scalar_and_graphs_that_are_too_large() -> None:
+    x = graphc.input("x")
+    back = graphc.backward(x * x, upstream=3.0)
+    assert checked(back, {"x": "6*x"}).ok
+    assert not checked(back, {"x": "2*x"}).ok
+    image, k = graphc.input("image", ("N", 3, 224, 224)), graphc.parameter("k", (64, 3, 11, 11))
+    with pytest.raises(graphc.CheckError, match="smaller extents"):
+        checked(graphc.sum(graphc.conv2d(image, k)), {"k": "0"})
+
+
 def test_claims_go_by_node_of_the_users_graph_through_repeats() -> None:
     x, h0, w = graphc.input("x", ("T", 2)), graphc.input("h0", (2,)), graphc.parameter("w", (2,))
 
