@@ -320,6 +320,8 @@ MATRIX: list[tuple[str, Meaning]] = [
     (r"\sigma'(Z)", lambda v: sigmoid(v.Z) * (1 - sigmoid(v.Z))),
     (r"\frac{1}{\sqrt{b^2 + 1}} P", lambda v: v.P / np.sqrt(v.b**2 + 1)),
     (r"P Y", lambda v: v.P * v.Y),
+    ("W * 0.9**N", lambda v: v.W * 0.9**5),
+    ("P ** X.shape[1]", lambda v: v.P**3),
     ("2 W", lambda v: 2 * v.W),
     (r"\frac{1}{m} X^\top (P - Y)", lambda v: v.X.T @ (v.P - v.Y) / 5),
     ("X.T @ (P - Y) / batch_size", lambda v: v.X.T @ (v.P - v.Y) / 5),

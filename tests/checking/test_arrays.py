@@ -259,6 +259,7 @@ def read(text: str) -> Expression:
         ("np.squeeze(X, axis=1)", "squeeze drops axes of extent 1 only"),
         ("correlate(W, b)", "the same number of axes"),
         ("correlate(b, np.ones(5))", "a valid window lies inside of its operand"),
+        ("np.ones(b.sum())", "no extent; write a whole number or a size"),
         ("np.ones(s)", "no extent; write a whole number or a size"),
         ("np.broadcast_to(b, (2, 3))", "must be equal or 1"),
     ],

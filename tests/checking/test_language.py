@@ -151,3 +151,47 @@ def eval_extent(extent: Any) -> int:
     from graphc.formula.size import extent_value
 
     return extent_value(extent, SIZES)
+
+
+@pytest.mark.parametrize(
+    ("graph", "text", "message"),
+    [
+        ("MATRIX", "W^{-1}", "can mean an inverse matrix, which claims do not have, or 1/W"),
+        ("MATRIX", "P × Y", r"write @ for the matrix product, \\odot or \* for the one element by element"),
+        ("VECTOR", "x x", r"a\^\\top b or a @ b for the sum of products, a b\^\\top for the outer product"),
+        ("MATRIX", r"\sum_i W", r"the sum over i runs over 1 of 2 axes; write the elements"),
+        ("MATRIX", r"\sum_k X_{ni}", "the sum runs over 'k', and no element has that index"),
+        ("MATRIX", "X_{ni} Y_{nj}", "has the free indices i, j, n; say which element it is for"),
+        ("MATRIX", r"dL/dW_{ij} = X_{ni} Y_{nj}", "the index 'n' is free in the claim"),
+        (
+            "MATRIX",
+            r"dL/dW_{ij} = \sum_n X_{ni} P",
+            "the claim is written with indices, and 'P' has none; write P_{ij}",
+        ),
+        ("MATRIX", r"dL/dW_{ij} = dW_{ij}", "the gradient that the claim is for"),
+        ("MATRIX", r"\mathbf{1}", r"a vector of ones in a product"),
+        ("MATRIX", r"\mathbf{1}^2 P", r"a vector of ones has no powers"),
+        ("MATRIX", "P.shape", "a tuple of extents; write for example x.shape"),
+        ("MATRIX", "np.einsum('ni', X)", r"einsum is written einsum\('ni,nj->ij', a, b\)"),
+        ("MATRIX", "np.sum(P, axis='rows')", "an axis is a whole number, found 'rows'"),
+        ("MATRIX", "np.sum(P, axis=0.5)", "an axis is a whole number, found 0.5"),
+        ("MATRIX", "np.transpose(None)", "has a tuple, a word or None for an operand"),
+        ("MATRIX", "np.rot90(W)", "k=2"),
+        ("MATRIX", "np.argsort(b)", "'np.argsort' is not a function that claims know"),
+        ("MATRIX", "P.argmax(1)", r"P.argmax is not part of the language of claims.*\.sum"),
+        ("MATRIX", "int(b)", r"around a condition only, as in int\(x > 0\)"),
+        ("MATRIX", "x.T @ (P - Y)", "there is no node 'x' in the graph; did you mean 'X'"),
+        ("MATRIX", "X.T @ (P - Q)", "there is no node 'Q' in the graph; its names are X, W, b, Z, P, .*sizes are N"),
+        ("MATRIX", "X[0, 'a']", "an index is a number or a slice, not a text in quotes"),
+        ("MATRIX", "X[]", "nothing in the square brackets"),
+        ("MATRIX", "X[0,,1]", "an empty index between the commas"),
+        ("MATRIX", "X[::1:]", "at most two colons"),
+        ("BATCH", "Q ** A.shape", "a tuple of extents"),
+        ("MATRIX", r"\|W\|_3", r"the norm with index '3' is not read; write \|x\|"),
+        ("MATRIX", r"\frac{\partial Z}{\partial H} P", "∂Z/∂H is a local derivative; write it out as a formula"),
+    ],
+)
+def test_messages_about_arrays_say_what_to_write(graph: str, text: str, message: str) -> None:
+    with pytest.raises(graphc.CheckError, match=f"(?s)the claim for '.*{message}") as caught:
+        read(graph, text)
+    assert len(str(caught.value)) < 500

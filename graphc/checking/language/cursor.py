@@ -7,10 +7,11 @@ from fractions import Fraction
 from graphc.checking.language.names import Names
 from graphc.checking.language.shape_rules import short
 from graphc.checking.language.shapes import Shapes
+from graphc.checking.language.text import literal
 from graphc.checking.language.tokens import Token, tokenize
 from graphc.checking.language.vocabulary import CONDITIONS, CONSTANTS, MODULES, VOCABULARY
 from graphc.errors import CheckError
-from graphc.formula.expression import Call, Expression, Number, fold, number
+from graphc.formula.expression import Call, Expression, Number, number
 from graphc.graph.node import Node
 
 __all__ = ["REFUSED", "WORDS", "Cursor"]
@@ -142,13 +143,13 @@ class Cursor:
 
     def check_power(self, base: Expression, exponent: Expression) -> None:
         """Refuse powers whose exponents are too large."""
-        size = fold(exponent)
-        if not isinstance(size, Number):
+        size = literal(exponent)
+        if size is None:
             return
         total = abs(size.value)
         while isinstance(base, Call) and base.function == "pow":
-            inner = fold(base.operands[1])
-            total *= abs(inner.value) if isinstance(inner, Number) else 1
+            inner = literal(base.operands[1])
+            total *= abs(inner.value) if inner is not None else 1
             base = base.operands[0]
         if total > _MAXIMUM_EXPONENT:
             raise CheckError(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from graphc.checking.language.shape_rules import RULES, broadcast, short
+from graphc.checking.language.text import literal
 from graphc.errors import CheckError
-from graphc.formula.expression import FUNCTIONS, Call, Expression, Number, Symbol, fold
+from graphc.formula.expression import FUNCTIONS, Call, Expression, Number, Symbol
 from graphc.formula.size import Extent
 from graphc.graph.shapes import Shape, shape_text
 
@@ -93,7 +94,7 @@ class Shapes:
             case Call("mul" | "add" | "sub" as sign, (a, b)):
                 left, right = self.extent(a), self.extent(b)
                 return left * right if sign == "mul" else left + right if sign == "add" else left - right
-        match fold(expression) if isinstance(expression, Call) else expression:
+        match literal(expression):
             case Number(int(value)):
                 return value
         raise CheckError(f"{short(expression)} is no extent; write a whole number or a size such as x.shape[0]")

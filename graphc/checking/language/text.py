@@ -1,10 +1,10 @@
-"""Writing an expression of a claim as Python text, so that reading the text gives the same tree back."""
+"""Writing an expression of a claim as Python text, so that reading the text gives the same tree back; its numbers."""
 
 from __future__ import annotations
 
-from graphc.formula.expression import FUNCTIONS, Call, Expression, Number, Symbol, to_text
+from graphc.formula.expression import FUNCTIONS, Call, Expression, Number, Symbol, fold, to_text
 
-__all__ = ["claim_text"]
+__all__ = ["claim_text", "literal"]
 
 _MATMUL_PRECEDENCE = 20
 _ATOM = 100
@@ -74,3 +74,15 @@ def claim_text(expression: Expression) -> str:
     if name == "item":
         return f"{base}[{', '.join(_index(o) for o in operands[1:])}]"
     return f"{name}({', '.join(claim_text(o) for o in operands)})"
+
+
+def literal(expression: Expression) -> Number | None:
+    """Return the number that an expression of numbers is; None where it depends on names or arrays."""
+
+    def scalar(item: Expression) -> bool:
+        if isinstance(item, Call):
+            return item.function in FUNCTIONS and all(scalar(operand) for operand in item.operands)
+        return isinstance(item, Number)
+
+    found = fold(expression) if scalar(expression) else None
+    return found if isinstance(found, Number) else None
