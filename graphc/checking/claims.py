@@ -174,7 +174,7 @@ def read_claim(target: Node, given: Any, names: Names) -> Claim:
             raise CheckError(f"{where}, {_short(given)!r}: {error}", node=target, site=target.site) from None
         except RecursionError:
             raise CheckError(f"{where}, {_short(given)!r}, is nested too deeply", node=target) from None
-        return _claim(target, given.strip(), expression, names)
+        return _claim(target, " ".join(given.split()), expression, names)
     if isinstance(given, bool) or given is None:
         raise CheckError(f"{where} is {given!r}; give a formula as text, for example 'x*y'", node=target)
     if isinstance(given, int | float):
