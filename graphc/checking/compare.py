@@ -12,13 +12,16 @@ import numpy
 from graphc.checking.circuit import State
 from graphc.graph.node import Node
 
-__all__ = ["AGREEING", "DIGITS", "Counterexample", "apart", "depth", "magnitudes", "noise", "plain"]
+__all__ = ["AGREEING", "DIGITS", "MOST_EXACT", "Counterexample", "apart", "depth", "magnitudes", "noise", "plain"]
 
 #: Working precision in decimal digits.
 DIGITS = 60
 
 #: Digits that must agree; what rounding takes from the rest is checked by working with more digits.
 AGREEING = 40
+
+#: Operations beyond which a graph is evaluated in float64 only.
+MOST_EXACT = 150_000
 
 #: Arrays up to this many entries are printed whole.
 _SHOWN = 24
@@ -174,7 +177,8 @@ def _outside(value: Any, low: Any, high: Any, margin: Any, slack: Any) -> tuple[
         return None
     flat = numpy.where(wrong, outside, -1).reshape(-1).tolist()
     # the first of those that are far off: nobody looks for it long
-    position = next(k for k, excess in enumerate(flat) if excess >= max(flat) / 10)
+    least = max(flat) / 10
+    position = next(k for k, excess in enumerate(flat) if excess >= least)
     return tuple(int(k) for k in numpy.unravel_index(position, shape))
 
 

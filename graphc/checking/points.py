@@ -21,7 +21,7 @@ import numpy
 
 from graphc.checking.circuit import Circuit, Later, State
 from graphc.checking.claims import Claim
-from graphc.checking.compare import AGREEING, DIGITS, Counterexample, apart, depth, noise, plain
+from graphc.checking.compare import AGREEING, DIGITS, MOST_EXACT, Counterexample, apart, depth, noise, plain
 from graphc.checking.fitting import misfit, shape_of_claim
 from graphc.checking.precise import OutsideDomain
 from graphc.checking.proving import transferred
@@ -48,9 +48,6 @@ _ROUNDING = 1000
 
 #: A difference of double precision that no rounding explains.
 _CLEAR = 1e-6
-
-#: Operations beyond which a graph is evaluated in float64 only.
-_MOST_EXACT = 150_000
 
 #: Operations beyond which nothing is said: a single point would take seconds.
 _MOST_OPERATIONS = 20_000_000
@@ -116,7 +113,7 @@ class _Judge:
                 node=circuit.root,
                 site=circuit.root.site,
             )
-        self.precision = "exact" if operations <= _MOST_EXACT else "double"
+        self.precision = "exact" if operations <= MOST_EXACT else "double"
         self.verdicts = [Verdict() for _ in claims]
         self.undefined: list[list[tuple[Point, State]]] = [[] for _ in claims]
         self.visited: list[Point] = []
@@ -348,7 +345,7 @@ class _Judge:
         """Visit points on kinks and close to them."""
         sampler, kinks = self.sampler, self.kinks
         base = next(sampler.nice(1))
-        picks = kinks.picks(base)[:12]
+        picks = kinks.picks(base)[:12] if self.precision == "exact" else []
         if not self.circuit.scalar:
             for point in sampler.special():
                 if self.late():

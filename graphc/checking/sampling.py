@@ -29,6 +29,9 @@ _SMALL = [Fraction(k, 2) for k in (2, -2, 4, 1, -1, -4, 3, -3, 6, 5, -5, -6)]
 _SMALL += [Fraction(sign * k, 4) for k in (1, 3, 5, 7, 9, 11) for sign in (1, -1)]
 _TENTHS = [Fraction(k, 10) for k in (3, -2, 5, 1, -4, 2, -1, 6, -3, 4, -5, 7, -6, 8, -7, 9, -8, -9)]
 
+#: Entries beyond which an array is filled with floats.
+_MANY = 2_000
+
 #: Classes of labels whose number is not seen in the graph.
 _CLASSES = 4
 
@@ -39,6 +42,7 @@ class Sampler:
     def __init__(self, circuit: Circuit, seed: int) -> None:
         self.circuit = circuit
         self.random = random.Random(f"graphc {seed}")  # noqa: S311 - points, not secrets
+        self.draw = numpy.random.default_rng(seed)
         self.leaves = [circuit.keys[n.id] for n in circuit.leaves]
         self.shapes = {circuit.keys[n.id]: circuit.shapes[n.id] for n in circuit.leaves}
         self.nodes: dict[str, Node] = {circuit.keys[n.id]: n for n in circuit.leaves}
@@ -59,7 +63,12 @@ class Sampler:
             if key in self.whole:
                 found[key] = self.labels(key, shift, number)
                 continue
-            values = [number() * self.scales[key] for _ in range(int(numpy.prod(shape, dtype=int)))]
+            count, scale = int(numpy.prod(shape, dtype=int)), self.scales[key]
+            if count > _MANY:  # such a graph is evaluated in float64 anyway
+                drawn = numpy.array([float(number()) for _ in range(64)])
+                found[key] = (float(scale) * drawn[self.draw.integers(0, 64, count)]).reshape(shape)
+                continue
+            values = [number() * scale for _ in range(count)] if scale != 1 else [number() for _ in range(count)]
             if self.nodes[key].kind == "state":  # running variances are among them
                 values = [abs(v) for v in values]
             if not shape:

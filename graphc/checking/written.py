@@ -12,7 +12,7 @@ from typing import Any
 import numpy
 
 from graphc.checking.circuit import Circuit, Edge
-from graphc.checking.compare import AGREEING, DIGITS, apart
+from graphc.checking.compare import AGREEING, DIGITS, MOST_EXACT, apart
 from graphc.checking.precise import OutsideDomain
 from graphc.checking.sampling import Sampler
 from graphc.errors import GraphcError
@@ -51,12 +51,14 @@ def _right(circuit: Circuit, target: Node, expression: Expression) -> bool:
     numbers = {n.name: n for n in circuit.nodes if n.name is not None}
     with mpmath.workdps(DIGITS):
         sampler = Sampler(circuit, 5)
-        state = circuit.state(sampler.generic(0.5, positive=True))
+        precision = "exact" if circuit.operations() <= MOST_EXACT else "double"
+        state = circuit.state(sampler.generic(0.5, positive=True), precision)
         environment = {name: state.values[numbers[name].id] for name in symbols(expression)}
-        value = evaluate(expression, environment, claim_functions("exact"), state.numbers.constant)
+        value = evaluate(expression, environment, claim_functions(precision), state.numbers.constant)
         if numpy.shape(value) != circuit.shapes[target.id]:
             return False
-        return apart(value, state, target, mpmath.mpf(10) ** -AGREEING, mpmath.mpf(10) ** -AGREEING) is None
+        margin = mpmath.mpf(10) ** -AGREEING if precision == "exact" else 1e-9
+        return apart(value, state, target, margin, margin) is None
 
 
 def _readable(expression: Expression, nodes: Mapping[str, Node]) -> Expression:
