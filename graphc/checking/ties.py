@@ -65,7 +65,8 @@ class Kinks:
         looks = []
         for source in self.sources:
             try:
-                looks.append(source(values, inner, double())[1])
+                with numpy.errstate(all="ignore"):
+                    looks.append(source(values, inner, double())[1])
             except (OutsideDomain, KeyError):  # a name of an earlier line is not known here
                 looks.append([])
         chosen = [(k, entries[0]) for k, entries in enumerate(looks) if entries]
