@@ -12,6 +12,7 @@ import pytest
 from graphc.checking.claims import Claim
 from graphc.checking.points import judge
 from graphc.formula.expression import Expression, symbols
+from tests.checking.held_out_graphs import HELD_OUT
 from tests.checking.mutation_graphs import EXERCISES, plain
 from tests.checking.mutation_trials import Trials
 from tests.checking.rewriting import rewritten
@@ -77,6 +78,19 @@ def test_mistakes_are_named() -> None:
     assert statistics.median(score.seconds) <= 0.3
 
 
+@pytest.mark.slow
+def test_mistakes_in_further_graphs_are_named() -> None:
+    chance = random.Random(0)
+    score = Score()
+    for exercise in HELD_OUT:
+        score.run(Trials(exercise), 1.0, chance)
+    print(score)
+    total = score.made["known"] + score.made["unknown"]
+    assert total >= 500
+    assert score.right["known"] >= 0.9 * score.made["known"]
+    assert score.right["unknown"] >= 0.9 * score.made["unknown"]
+
+
 def forms(trials: Trials, chance: random.Random, count: int) -> Iterator[tuple[str, Expression]]:
     for target, tree in trials.exercise.trees().items():
         yield target, plain(tree)
@@ -111,7 +125,7 @@ def test_right_answers_in_other_forms_are_not_accused() -> None:
 def test_no_right_answer_is_accused() -> None:
     chance = random.Random(6)
     total = 0
-    for exercise in EXERCISES:
+    for exercise in (*EXERCISES, *HELD_OUT):
         count, wrong = accused(Trials(exercise), chance, 6)
         total += count
         assert not wrong

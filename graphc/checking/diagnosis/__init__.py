@@ -22,6 +22,7 @@ from graphc.checking.diagnosis.factors import Pool
 from graphc.checking.diagnosis.flows import detached, missing_uses, scaled_flows
 from graphc.checking.diagnosis.foreign import factor_mistakes
 from graphc.checking.diagnosis.gates import gate_mistakes
+from graphc.checking.diagnosis.rebuilt import dropped_constants, opened_gates
 from graphc.checking.diagnosis.steps import every_step
 from graphc.checking.diagnosis.units import Unit, units
 from graphc.checking.diagnosis.whole import constants, gradients_of_others, rearranged, shape_mistake
@@ -59,7 +60,10 @@ def diagnose(circuit: Circuit, target: Node, samples: Sequence[tuple[State, Any]
     if len(samples) < _FEWEST and circuit.leaves:
         return Diagnosis()
     with mpmath.workdps(60), numpy.errstate(all="ignore"):
-        return _ordered(_diagnosed(circuit, target, samples, names))
+        found = _diagnosed(circuit, target, samples, names)
+        if not found or min(e.rank for e in found) >= _SINGLE:
+            found += _inside(circuit, target, samples, names)
+        return _ordered(found)
 
 
 def _ordered(found: Sequence[Explanation]) -> Diagnosis:
@@ -79,7 +83,7 @@ def _diagnosed(
     claimed = [value for _, value in samples]
     nodes = (target,)
     if any(numpy.shape(c) != numpy.shape(r) for c, r in zip(claimed, correct, strict=True)):
-        return shape_mistake(target, samples, sizes)
+        return shape_mistake(circuit, target, samples, sizes)
     digits = 40 if numpy.asarray(claimed[0]).dtype == object else 9
     if all(same(c, r, digits) for c, r in zip(claimed, correct, strict=True)):
         return [Explanation("kink", "only the value on a kink is wrong", (), nodes, True, 0.0)]
@@ -93,7 +97,7 @@ def _diagnosed(
     deadline = time.perf_counter() + _SECONDS
     evidence = Evidence(circuit, target, samples)
     found = [*constants(evidence, sizes)]
-    if any(e.rank < 1 for e in found):
+    if any(e.rank < 0.9 for e in found):
         return found
     found += gradients_of_others(evidence, names)
     for stage in _stages(evidence, sizes, deadline):
@@ -101,7 +105,22 @@ def _diagnosed(
         found += _confirmed(evidence, candidates, deadline)
         if (found and min(e.rank for e in found) < _SINGLE) or time.perf_counter() > deadline:
             break
+    if not found or min(e.rank for e in found) >= _SINGLE:
+        found += dropped_constants(evidence)
     return found
+
+
+def _inside(
+    circuit: Circuit, target: Node, samples: Sequence[tuple[State, Any]], names: Sequence[str]
+) -> list[Explanation]:
+    """Single mistakes inside of gates of several lines."""
+    made = opened_gates(circuit, target, samples)
+    if made is None:
+        return []
+    other, standing, again = made
+    if len(again) < _FEWEST:
+        return []
+    return [e for e in _diagnosed(other, standing, again, names) if e.rank < _SINGLE]
 
 
 def _stages(evidence: Evidence, sizes: Mapping[str, int], deadline: float) -> Iterator[Iterator[Candidate]]:

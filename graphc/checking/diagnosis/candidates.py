@@ -78,7 +78,10 @@ class Spot:
             for rows, weights, base, point in zip(replacements, self.weights, self.base, self.evidence.points,
                                                   strict=True):  # fmt: skip
                 moved = rows @ weights - base
-                close = numpy.abs(moved - point.wanted) <= CLOSE * numpy.maximum(numpy.abs(moved), abs(point.wanted))
+                close = (
+                    numpy.abs(moved - point.wanted)
+                    <= CLOSE * numpy.maximum(numpy.abs(moved), abs(point.wanted)) + point.slack
+                )
                 ok = close if ok is None else ok & close
         return numpy.flatnonzero(ok) if ok is not None else []
 

@@ -35,10 +35,12 @@ _POINTS, _CONFIRMING = 4, 3
 #: Relative difference allowed in float64: finite differences of gates cost some digits.
 _CLOSE = 1e-6
 
-#: Decimal digits that must agree between a claim with all digits and a hypothesis; of a claim in float64.
-_DIGITS, _DIGITS_OF_FLOATS = 40, 9
+#: Decimal digits that must agree between a claim with 60 digits and a hypothesis, since p - y may have lost some; of a
+#: claim in float64.
+_DIGITS, _DIGITS_OF_FLOATS = 25, 9
 
-_STEP = 1e-5
+#: Step of finite differences, and what rounding leaves of sums relative to their terms.
+_STEP, _ROUNDING = 1e-5, 1e-11
 
 
 def flat(value: Any, kind: str = "float64") -> Array:
@@ -80,11 +82,12 @@ class Point:
     claim: Array
     direction: Array
     wanted: float
+    slack: float
     tangents: dict[int, Array] = field(default_factory=dict)
 
     def agrees(self, moved: float) -> bool:
         """Whether a change along the direction is the one that was found."""
-        return bool(abs(moved - self.wanted) <= _CLOSE * max(abs(self.wanted), abs(moved)))
+        return bool(abs(moved - self.wanted) <= _CLOSE * max(abs(self.wanted), abs(moved)) + self.slack)
 
 
 class Evidence:
@@ -147,12 +150,22 @@ class Evidence:
             gradient, claim = numpy.asarray(sample[0].gradients[self.target.id]), numpy.asarray(sample[1])
             return not numpy.any(gradient != 0), not numpy.any(claim != 0)
 
+        def small(sample: tuple[State, Any]) -> float:
+            numbers = numpy.abs(flat(sample[0].gradients[self.target.id]))
+            numbers = numbers[numbers > 0]
+            return float(numbers.max()) if numbers.size else 1.0
+
         kept = [s for s in self.samples if not s[0].intervals] or self.samples
-        usual = [s for s in kept if size(s) < 1e4] or sorted(kept, key=size)
+        usual = [s for s in kept if size(s) < 1e4 and small(s) > 1e-6] or sorted(kept, key=size)
         # first what is nowhere zero; but a mask shows only where it is
         plain, masked = [s for s in usual if not any(telling(s))], [s for s in usual if any(telling(s))]
         masked.sort(key=telling)
-        return [*plain[: _POINTS - min(1, len(masked))], *masked][:_POINTS]
+        chosen = [*plain[: _POINTS - min(1, len(masked))], *masked][:_POINTS]
+        # a mistake with a mask shows at some points only
+        wrong = [s for s in kept if not same(s[1], s[0].gradients[self.target.id], self.digits)]
+        if not any(s is w for s in chosen[: _CONFIRMING - 1] for w in wrong):
+            chosen = [*wrong[:2], *chosen][:_POINTS]
+        return chosen
 
     def _point(self, state: State, claim: Any, generator: numpy.random.Generator) -> Point:
         numbers = self.circuit.state(state.point, "double")
@@ -161,7 +174,9 @@ class Evidence:
             direction = numpy.ones(())
         difference = flat(numpy.asarray(claim, dtype=object) - numpy.asarray(state.gradients[self.target.id], object))
         wanted = float(difference @ direction.reshape(-1))
-        return Point(numbers, flat(claim), direction.reshape(-1), wanted)
+        # a difference that is small beside its parts is known to few digits
+        slack = _ROUNDING * float(numpy.abs(flat(claim)) @ numpy.abs(direction.reshape(-1)))
+        return Point(numbers, flat(claim), direction.reshape(-1), wanted, slack)
 
     # ---- tangents --------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from graphc.checking.circuit import Edge
-from graphc.formula.expression import Expression, symbols, to_text
+from graphc.formula.expression import Expression, substitute, symbols, to_text
 from graphc.gradients.local import elementwise, local_expression, node_expression
 from graphc.graph.node import Node
 
@@ -113,11 +113,24 @@ def called(node: Node) -> str:
     """How a sentence calls a node: by name or short formula, or by gate and line where it has neither."""
     if node.name is not None or node.kind == "constant":
         return node.label
-    if node.formula is not None and elementwise(node.formula):
-        formula = formula_of(node_expression(node), node.operands)
-        if formula is not None and len(formula) <= _SHORT:
-            return formula
+    formula = _written(node, 3)
+    if formula is not None and len(text := to_text(formula)) <= _SHORT:
+        return text
     return f"the {node.gate or node.kind} of line {node.site.line}"
+
+
+def _written(node: Node, depth: int) -> Expression | None:
+    """An elementwise node over named ones; None where that is not short."""
+    if node.formula is None or not elementwise(node.formula) or depth == 0:
+        return None
+    operands: dict[str, Expression] = {}
+    for operand in node.operands:
+        if operand.name is None and operand.kind != "constant":
+            inner = _written(operand, depth - 1)
+            if inner is None:
+                return None
+            operands[operand.label] = inner
+    return substitute(node_expression(node), operands)
 
 
 def formula_of(expression: Expression, around: Iterable[Node]) -> str | None:

@@ -57,7 +57,7 @@ def missing_uses(evidence: Evidence, steps: Steps) -> Iterator[Candidate]:
 
         gone = [circuit.edges[uses[k]] for k in missing]
         text = missing_text(target, gone, len(uses), steps)
-        rank = 0.95 if len(missing) < 2 else 1.15
+        rank = 0.95 if len(missing) < 2 or _kind(gone, steps) == "missing step" else 1.15
         yield Candidate(rank, _kind(gone, steps), text, prediction, tuple((e.source, e.target) for e in gone))
 
 
@@ -96,12 +96,14 @@ def scaled_flows(places: Iterable[Unit], sizes: Mapping[str, int], steps: Steps)
         if unit.whole:
             continue
         base = [float(unit.rightly(k) @ unit.tangent(k)) for k in range(len(evidence.points))]
-        if any(b == 0 or not numpy.isfinite(b) for b in base):
+        if not all(numpy.isfinite(base)) or sum(b != 0 for b in base) < 2:
             continue
         total = [float(flat(p.state.gradients[evidence.target.id]) @ p.direction) for p in evidence.points]
         if numpy.allclose(base, total, 1e-9, 0):
             continue  # everything flows here: a constant of the whole gradient
-        ratios = [1 + p.wanted / b for p, b in zip(evidence.points, base, strict=True)]
+        if any(b == 0 and p.wanted != 0 for p, b in zip(evidence.points, base, strict=True)):
+            continue  # nothing flows here, and yet the claim is wrong
+        ratios = [1 + p.wanted / b for p, b in zip(evidence.points, base, strict=True) if b != 0]
         if not numpy.allclose(ratios, ratios[0], 1e-6, 1e-7):
             continue
         ratio = float(numpy.mean(ratios))

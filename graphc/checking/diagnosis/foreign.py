@@ -39,7 +39,7 @@ def factor_mistakes(unit: Unit, pool: Callable[[tuple[int, ...]], Pool]) -> Iter
 
     def found(rank: float, kind: str, text: str, factor: Callable[[State], Any],
               marked: tuple[tuple[Node, Node], ...] = marks, nodes: tuple[Node, ...] = ()) -> Candidate:  # fmt: skip
-        if edge is None and not nodes:
+        if edge is None and not nodes and not marked:
             nodes = (unit.node,)
         return Candidate(rank + later, kind, text + path, unit.prediction(unit.scaled(factor)), marked, nodes)
 
@@ -193,7 +193,10 @@ def _exchange(unit: Unit, extras: Sequence[Factor], missing: Sequence[Factor]) -
         return None
     if absent.position is None:
         assert absent.node is not None
-        text = f"the factor {extra.text} stands in place of {absent.text}{_where(unit)}"
+        quotient = (
+            f"({extra.text}) / ({absent.text})" if " " in extra.text + absent.text else f"{extra.text}/{absent.text}"
+        )
+        text = f"the factor {quotient} is one too many{_where(unit)}: one stands in place of the other"
         return 1.9, "other value", text, (), (extra.node, absent.node)
     edge = unit.evidence.circuit.edges[absent.position]
     what = f"the factor {absent.text} of " if absent.kind == "part" else ""

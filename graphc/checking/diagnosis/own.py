@@ -87,7 +87,7 @@ def _without_upstream(unit: Unit, spot: Spot, found: Found) -> Iterator[Candidat
     edge, evidence = unit.edge, unit.evidence
     assert edge is not None
     arriving = [flat(unit.upstream(p.state)) for p in evidence.points]
-    if edge.target is evidence.circuit.root or all(numpy.all(a == 1) for a in arriving):
+    if edge.target is evidence.circuit.root or all(numpy.isin(a, (-1, 0, 1)).all() for a in arriving):
         return
     position = unit.position or 0
     own = unit.scaled(functools.partial(evidence.factor, position))

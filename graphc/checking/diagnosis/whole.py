@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy
 
-from graphc.checking.circuit import State
+from graphc.checking.circuit import Circuit, State
 from graphc.checking.diagnosis.candidates import Candidate
 from graphc.checking.diagnosis.evidence import Evidence, flat, same
 from graphc.checking.diagnosis.explanation import Explanation, called, joined, named_constant
@@ -64,11 +64,13 @@ def constants(evidence: Evidence, sizes: Mapping[str, int]) -> Iterator[Explanat
     """The sign, a constant factor or a constant term."""
     import mpmath
 
-    claimed = [value for _, value in evidence.samples]
-    correct = [state.gradients[evidence.target.id] for state, _ in evidence.samples]
+    claimed = [value for _, value in evidence.chosen]
+    correct = [state.gradients[evidence.target.id] for state, _ in evidence.chosen]
     nodes = (evidence.target,)
     ratio = constant_ratio(claimed, correct, evidence.digits)
     if ratio is not None:
+        if abs(ratio - 1) < mpmath.mpf(10) ** -evidence.digits:
+            return  # right at these points
         if abs(ratio + 1) < mpmath.mpf(10) ** -evidence.digits:
             yield Explanation("sign", "the sign is flipped", (), nodes, True, 0.5)
             return
@@ -127,10 +129,12 @@ def rearranged(evidence: Evidence) -> Iterator[Candidate]:
 # ---- shape -------------------------------------------------------------------------------------------
 
 
-def shape_mistake(target: Node, samples: Sequence[Sample], sizes: Mapping[str, int]) -> list[Explanation]:
+def shape_mistake(
+    circuit: Circuit, target: Node, samples: Sequence[Sample], sizes: Mapping[str, int]
+) -> list[Explanation]:
     """What is wrong with a claim of the wrong shape: a missing sum, a sum too many, a transpose."""
     first = numpy.asarray(samples[0][1])
-    digits = 40 if first.dtype == object else 9
+    digits = 25 if first.dtype == object else 9
     claim, right = first.shape, numpy.shape(samples[0][0].gradients[target.id])
     label, key = called(target), target.id
     of = f"the claim has shape {_shape(claim)}, {label} has shape {_shape(right)}"
@@ -180,11 +184,36 @@ def shape_mistake(target: Node, samples: Sequence[Sample], sizes: Mapping[str, i
             if tuple(e for k, e in enumerate(right) if k not in axes) == claim:
                 text = f"the claim is summed over {axis_words(axes, right)}, along which {label} extends"
                 tell("extra sum", text, 1.0, same_, lambda v, axes=axes: v.sum(axis=axes))
+    found += _other_axes(circuit, target, samples, claim, digits, of)
     if first.size == int(numpy.prod(right)):
         tell(
             "shape", "the numbers are right, their shape is not", 1.2, lambda v: v.reshape(-1), lambda v: v.reshape(-1)
         )
     return found
+
+
+def _other_axes(
+    circuit: Circuit, target: Node, samples: Sequence[Sample], claim: tuple[int, ...], digits: int, of: str
+) -> Iterator[Explanation]:
+    """A broadcast operand's gradient summed over the wrong axes."""
+    for position, edge in enumerate(circuit.edges):
+        full = circuit.shapes[edge.target.id]
+        if edge.source is not target or edge.slope is None or len(full) <= len(claim):
+            continue
+        for axes in itertools.combinations(range(len(full)), len(full) - len(claim)):
+            if tuple(e for k, e in enumerate(full) if k not in axes) != claim:
+                continue
+            if all(
+                same(
+                    numpy.asarray(s.gradients[edge.target.id] * circuit.local_factor(position, s)).sum(axis=axes),
+                    value,
+                    digits,
+                )
+                for s, value in samples[:3]
+            ):
+                right = joined(str(k) for k in range(len(full) - len(circuit.shapes[target.id])))
+                text = f"the sum runs over axis {joined(map(str, axes))} and belongs over axis {right}: {of}"
+                yield Explanation("wrong axis", text, ((target, edge.target),), (), True, 1.0)
 
 
 def _shape(shape: tuple[int, ...]) -> str:
