@@ -102,7 +102,7 @@ def test_enormous_numbers_do_not_hang(text: str) -> None:
         ("x.summ()", "did you mean 'sum'"),
         ("exp", "brackets"),
         ("cosh(x, y)", "takes 1 operand"),
-        ("Heaviside()", r"missing .*'x'; it is written Heaviside\(x, at_zero\)"),
+        ("Heaviside()", r"missing .*'x'; it is written Heaviside\(x, at_zero=0\)"),
         ("np.sum(x, axes=0)", r"it is written np.sum\("),
         ("y = x", "right-hand side"),
         ("df/dy = x", "the gradient of 'y', and the claim is for 'x'"),

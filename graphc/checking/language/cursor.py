@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
+from graphc.checking.arrays import ARRAYS
 from graphc.checking.language.names import Names
+from graphc.checking.language.products import ONES
 from graphc.checking.language.shape_rules import short
 from graphc.checking.language.shapes import Shapes
 from graphc.checking.language.text import literal
 from graphc.checking.language.tokens import Token, tokenize
 from graphc.checking.language.vocabulary import CONDITIONS, CONSTANTS, MODULES, VOCABULARY
 from graphc.errors import CheckError
-from graphc.formula.expression import Call, Expression, Number, number
+from graphc.formula.expression import FUNCTIONS, Call, Expression, Number, Symbol, number
+from graphc.formula.size import Extent, Size, extent_value
 from graphc.graph.node import Node
+from graphc.graph.shapes import Shape, shape_text
 
 __all__ = ["REFUSED", "WORDS", "Cursor"]
+
+#: Largest number of operations that build on each other.
+_MAXIMUM_HEIGHT = 200
+
+#: Largest number of elements of an intermediate array, unless the graph has larger ones; a named size counts as 8.
+_MAXIMUM_ELEMENTS = 10**6
+_NAMED = 8
 
 #: Largest nesting of brackets, signs and powers, number of operations, and exponent.
 _MAXIMUM_DEPTH = 60
@@ -29,6 +41,15 @@ REFUSED = frozenset({
     "continue", "exec", "eval", "compile", "open", "getattr", "setattr", "globals", "locals", "vars", "input",
     "breakpoint",
 })  # fmt: skip
+
+
+def _elements(shape: Shape) -> int:
+    """Number of elements of a shape, with a small number for each named size."""
+    return math.prod(extent_value(extent, dict.fromkeys(_names(extent), _NAMED)) for extent in shape)
+
+
+def _names(extent: Extent) -> set[str]:
+    return extent.names() if isinstance(extent, Size) else set()
 
 
 class Cursor:
@@ -117,6 +138,8 @@ class Cursor:
 
     def rank(self, expression: Expression) -> int | None:
         """Number of axes of an expression, or None where its shapes do not fit."""
+        if not isinstance(expression, Number | Symbol | Call):
+            return None  # a tuple or a word: refused where it is built in
         try:
             return len(self.shapes.of(expression))
         except (CheckError, KeyError):
@@ -167,3 +190,30 @@ class Cursor:
         """Return the error that a word of Python stands in a claim."""
         hint = " (a node named lambda can be written so)" if word == "lambda" else ""
         return CheckError(f"{word!r} is not part of the language of claims{hint}; nothing was executed")
+
+    def validate(self, result: Expression) -> None:
+        """Refuse trees that are too high, and operands that are no values."""
+        largest = max(_MAXIMUM_ELEMENTS, *(4 * _elements(shape) for shape in self.names.shapes.values()))
+        level = [result]
+        height = 0
+        while level:
+            height += 1
+            if height > _MAXIMUM_HEIGHT:
+                raise CheckError(
+                    f"more than {_MAXIMUM_HEIGHT} operations build on each other in the claim; "
+                    "name intermediate results in the graph and use their names"
+                )
+            for item in level:
+                if item == ONES:
+                    raise CheckError(
+                        r"\mathbf{1} is a vector of ones in a product, as in \mathbf{1}^\top X or X \mathbf{1}, "
+                        r"or an indicator, as in \mathbb{1}[x > 0]"
+                    )
+                if isinstance(item, Call) and item.function not in FUNCTIONS and item.function not in ARRAYS:
+                    raise CheckError(f"{short(item)} is a tuple of extents; write for example x.shape[0]")
+                if self.rank(item) and _elements(self.shapes.of(item)) > largest:
+                    raise CheckError(
+                        f"{short(item)} makes an array of shape {shape_text(self.shapes.of(item))}; "
+                        f"a claim may hold {largest} elements at once"
+                    )
+            level = [o for item in level if isinstance(item, Call) for o in item.operands]

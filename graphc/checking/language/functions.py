@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from graphc.checking.language.names import nearest
+from graphc.checking.language.products import product
 from graphc.checking.language.vocabulary import CONSTANTS, PREFIXED, VOCABULARY, build, slope
 from graphc.errors import CheckError
 from graphc.formula.expression import Call, Expression, Number, Symbol
@@ -32,7 +33,7 @@ def of_module(reader: Reader, module: str) -> Expression:
         return Symbol("pi") if last == "pi" else CONSTANTS["e"]
     if last not in VOCABULARY or last.startswith("_"):
         raise CheckError(
-            f"{written!r} is not a function that claims know{nearest(last, VOCABULARY)}; {NOTHING_EXECUTED}"
+            f"{written!r} is not a function that claims know{nearest(last, VOCABULARY) or '.'} Nothing was executed"
         )
     if not reader.sign("("):
         raise CheckError(f"{written!r} is a function; write its operand in brackets, as in {written}(...)")
@@ -86,7 +87,7 @@ def _bare(reader: Reader, written: str) -> Expression:
             f"{written} without brackets and several factors behind it can be read in several ways; "
             f"write {written}(...) with its operand in brackets"
         )
-    return operand if number is None else reader.product(number, operand, "")
+    return operand if number is None else product(reader, number, operand, "")
 
 
 def arguments(reader: Reader) -> tuple[list[Any], dict[str, Any]]:

@@ -14,35 +14,21 @@ One grammar reads Python, LaTeX and Unicode. Where they disagree, these rules ho
 
 from __future__ import annotations
 
-import math
-
-from graphc.checking.arrays import ARRAYS
 from graphc.checking.language import operands
 from graphc.checking.language.commands import command
 from graphc.checking.language.cursor import REFUSED, WORDS, Cursor
 from graphc.checking.language.gradients import gradient, left_hand_side
 from graphc.checking.language.indices import finished, scan
 from graphc.checking.language.names import Names
+from graphc.checking.language.products import ONES, product
 from graphc.checking.language.shape_rules import short
 from graphc.checking.language.tokens import Token
 from graphc.checking.language.vocabulary import CONSTANTS
 from graphc.errors import CheckError
-from graphc.formula.expression import FUNCTIONS, Call, Expression, Number, Symbol
-from graphc.formula.size import Extent, Size, extent_value
+from graphc.formula.expression import Expression, Number, Symbol
 from graphc.graph.node import Node
-from graphc.graph.shapes import Shape, shape_text
 
 __all__ = ["Reader", "read_expression"]
-
-#: Vector of ones, a factor that sums over an axis.
-_ONES = Symbol("*ones")
-
-#: Largest number of operations that build on each other.
-_MAXIMUM_HEIGHT = 200
-
-#: Largest number of elements of an intermediate array, unless the graph has larger ones; a named size counts as 8.
-_MAXIMUM_ELEMENTS = 10**6
-_NAMED = 8
 
 #: Precedence and function of the operators between two operands.
 _INFIX = {
@@ -52,15 +38,6 @@ _INFIX = {
     "@": (20, "matmul"), "⊙": (20, "mul"), "·": (21, "·"), "×": (20, "×"), "⊗": (20, "outer"),
 }  # fmt: skip
 _NOT, _COMPARISON, _SIDE_BY_SIDE, _SIGN = 3, 4, 21, 25
-
-
-def _elements(shape: Shape) -> int:
-    """Number of elements of a shape, with a small number for each named size."""
-    return math.prod(extent_value(extent, dict.fromkeys(_names(extent), _NAMED)) for extent in shape)
-
-
-def _names(extent: Extent) -> set[str]:
-    return extent.names() if isinstance(extent, Size) else set()
 
 
 def read_expression(text: str, names: Names, target: Node) -> Expression:
@@ -113,33 +90,6 @@ class Reader(Cursor):
             return self.refused(token.text)
         return self.unexpected("an operator or the end was expected")
 
-    def validate(self, result: Expression) -> None:
-        """Refuse trees that are too high, and operands that are no values."""
-        largest = max(_MAXIMUM_ELEMENTS, *(4 * _elements(shape) for shape in self.names.shapes.values()))
-        level = [result]
-        height = 0
-        while level:
-            height += 1
-            if height > _MAXIMUM_HEIGHT:
-                raise CheckError(
-                    f"more than {_MAXIMUM_HEIGHT} operations build on each other in the claim; "
-                    "name intermediate results in the graph and use their names"
-                )
-            for item in level:
-                if item == _ONES:
-                    raise CheckError(
-                        r"\mathbf{1} is a vector of ones in a product, as in \mathbf{1}^\top X or X \mathbf{1}, "
-                        r"or an indicator, as in \mathbb{1}[x > 0]"
-                    )
-                if isinstance(item, Call) and item.function not in FUNCTIONS and item.function not in ARRAYS:
-                    raise CheckError(f"{short(item)} is a tuple of extents; write for example x.shape[0]")
-                if self.rank(item) and _elements(self.shapes.of(item)) > largest:
-                    raise CheckError(
-                        f"{short(item)} makes an array of shape {shape_text(self.shapes.of(item))}; "
-                        f"a claim may hold {largest} elements at once"
-                    )
-            level = [o for item in level if isinstance(item, Call) for o in item.operands]
-
     # ---- operators -------------------------------------------------------------------------------
 
     def expression(self, least: int) -> Expression:
@@ -180,7 +130,7 @@ class Reader(Cursor):
                         f"the number {token.text} behind a factor can be a factor, a power or a part of a name; "
                         "write the product with *, a power with ^, and an index with _"
                     )
-                left = self.product(left, self.expression(_SIDE_BY_SIDE + 1), "")
+                left = product(self, left, self.expression(_SIDE_BY_SIDE + 1), "")
             else:
                 break
         if least == 0 and self.take("if"):
@@ -193,49 +143,10 @@ class Reader(Cursor):
     def joined(self, function: str, left: Expression, right: Expression, token: Token) -> Expression:
         """Join two operands by an operator."""
         if function in ("·", "×"):
-            return self.product(left, right, function)
+            return product(self, left, right, function)
         if token.text in ("&", "|") and not (self.is_condition(left) and self.is_condition(right)):
             raise CheckError(f"{token.text} joins two conditions, each in brackets, as in (x > 0) {token.text} (y > 0)")
         return self.make(function, left, right)
-
-    def product(self, left: Expression, right: Expression, sign: str) -> Expression:
-        """Product of two operands side by side, or with a dot or a cross between them."""
-        if right == _ONES:
-            return self.make("sum", left, Number(-1))
-        a, b = self.rank(left), self.rank(right)
-        if a == 0 or b == 0 or self.letters:
-            result = self.make("mul", left, right)
-            if self.row(left if b == 0 else right) is not None:
-                self.rows[id(result)] = result
-            return result
-        if sign == "×":
-            raise CheckError(
-                "× between two arrays can mean several products; write @ for the matrix product, "
-                "\\odot or * for the one element by element"
-            )
-        row_left, row_right = self.row(left), self.row(right)
-        if row_right is not None and row_left is None and a == 1:
-            return self.make("outer", left, row_right)
-        if a == b == 1 and row_left is None and not sign:
-            raise CheckError(
-                "two vectors side by side can mean several products; write \\odot or * element by element, "
-                "a^\\top b or a @ b for the sum of products, a b^\\top for the outer product"
-            )
-        product = self.make("matmul", left if row_left is None else row_left, right)
-        if None not in (a, b) and self.rank(product) is None and row_left is None:
-            elementwise = self.make("mul", left, right)  # no matrix product: a factor for each row, or equal shapes
-            if self.rank(elementwise) and (1 in (a, b) or self.shapes.of(left) == self.shapes.of(right)):
-                return elementwise
-        if row_left is not None and b == 2:
-            self.rows[id(product)] = product
-        return product
-
-    def row(self, expression: Expression) -> Expression | None:
-        """The vector of a row such as x^T or x^T W; None for a column or anything else."""
-        match expression:
-            case Call("transpose", (inner,)) if self.rank(inner) == 1:
-                return inner
-        return self.rows.get(id(expression))
 
     def prefix(self) -> Expression:
         """Read signs and ``not`` in front of an operand."""
@@ -357,7 +268,7 @@ class Reader(Cursor):
                 self.expect("}")
             return self.make("sum", self.expression(_SIDE_BY_SIDE), Number(0))
         if closing is None:
-            return _ONES
+            return ONES
         self.next()
         self.equations += 1
         inner = self.expression(0)

@@ -154,9 +154,9 @@ class Names:
                 f"{name!r} has the running index {step[2]!r}, and the graph has no node named {base}_prev or the like; "
                 f"write the step itself, as in {base}_1, or name the node {base}_prev; its names are {', '.join(known)}"
             )
-        return CheckError(
-            f"there is no node {name!r} in the graph{nearest(name, known)}; its names are {', '.join(known)}{sizes}"
-        )
+        hint = nearest(name, known)
+        found = f"ts names are {', '.join(known)}{sizes}"
+        return CheckError(f"there is no node {name!r} in the graph{hint}{' I' if hint else '; i'}{found}")
 
     def match(self, written: str) -> str | None:
         """Return the name of the graph, or of a defined line, that a written name means; None if there is none.

@@ -8,6 +8,7 @@ from graphc.checking.language.functions import NOTHING_EXECUTED, arguments, buil
 from graphc.checking.language.gradients import quotient
 from graphc.checking.language.indices import element, letter
 from graphc.checking.language.names import nearest
+from graphc.checking.language.products import product
 from graphc.checking.language.text import claim_text
 from graphc.checking.language.vocabulary import CONSTANTS, METHODS, MODULES, PREFIXED, SPELLINGS, VOCABULARY
 from graphc.errors import CheckError
@@ -128,10 +129,11 @@ def _gradient_or_nothing(reader: Reader, written: str) -> Expression:
     if written in reader.refused_words:
         raise reader.refused(written)
     if reader.sign("("):
+        hint = nearest(written, [*VOCABULARY, *reader.names.shown])
+        some = "functions are exp, log, tanh, sigmoid, max, where, sum, mean, outer, softmax and others of NumPy"
         raise CheckError(
-            f"{written!r} is not a function that claims know, nor a node"
-            f"{nearest(written, [*VOCABULARY, *reader.names.shown])}; functions are exp, log, sqrt, tanh, sigmoid, "
-            f"max, where, sum, mean, outer, softmax and others of NumPy; {NOTHING_EXECUTED}"
+            f"{written!r} is not a function that claims know, nor a node{hint or f'; {some}'}{' ' if hint else '. '}"
+            "Nothing was executed"
         )
     if written in ("True", "False", "None", "if", "else", "and", "or", "not"):
         raise CheckError(f"{written!r} is no value that a claim may hold here; {NOTHING_EXECUTED}")
@@ -165,9 +167,10 @@ def attribute(reader: Reader, base: Expression) -> Expression:
     known = ["T", "shape", "size", *sorted(METHODS)]
     text = claim_text(base)
     shown = text if len(text) <= 40 else text[:37] + "..."
+    hint = nearest(word, known)
     raise CheckError(
-        f"{shown}.{word} is not part of the language of claims{nearest(word, known)}; "
-        f"an array has .{', .'.join(known)}. N{NOTHING_EXECUTED[1:]}"
+        f"{shown}.{word} is not part of the language of claims{hint}{' A' if hint else '; a'}n array has "
+        f".{', .'.join(known)}. Nothing was executed"
     )
 
 
@@ -195,7 +198,7 @@ def subscript(reader: Reader, base: Expression) -> Expression:
         raise CheckError("there is nothing in the square brackets; an index is a number, or : for all")
     if len(indices) == 1 and reader.is_condition(indices[0]):
         reader.at = conditional
-        return reader.product(base, reader.square(), "")  # dh [h > 0]: times 1 where it holds
+        return product(reader, base, reader.square(), "")  # dh [h > 0]: times 1 where it holds
     return reader.make("item", base, *indices)
 
 
