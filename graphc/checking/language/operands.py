@@ -126,15 +126,16 @@ def _gradient_or_nothing(reader: Reader, written: str) -> Expression:
         return found
     if written.startswith("__"):
         raise CheckError(f"{written!r} is not a name that a claim may use; {NOTHING_EXECUTED}")
-    if written in reader.refused_words:
-        raise reader.refused(written)
+    refused = written in reader.refused_words
     if reader.sign("("):
-        hint = nearest(written, [*VOCABULARY, *reader.names.shown])
+        hint = "" if refused else nearest(written, [*VOCABULARY, *reader.names.shown])
         some = "functions are exp, log, tanh, sigmoid, max, where, sum, mean, outer, softmax and others of NumPy"
         raise CheckError(
-            f"{written!r} is not a function that claims know, nor a node{hint or f'; {some}'}{' ' if hint else '. '}"
-            "Nothing was executed"
+            f"{written!r} is not a function of the formula language, nor a node{hint or f'; {some}'}"
+            f"{' ' if hint else '. '}Nothing was executed"
         )
+    if refused:
+        raise reader.refused(written)
     if written in ("True", "False", "None", "if", "else", "and", "or", "not"):
         raise CheckError(f"{written!r} is no value that a claim may hold here; {NOTHING_EXECUTED}")
     raise reader.names.unknown(written)
