@@ -154,6 +154,11 @@ HOSTILE = [
     ("x + " * 2000 + "x", "operations build on each other"),
     ("x*" * 3000 + "x", "operations"),
     ("x" * 9000, "operations"),
+    ("np.var(" * 50 + "x" + ")" * 50, "more than 2000 operations"),
+    ("cosh(" * 50 + "x" + ")" * 50, "more than 2000 operations"),
+    ("Heaviside(" * 50 + "x" + ")" * 50, "more than 2000 operations"),
+    ("sigma'(" * 50 + "x" + ")" * 50, "more than 2000 operations"),
+    ("log_softmax(" * 50 + "x" + ")" * 50, "more than 2000 operations|no axes"),
     ("9" * 9000, "too large to be read"),
     ("1e999", "too large to be read"),
     ("1e-999", "too large to be read"),
@@ -167,6 +172,10 @@ HOSTILE = [
     ("np.power(9, 999999999)", "exponents go up to 1000"),
     ("((x^999)^999)", "exponents go up to 1000"),
 ]
+
+
+# derivatives of functions come from a table of graphc's own, which is parsed once
+read_claim(x, "sigma'(x)", Names(Graph(f)))  # type: ignore[arg-type]
 
 
 class Canary:

@@ -66,7 +66,7 @@ class Cursor:
         self.depth = 0
         self.bars = 0
         self.equations = 0  # brackets around, in which a single = compares
-        self.operations = 0
+        self.sizes: dict[int, tuple[Expression, int]] = {}  # operations of each call; held, so that ids stay
         self.free: list[str] = []  # indices of the element that a left-hand side names
         self.letters: dict[str, tuple[str, int]] = {}  # indices of the claim, with an array and an axis of each
         self.rows: dict[int, Expression] = {}  # vectors that a transpose made rows
@@ -151,10 +151,7 @@ class Cursor:
         return isinstance(expression, Call) and expression.function in CONDITIONS
 
     def make(self, function: str, *operands: Expression) -> Expression:
-        """Build an operation, counting it."""
-        self.operations += 1
-        if self.operations > _MAXIMUM_OPERATIONS:
-            raise CheckError(f"the claim has more than {_MAXIMUM_OPERATIONS} operations; it is too long to be judged")
+        """Build an operation, under the limits."""
         match function, operands:
             case "neg", (Number(value),):
                 return Number(-value)
@@ -162,7 +159,22 @@ class Cursor:
                 return number(Fraction(a, b))
             case "pow", (base, exponent):
                 self.check_power(base, exponent)
-        return Call(function, operands)
+        return self.sized(Call(function, operands))
+
+    def sized(self, expression: Expression) -> Expression:
+        """Refuse an expression of too many operations: cosh(cosh(...)) doubles with every step."""
+        if self.size(expression) > _MAXIMUM_OPERATIONS:
+            raise CheckError(f"the claim has more than {_MAXIMUM_OPERATIONS} operations; it is too long to be judged")
+        return expression
+
+    def size(self, expression: Expression) -> int:
+        """Number of operations, each as often as it is written out."""
+        if not isinstance(expression, Call):
+            return 0
+        if id(expression) not in self.sizes:
+            total = 1 + sum(self.size(operand) for operand in expression.operands)
+            self.sizes[id(expression)] = expression, total
+        return self.sizes[id(expression)][1]
 
     def check_power(self, base: Expression, exponent: Expression) -> None:
         """Refuse powers whose exponents are too large."""

@@ -71,6 +71,7 @@ def function(reader: Reader, function: str, written: str, primes: bool) -> Expre
         result = slope(function, operands[0]) if len(operands) == 1 and not settings else None
         if result is None:
             raise CheckError(f"{written!r} means the derivative of a function of one operand, such as sigma'(z)")
+        result = reader.sized(result)
     else:
         result = built(reader, VOCABULARY[function], written, operands, settings)
     return result if exponent is None else reader.raised(result, exponent)
