@@ -441,6 +441,8 @@ def judge(circuit: Circuit, claims: Sequence[Claim], *, seed: int = 0, seconds: 
 
 def _elsewhere(judge_: _Judge, verdict: Verdict) -> None:
     """Compare once more where named sizes are other numbers."""
+    for point in judge_.sampler.nice(1):
+        judge_.visit(point, "nice")
     for scale in (1.0, 0.3, 1.0):
         if judge_.visit(judge_.sampler.generic(scale), "generic"):
             break
