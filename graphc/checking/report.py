@@ -12,9 +12,13 @@ from graphc.checking.circuit import Circuit
 from graphc.checking.claims import Claim, Names, read_claim
 from graphc.checking.conventions import Conventions, as_conventions
 from graphc.checking.diagnosis import Diagnosis, Explanation, diagnose
+from graphc.checking.drawn import drawn_marks
 from graphc.checking.given import judge_at, read_numbers, sizes_at
+from graphc.checking.html import html_text
 from graphc.checking.points import FEWEST, Counterexample, Verdict, judge
 from graphc.checking.proving import prove_claim
+from graphc.checking.schema import plain_report
+from graphc.checking.text import coloured, finding_parts, joined_text, report_parts
 from graphc.errors import CheckError, did_you_mean
 from graphc.formula.expression import to_text
 from graphc.gradients import Backward
@@ -28,13 +32,6 @@ CONVENTIONS = tuple(Conventions())
 
 #: A graph on which a verdict takes longer than this, in seconds, is too large to look for the mistake.
 _DIAGNOSED = 1.2
-
-_WORDS = {
-    "proved": "right, proved",
-    "agrees": "right at every point tried",
-    "differs": "WRONG",
-    "undecided": "undecided",
-}
 
 
 @dataclass(frozen=True)
@@ -86,26 +83,7 @@ class Finding:
         return self.verdict in ("proved", "agrees")
 
     def __str__(self) -> str:
-        word = _WORDS[self.verdict]
-        if self.verdict == "agrees":
-            points = f"{self.points} points" if self.points != 1 else "this point"
-            word = f"{word} ({self.digits} digits at {points})"
-        wrong = self.verdict == "differs"
-        note = f", {self.note}" if self.note and not wrong else ""
-        lines = [f"{self.name}: {_shortened(self.claimed)}   {word}{note}"]
-        if wrong:
-            lines += [f"    {line}" for line in self.note.splitlines()]
-            if self.counterexample is not None:
-                lines += [f"    {line}" for line in str(self.counterexample).splitlines()]
-            if self.diagnosis is not None:
-                lines += [f"    {line}" for line in self.diagnosis.splitlines()]
-            if self.correct is not None:
-                lines.append(f"    correct: {self.correct}")
-        return "\n".join(lines)
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 120 else text[:117] + "..."
+        return joined_text(finding_parts(self), colour=False)
 
 
 class Report(Mapping[str, Finding]):
@@ -168,64 +146,59 @@ class Report(Mapping[str, Finding]):
             return 1
         return 3 if "undecided" in verdicts else 0
 
+    def by_node(self) -> dict[Node, Finding]:
+        """Findings by node instead of name: of the user's graph, or of the graph as it was checked."""
+        return dict(self._by_node)
+
     def marks(self) -> dict[Node, str]:
         """Verdict of each node that a claim was made for: data for a drawing."""
         drawn = set(self.subject.nodes)
         return {node: finding.verdict for node, finding in self._by_node.items() if node in drawn}
 
     def draw(self, path: Any = None, **options: Any) -> Any:
-        """Draw the graph with the verdicts marked; ``path`` and options as for ``graphc.draw``."""
-        return verbs.lookup("draw")(self.subject, path, marks=self.marks(), **options)
+        """Draw the graph: the verdict at each node, and where a mistake is made, what was given and what is expected.
+
+        The best explanation of each wrong claim marks its gates or paths. Where one of them lies inside of a repeat
+        or a cell, the graph is drawn as it was checked, with repeats written out.
+
+        Parameters
+        ----------
+        path, options
+            As for ``graphc.draw``.
+        """
+        subject, marks = drawn_marks(self)
+        return verbs.lookup("draw")(subject, path, marks=marks, **options)
+
+    def text(self, *, colour: bool | None = None) -> str:
+        """The report as text.
+
+        Parameters
+        ----------
+        colour : bool, optional
+            With codes for a terminal; by default if standard output is one and ``NO_COLOR`` is not set.
+        """
+        return joined_text(report_parts(self), colour=coloured() if colour is None else colour)
 
     def json(self) -> str:
-        """The report as JSON text: root, verdict of each claim, counterexamples, conventions."""
-        return json.dumps(
-            {
-                "root": self.root.label,
-                "ok": self.ok,
-                "exit_code": self.exit_code,
-                "seconds": round(self.seconds, 4),
-                "claims": [_plain(finding) for finding in self._findings.values()],
-                "conventions": list(self.conventions),
-            },
-            indent=2,
-        )
+        """The report as JSON text: root, verdict of each claim, counterexamples, explanations, conventions.
+
+        See Also
+        --------
+        graphc.checking.schema.schema : the published schema of it
+        """
+        return json.dumps(plain_report(self), indent=2, allow_nan=False)
+
+    def html(self) -> str:
+        """The report as the text of one page that needs nothing else: verdicts, explanations and the marked graph."""
+        return html_text(self)
 
     def __str__(self) -> str:
-        right = sum(finding.ok for finding in self._findings.values())
-        lines = [f"Gradients of {self.root.label}: {right} of {len(self._findings)} claims right"]
-        lines += [f"  {line}" for finding in self._findings.values() for line in str(finding).splitlines()]
-        lines += ["Conventions", *(f"  {line}" for line in self.conventions)]
-        return "\n".join(lines)
+        return self.text(colour=False)
 
     def __repr__(self) -> str:
         return f"<Report on {self.root.label!r}: " + ", ".join(
             f"{name} {finding.verdict}" for name, finding in self._findings.items()
         ) + ">"  # fmt: skip
-
-
-def _plain(finding: Finding) -> dict[str, Any]:
-    example = finding.counterexample
-    return {
-        "name": finding.name,
-        "verdict": finding.verdict,
-        "claimed": finding.claimed,
-        "correct": finding.correct,
-        "counterexample": None
-        if example is None
-        else {
-            "at": dict(example.at),
-            "claimed": example.claimed,
-            "correct": example.correct,
-            "interval": None if example.interval is None else list(example.interval),
-            **({} if example.element is None else {"element": list(example.element)}),
-        },
-        "diagnosis": finding.diagnosis,
-        "digits": finding.digits,
-        "points": finding.points,
-        "seconds": round(finding.seconds, 4),
-        "note": finding.note,
-    }
 
 
 def check(
