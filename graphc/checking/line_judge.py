@@ -282,18 +282,17 @@ class LineJudge:
         """
         targets = self._users(k, line)
         nodes = [n for n in self._candidates(meant if meant is not None else own) if self._on_way(n, targets)]
-        by_value = next(
-            (n for values in (own, meant) for n in nodes if self.equal(values, self.gradient(n))), None
-        )  # fmt: skip
+        by_value = next((n for values in (own, meant) for n in nodes if self.equal(values, self.gradient(n))), None)
         if by_value is not None and (not targets or self._fitting(k, line, by_value)):
             return by_value
-        strictly = [n for n in nodes if all(n is not t for t in targets)]
-        fitting = [(self._fitting(k, line, n), n) for n in strictly]
-        most = max((count for count, _ in fitting), default=0)
-        enough = (
-            len(targets) if by_value is not None else 1
-        )  # a value that is a gradient is one, unless nothing fits it
-        return next((n for count, n in fitting if count == most), by_value) if most >= enough else by_value
+        # a value that is a gradient is one, unless no line fits it and all fit another
+        most, meant_for = len(targets) - 1 if by_value is not None else 0, by_value
+        for node in nodes:
+            count = self._fitting(k, line, node)
+            # dx = d says nothing of d by itself: that line may be the wrong one
+            if count > most and (count > 1 or all(node is not target for target in targets)):
+                most, meant_for = count, node
+        return meant_for
 
     def _users(self, k: int, line: Line) -> list[Node]:
         """Whose gradients later lines claim by way of a name."""

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy
 import pytest
 
 import graphc
 from graphc.checking.derivation import check_derivation
+from graphc.checking.language.text import claim_text
 from graphc.errors import CheckError
+from graphc.formula.expression import Expression
 from tests.checking import mutation_graphs as graphs
+from tests.checking.held_out_graphs import HELD_OUT
+from tests.checking.mutation_trials import Trials, equal
+from tests.checking.mutations import Mutator, substituted
 
 
 @dataclass
@@ -132,6 +140,48 @@ def test_first_wrong_line_is_always_found() -> None:
     assert not any(problems), "\n".join(p for p in problems if p)
 
 
+def slipped(exercise: graphs.Exercise, chance: random.Random) -> Iterator[tuple[list[str], int]]:
+    """Derivations from an exercise's lets and answers, with one random slip in the tree of one line."""
+    trials = Trials(exercise)
+    right = {f"let {k}": text for k, text in exercise.lets.items()}
+    right |= {f"d{k}": text for k, text in exercise.answers.items() if f"d{k}" not in exercise.lets}
+    lets: dict[str, Expression] = {}
+    for name, text in exercise.lets.items():
+        lets[name] = graphs.read(text, lets)
+    mutator = Mutator({}, {}, trials.arriving, chance)
+    for _ in range(30):
+        number, (name, text) = chance.choice(list(enumerate(right.items(), 1)))
+        slips = list(mutator.walk(graphs.read(text), lambda e: e, True))
+        if not slips:
+            continue
+        slip = graphs.plain(chance.choice(slips)[0])
+        new, old = (trials.values(substituted(tree, lets)) for tree in (slip, graphs.plain(graphs.read(text))))
+        if new is None or numpy.shape(new[0]) != numpy.shape(old[0]) or all(map(equal, new, old)):
+            continue
+        lines = [f"{n} = {claim_text(graphs.plain(graphs.read(t)))}" for n, t in right.items()]
+        lines[number - 1] = f"{name} = {claim_text(slip)}"
+        yield lines, number
+
+
+@pytest.mark.slow
+def test_random_slips_are_found_in_their_lines() -> None:
+    chance = random.Random(4)
+    found = made = 0
+    missed = []
+    for exercise in (*graphs.EXERCISES, *HELD_OUT):
+        if not exercise.lets:
+            continue
+        for lines, number in itertools.islice(slipped(exercise, chance), 12):
+            report = check_derivation(exercise.build(), lines)
+            made += 1
+            found += report.first_wrong is not None and report.first_wrong.number == number
+            if report.first_wrong is None or report.first_wrong.number != number:
+                missed.append(f"{exercise.name}, line {number}: {report}")
+    print(f"first wrong line found in {found} of {made} derivations with random slips")
+    assert made >= 100
+    assert found >= 0.98 * made, "\n".join(missed)
+
+
 def test_slip_is_named_with_its_gate() -> None:
     report = check_derivation(graphs.two_layers(), ["dy = y - t", "dh = dy*w2", "ds = dh*(1 - s**2)", "dw1 = ds*x"])
     first = report.first_wrong
@@ -153,6 +203,13 @@ def test_second_mistake_is_a_mistake_of_its_own() -> None:
     assert [step.verdict for step in report] == ["wrong", "follows", "wrong", "follows"]
     assert "1 - h**2" in str(report[2].diagnosis)
     assert report[3].because == (3,) or report[3].because == (1, 3)
+
+
+def test_name_alone_on_the_right_is_no_proof_of_what_it_stands_for() -> None:
+    report = check_derivation(graphs.two_layers(), ["let e = y - t", "dw2 = e"])
+    assert [step.verdict for step in report] == ["right", "wrong"]
+    report = check_derivation(graphs.two_layers(), ["let e = (t - y)*w2", "dh = e", "ds = e*(1 - h**2)"])
+    assert [step.verdict for step in report] == ["wrong", "follows", "follows"]
 
 
 def test_mistakes_that_cancel_are_noted() -> None:

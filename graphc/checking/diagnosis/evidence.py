@@ -32,6 +32,9 @@ Array = numpy.ndarray
 #: Points in float64 and points with all digits that a hypothesis must explain.
 _POINTS, _CONFIRMING = 4, 3
 
+#: Edges beyond which two points must do.
+_MANY_EDGES = 300
+
 #: Relative difference allowed in float64: finite differences of gates cost some digits.
 _CLOSE = 1e-6
 
@@ -160,11 +163,12 @@ class Evidence:
         # first what is nowhere zero; but a mask shows only where it is
         plain, masked = [s for s in usual if not any(telling(s))], [s for s in usual if any(telling(s))]
         masked.sort(key=telling)
-        chosen = [*plain[: _POINTS - min(1, len(masked))], *masked][:_POINTS]
+        count = _POINTS if len(self.edges) <= _MANY_EDGES else 2
+        chosen = [*plain[: count - min(1, len(masked))], *masked][:count]
         # a mistake with a mask shows at some points only
         wrong = [s for s in kept if not same(s[1], s[0].gradients[self.target.id], self.digits)]
         if not any(s is w for s in chosen[: _CONFIRMING - 1] for w in wrong):
-            chosen = [*wrong[:2], *chosen][:_POINTS]
+            chosen = [*wrong[:2], *chosen][:count]
         return chosen
 
     def _point(self, state: State, claim: Any, generator: numpy.random.Generator) -> Point:

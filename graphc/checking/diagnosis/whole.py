@@ -46,9 +46,10 @@ def constant_ratio(claimed: Sequence[Any], correct: Sequence[Any], digits: int) 
 
 
 def _constant_difference(claimed: Sequence[Any], correct: Sequence[Any], digits: int) -> Any:
+    """The constant that the claims exceed the right values by; None if there is none, or the right values vanish."""
     import mpmath
 
-    difference = None
+    difference, telling = None, 0
     close = mpmath.mpf(10) ** -digits
     for claim, right in zip(claimed, correct, strict=True):
         first, second = (numpy.asarray(v, dtype=object).reshape(-1) for v in (claim, right))
@@ -57,7 +58,8 @@ def _constant_difference(claimed: Sequence[Any], correct: Sequence[Any], digits:
                 difference = mpmath.mpf(c) - r
             elif abs(mpmath.mpf(c) - r - difference) > close * max(abs(c), abs(r), abs(difference)):
                 return None
-    return difference
+            telling += abs(r) > abs(difference) / 10**6
+    return difference if telling > 1 else None
 
 
 def constants(evidence: Evidence, sizes: Mapping[str, int]) -> Iterator[Explanation]:
