@@ -52,6 +52,7 @@ _LAZY = {
     "Trainer": ("graphc.training", "Trainer"),
     "accuracy": ("graphc.training", "accuracy"),
     "check": ("graphc.checking", "check"),
+    "check_gradients": ("graphc.checking.numeric", "check_gradients"),
     "compile": ("graphc.kernels", "compile"),
     "count": ("graphc.planning", "count"),
     "datasets": ("graphc.datasets", ""),
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     # what a type checker sees of the lazy names
     from graphc import datasets
     from graphc.checking import check
+    from graphc.checking.numeric import check_gradients
     from graphc.datasets import Dataset
     from graphc.drawing import draw
     from graphc.graph.expand import expanded
@@ -109,6 +111,7 @@ __all__ = [
     "accuracy",
     "backward",
     "check",
+    "check_gradients",
     "compile",
     "constant",
     "count",

@@ -1,18 +1,26 @@
-"""A scalar graph as the checker sees it: exact values, gradients and local gradients at a point.
+"""A graph as the checker sees it: values, gradients and local gradients at a point, exact or in float64.
 
 Everything is evaluated node by node, so that a value used many times costs once; only texts for reading and
-for proofs are expanded, under a limit.
+for proofs are expanded, under a limit. Arrays are small: named sizes are numbers from 2 to 4 here.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from graphc.checking.precise import constant, precise_functions
-from graphc.errors import CheckError
+import numpy
+
+from graphc.checking.conventions import Conventions
+from graphc.checking.numbers import Numbers, double, exact, undefined
+from graphc.checking.opened import choose_sizes, opened, steps_of
+from graphc.checking.precise import OutsideDomain
+from graphc.checking.statements import KINKS, Program, kinks
+from graphc.errors import CheckError, DerivativeError
+from graphc.formula.adjoint import Operand, adjoint
 from graphc.formula.expression import (
     ONE,
     ZERO,
@@ -26,107 +34,269 @@ from graphc.formula.expression import (
     substitute,
     symbols,
 )
+from graphc.formula.repeat import repeat_adjoint
+from graphc.formula.size import extent_value
+from graphc.formula.statement import Affine, Formula, Gather, accesses, size_name
 from graphc.formula.symbolic import plus, product
-from graphc.gradients.local import elementwise, local_body, local_expression
-from graphc.graph.node import Node, topological
-from graphc.graph.shapes import shape_text
+from graphc.gradients.local import elementwise, local_body, local_expression, node_expression
+from graphc.graph.node import Application, Node, topological
 
-__all__ = ["Circuit", "Edge", "State", "kinks"]
+_SMALLER = "Try: declare the same computation with smaller extents; a gradient does not depend on them"
 
-_KINKS = frozenset({"max", "min", "abs", "sign", "select", "floordiv"})
-
-
-def kinks(expression: Expression) -> Iterator[tuple[Expression, Expression]]:
-    """Yield pairs of expressions whose equality is a kink: operands of max and min, of comparisons, abs."""
-    if not isinstance(expression, Call):
-        return
-    if expression.function in ("max", "min", "less", "less_equal", "greater", "greater_equal"):
-        yield expression.operands[0], expression.operands[1]
-    elif expression.function in ("abs", "sign"):
-        yield expression.operands[0], ZERO
-    for operand in expression.operands:
-        yield from kinks(operand)
+__all__ = ["Circuit", "Edge", "Later", "State", "kinks"]
 
 
 @dataclass(frozen=True)
 class Edge:
-    """Operand ``k`` of a gate node, with the derivative of the gate along it in the formula's placeholders."""
+    """Operand ``k`` of a gate node.
+
+    ``slope`` is the derivative of the gate along it in the formula's placeholders, where the gate works element by
+    element, else None.
+    """
 
     source: Node
     target: Node
     k: int
-    slope: Expression
+    slope: Expression | None
+
+
+class Later(Mapping[int, "tuple[Any, Any]"]):
+    """Ranges that are computed once somebody asks: nearly every point has no tie that matters."""
+
+    def __init__(self, compute: Callable[[], Mapping[int, tuple[Any, Any]]]) -> None:
+        self._compute = compute
+        self._found: Mapping[int, tuple[Any, Any]] | None = None
+
+    @property
+    def _ranges(self) -> Mapping[int, tuple[Any, Any]]:
+        if self._found is None:
+            self._found = self._compute()
+        return self._found
+
+    def __getitem__(self, key: int) -> tuple[Any, Any]:
+        return self._ranges[key]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._ranges)
+
+    def __len__(self) -> int:
+        return len(self._ranges)
 
 
 @dataclass
 class State:
     """Numbers at one point: value, gradient of the root, and local gradient of every edge.
 
-    ``intervals`` holds the range of a gradient where a kink is met exactly; elsewhere nothing.
+    Scalars are single numbers, arrays are NumPy arrays: of dtype object where they are exact. ``slopes`` holds None for
+    edges that do not work element by element. ``intervals`` holds the range of a gradient where a kink is met exactly;
+    elsewhere nothing. ``sizes`` are the numbers of named sizes, ``precision`` is "exact" or "double".
     """
 
     point: Mapping[str, Any]
     values: dict[int, Any]
     gradients: dict[int, Any]
     slopes: list[Any]
-    intervals: dict[int, tuple[Any, Any]]
+    intervals: Mapping[int, tuple[Any, Any]]
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    precision: str = "exact"
+    #: tensors inside of gates, by application, and slopes, as long as ``values`` are those that they were made from
+    inner: dict[int, dict[str, Any]] = field(default_factory=dict, repr=False)
+    made_from: dict[int, Any] | None = field(default=None, repr=False)
+
+    @property
+    def numbers(self) -> Numbers:
+        """The number system of ``precision``."""
+        return _numbers(self.precision)
+
+    @property
+    def fresh(self) -> bool:
+        """Whether ``values`` are those that the state was made with, so that slopes can be used again."""
+        return self.values is self.made_from
 
 
 class Circuit:
-    """A graph of scalar elementwise gates below ``root``.
+    """The graph below ``root``, with repeats written out and cells opened.
+
+    Parameters
+    ----------
+    root : Node
+    upstream : Node or array, optional
+        Gradient that arrives at the root; 1 for a scalar.
+    sizes : mapping, optional
+        Numbers for named sizes; by default small ones are chosen.
+    conventions : Conventions, optional
+        What counts as right on a kink.
+
+    Attributes
+    ----------
+    nodes : list of Node
+        Operands first; those of the upstream gradient too.
+    below : list of Node
+        Those below the root.
+    edges : list of Edge
+        Those along which gradients reach something that varies.
+    standing : mapping
+        Which of `nodes` stands for a node of the user's graph.
 
     Raises
     ------
     CheckError
-        If a node has extents or a gate is not elementwise: claims are about scalars.
+        If the root has extents and no gradient arrives at it, or arrays are too large to be checked.
     """
 
-    def __init__(self, root: Node) -> None:
-        self.root = root
-        self.nodes = topological([root])
-        for node in self.nodes:
-            scalar = node.shape == ()
-            formula = node.formula
-            if not scalar or (formula is not None and not elementwise(formula)):
-                what = f"shape {shape_text(node.shape)}" if not scalar else f"the gate {node.gate!r}"
-                raise CheckError(
-                    f"a claim is checked on a graph of scalars; {node.label!r} has {what}\n"
-                    f"  declared at {node.site}\n"
-                    "  Try: declare the same computation for one element, with graphc.inputs",
-                    node=node,
-                    gate=node.gate or None,
-                    shapes=(node.shape,),
-                    site=node.site,
-                )
-        leaves = [n for n in self.nodes if n.application is None and n.kind != "constant"]
+    def __init__(
+        self,
+        root: Node,
+        *,
+        upstream: Any = None,
+        sizes: Mapping[str, int] | None = None,
+        conventions: Conventions | None = None,
+    ) -> None:
+        self.conventions = conventions or Conventions()
+        above = [root, upstream] if isinstance(upstream, Node) else [root]
+        self.sizes = choose_sizes(topological(above), sizes)
+        self.standing = opened(above, self.sizes)
+        self.given_root, self.given_upstream, self.given_sizes = root, upstream, dict(sizes or {})
+        self.root = self.standing[root]
+        if root.shape and upstream is None:
+            raise CheckError(
+                f"{root.label!r} is an array; its gradient needs the gradient that arrives at it: check "
+                f"graphc.backward({root.label}, upstream=...), or reduce it to a scalar with graphc.sum first",
+                node=root,
+                shapes=(root.shape,),
+                site=root.site,
+            )
+        self.upstream = self.standing[upstream] if isinstance(upstream, Node) else upstream
+        self.nodes = topological([self.root, self.upstream] if isinstance(upstream, Node) else [self.root])
+        self.below = topological([self.root])
+        self.shapes = {n.id: tuple(extent_value(e, self.sizes) for e in n.shape) for n in self.nodes}
+        leaves = [n for n in self.nodes if n.application is None and n.kind not in ("constant", "mode")]
         self.leaves = sorted(leaves, key=lambda n: n.id)  # as declared: so a counterexample reads best
-        self.edges = [
-            Edge(operand, node, k, local_body(node.application.formula, k))
-            for node in self.nodes
-            if node.application is not None
-            for k, operand in enumerate(node.operands)
-            if operand.is_float and node.is_float
-        ]
-        self._edges_into: dict[int, list[int]] = {}
+        self.keys = _keys(self.leaves)
+        self.direct = {n.id: self._aligned(n.application) for n in self.nodes if n.application is not None}
+        self.scalar = all(n.shape == () for n in self.nodes) and all(self.direct.values())
+        self.edges = self._all_edges()
+        self.edges_into: dict[int, list[int]] = {}
         for position, edge in enumerate(self.edges):
-            self._edges_into.setdefault(edge.target.id, []).append(position)
-        self.kinked = [
-            n
-            for n in self.nodes
-            if n.application is not None and _functions(n.application.formula.statements[0].body) & _KINKS
-        ]
-        self._functions = dict(precise_functions())
+            self.edges_into.setdefault(edge.target.id, []).append(position)
+        self._programs: dict[int, Program] = {}
+        self._reads: dict[int, tuple[list[tuple[str, int]], dict[str, int]]] = {}
+        self._adjoints: dict[int, tuple[Program, tuple[Operand, ...], str] | None] = {}
+        self.kinked = [n for n in self.nodes if n.application is not None and self._has_kinks(n)]
+        self.bounds = self._label_bounds()
+
+    def _all_edges(self) -> list[Edge]:
+        active = {n.id for n in self.leaves if n.is_float}
+        for node in self.nodes:
+            if node.is_float and any(o.id in active for o in node.operands):
+                active.add(node.id)
+        below = {n.id for n in self.below}
+        edges = []
+        for node in self.nodes:
+            application = node.application
+            if application is None or not node.is_float or node.id not in below:
+                continue
+            if application.gate is not None and not application.gate.differentiable and not self.direct[node.id]:
+                continue
+            formula = application.formula
+            read = {tensor for s in formula.statements for tensor in s.tensors()}  # of some only the extents are
+            for k, operand in enumerate(node.operands):
+                if operand.is_float and operand.id in active and formula.inputs[k] in read:
+                    slope = local_body(application.formula, k) if self.direct[node.id] else None
+                    edges.append(Edge(operand, node, k, slope))
+        return edges
+
+    def _aligned(self, application: Application) -> bool:
+        """Whether a gate is elementwise and its operands broadcast as in NumPy, axis under axis."""
+        formula = application.formula
+        if not elementwise(formula):
+            return False
+        statement = formula.statements[0]
+        written = [item.plain() if isinstance(item, Affine) else None for item in statement.write.index]
+        if None in written or len(written) != len(statement.axes):
+            return False
+        sizes = {name: extent_value(e, self.sizes) for name, e in application.sizes.items()}
+        extents = {axis.name: axis.extent.value(sizes) for axis in statement.axes}
+        for _, access in statement.reads:
+            rank = len(access.index)
+            if rank > len(written):
+                return False
+            for d, (item, axis) in enumerate(zip(access.index, written[len(written) - rank :], strict=True)):
+                extent = sizes[size_name(access.tensor, d)]
+                # a part of an operand has the same axis, but a smaller extent
+                whole = isinstance(item, Affine) and item.plain() == axis and extent == extents[axis or ""]
+                repeated = isinstance(item, Affine) and not item.terms and not item.constant and extent == 1
+                if not whole and not repeated:
+                    return False
+        return True
+
+    def _has_kinks(self, node: Node) -> bool:
+        assert node.application is not None
+        statements = node.application.formula.statements
+        return any(s.operator in ("max", "min") or _functions(s.body) & KINKS for s in statements)
+
+    def _label_bounds(self) -> dict[int, int]:
+        """For every leaf of whole numbers the extent that it is an index into, as far as that is seen."""
+        bounds: dict[int, int] = {}
+        for node in reversed(self.nodes):
+            application = node.application
+            if application is None:
+                continue
+            sizes = {name: extent_value(e, self.sizes) for name, e in application.sizes.items()}
+            formula = application.formula
+            operands = dict(zip(formula.inputs, application.operands, strict=True))
+            for tensor, extent in _indexed(formula, sizes):
+                if tensor in operands and not operands[tensor].is_float:
+                    key = operands[tensor].id
+                    bounds[key] = min(bounds.get(key, extent), extent)
+            if not node.is_float and node.id in bounds:
+                for operand in node.operands:
+                    if not operand.is_float:
+                        bounds[operand.id] = min(bounds.get(operand.id, bounds[node.id]), bounds[node.id])
+        return bounds
+
+    def operations(self) -> int:
+        """About how many scalar operations a state takes."""
+        total = 0
+        for node in self.nodes:
+            application = node.application
+            if application is None:
+                continue
+            entries = int(numpy.prod(self.shapes[node.id], dtype=int))
+            total += entries if self.direct[node.id] else self.program(application).points
+        return 4 * total
+
+    def resized(self) -> Circuit | None:
+        """The same graph with other numbers for its named sizes; None where there are none but numbers of steps.
+
+        Whoever writes 3 for the number of examples is right only as long as it is 3.
+        """
+        steps = steps_of(self.standing)
+        fixed = {name: k for name, k in self.sizes.items() if name in steps or name in self.given_sizes}
+        if len(fixed) == len(self.sizes):
+            return None
+        sizes = fixed | {name: k + 1 for name, k in self.sizes.items() if name not in fixed}
+        return Circuit(self.given_root, upstream=self.given_upstream, sizes=sizes, conventions=self.conventions)
 
     # ---- numbers ---------------------------------------------------------------------------------
 
     def environment(self, node: Node, values: Mapping[int, Any]) -> dict[str, Any]:
-        """Values of the placeholders of a gate's formula."""
-        assert node.application is not None
-        formula = node.application.formula
-        by_name = dict(zip(formula.inputs, node.operands, strict=True))
-        return {p: values[by_name[a.tensor].id] for p, a in formula.statements[0].reads}
+        """Values of the placeholders of an elementwise gate's formula."""
+        found = self._reads.get(node.id)
+        if found is None:
+            application = node.application
+            assert application is not None
+            statement = application.formula.statements[0]
+            by_name = dict(zip(application.formula.inputs, node.operands, strict=True))
+            extents = {n: application.sizes[n] for n in symbols(statement.body) if "." in n}
+            found = (
+                [(p, by_name[a.tensor].id) for p, a in statement.reads],
+                {n: extent_value(e, self.sizes) for n, e in extents.items()},
+            )
+            self._reads[node.id] = found
+        return {p: values[key] for p, key in found[0]} | found[1]
 
-    def values(self, point: Mapping[str, Any]) -> dict[int, Any]:
+    def values(self, point: Mapping[str, Any], numbers: Numbers | None = None) -> dict[int, Any]:
         """Value of every node at a point, by number of the node.
 
         Raises
@@ -134,79 +304,397 @@ class Circuit:
         OutsideDomain
             If some gate has no real value there.
         """
-        values: dict[int, Any] = {}
-        for node in self.nodes:
-            if node.application is not None:
-                body = node.application.formula.statements[0].body
-                inner = self.environment(node, values)
-                values[node.id] = evaluate(body, inner, self._functions, constant)
-            elif node.kind == "constant":
-                values[node.id] = constant(_literal(node).value)
-            else:
-                values[node.id] = point[node.label]
-        return values
+        return self.evaluated(point, numbers or exact())[0]
 
-    def state(self, point: Mapping[str, Any]) -> State:
-        """Evaluate everything at a point, in the working precision of mpmath.
+    def evaluated(self, point: Mapping[str, Any], numbers: Numbers) -> tuple[dict[int, Any], dict[int, dict[str, Any]]]:
+        """Values of nodes, and the tensors inside of gates by application.
 
         Raises
         ------
         OutsideDomain
             If some gate has no real value there.
         """
-        values = self.values(point)
-        tied = [n for n in self.kinked if self._tie(n, values)]
-        slopes = self._slopes(values, {})
-        gradients = self._sweep(slopes)
-        intervals: dict[int, tuple[Any, Any]] = {}
-        if tied:
-            # every combination of the slopes that the tied gates have on either side
-            options = list(itertools.islice(itertools.product((-1, 1), repeat=len(tied)), 16))
-            for choice in [*options, (-1,) * len(tied), (1,) * len(tied)]:
-                sided = self._sweep(self._slopes(values, dict(zip((n.id for n in tied), choice, strict=True))))
-                for key, value in sided.items():
-                    low, high = intervals.get(key, (gradients[key], gradients[key]))
-                    intervals[key] = (min(low, value), max(high, value))
-            intervals = {k: pair for k, pair in intervals.items() if pair[0] != pair[1]}
-        return State(point, values, gradients, slopes, intervals)
+        values: dict[int, Any] = {}
+        inner: dict[int, dict[str, Any]] = {}
+        with numpy.errstate(all="ignore"):
+            for node in self.nodes:
+                if node.application is None:
+                    values[node.id] = self._leaf(node, point, numbers)
+                    continue
+                if self.direct[node.id]:
+                    body = node.application.formula.statements[0].body
+                    value = evaluate(body, self.environment(node, values), numbers.functions, numbers.literal)
+                    values[node.id] = self._shaped(value, self.shapes[node.id], numbers)
+                else:
+                    key = id(node.application)
+                    if key not in inner:
+                        formula = node.application.formula
+                        operands = zip(formula.inputs, node.operands, strict=True)
+                        inputs = {name: values[o.id] for name, o in operands}
+                        inner[key] = self.program(node.application).run(inputs, numbers)
+                    found = inner[key][node.application.formula.outputs[node.output]]
+                    values[node.id] = found if found.shape else found[()]
+                if not self.scalar and undefined(values[node.id]):
+                    raise OutsideDomain(f"{node.label} has no real value")
+        return values, inner
 
-    def _tie(self, node: Node, values: Mapping[int, Any]) -> bool:
+    def _leaf(self, node: Node, point: Mapping[str, Any], numbers: Numbers) -> Any:
+        if node.kind not in ("constant", "mode"):
+            value = point[self.keys[node.id]]
+        else:
+            assert node.value is not None
+            value = node.value if self.shapes[node.id] else float(node.value)
+        if not node.is_float and self.shapes[node.id]:
+            return numpy.asarray(value).astype("int64")
+        return numbers.array(value)
+
+    @staticmethod
+    def _shaped(value: Any, shape: tuple[int, ...], numbers: Numbers) -> Any:
+        """A value with the shape of its node: a body may be a single number for all elements."""
+        if not shape:
+            return value[()] if isinstance(value, numpy.ndarray) else value
+        if isinstance(value, numpy.ndarray) and value.shape == shape and value.dtype == numbers.dtype:
+            return value
+        if not isinstance(value, numpy.ndarray):
+            filled = numpy.empty(shape, dtype=numbers.dtype)
+            filled.fill(value)
+            return filled
+        if value.dtype != numbers.dtype:
+            value = numbers.array(value)
+        return numpy.broadcast_to(value, shape)
+
+    def program(self, application: Application) -> Program:
+        """The formula of a gate with all sizes known."""
+        key = id(application)
+        if key not in self._programs:
+            sizes = {name: extent_value(e, self.sizes) for name, e in application.sizes.items()}
+            self._programs[key] = self._made(application.formula, sizes, application)
+        return self._programs[key]
+
+    @staticmethod
+    def _made(formula: Formula, sizes: Mapping[str, int], application: Application, **options: Any) -> Program:
+        try:
+            return Program(formula, sizes, **options)
+        except OutsideDomain as error:
+            raise CheckError(
+                f"{application.formula.name}: {error}\n  declared at {application.site}\n  {_SMALLER}",
+                site=application.site,
+            ) from None
+
+    def state(self, point: Mapping[str, Any], precision: str = "exact") -> State:
+        """Evaluate everything at a point.
+
+        Parameters
+        ----------
+        point : mapping
+            Number or array of each leaf, by its key in `keys`.
+        precision : "exact", "double" or "formulas"
+            Numbers of mpmath in its working precision, float64, or formulas of the symbols that a point holds.
+
+        Raises
+        ------
+        OutsideDomain
+            If some gate has no real value there.
+        """
+        numbers = _numbers(precision)
+        values, inner = self.evaluated(point, numbers)
+        state = State(point, values, {}, [], {}, self.sizes, precision, inner, values)
+        state.slopes = self._slopes(values, self._fixed_sides(), numbers)
+        state.gradients = self._sweep(state)
+        if self.kinked and not numbers.formulas:
+            import mpmath
+
+            state.intervals = Later(functools.partial(self._intervals, state, mpmath.mp.dps))
+        return state
+
+    def _intervals(self, state: State, digits: int) -> Mapping[int, tuple[Any, Any]]:
+        import mpmath
+
+        with mpmath.workdps(digits):
+            tied = self._tied(state)
+            if not tied:
+                return {}
+            return self._combined(state, tied) if self.scalar else self._ranges(state)
+
+    # ---- kinks -----------------------------------------------------------------------------------
+
+    def _fixed_sides(self) -> dict[int, int]:
+        """Gates whose slope at a tie is not the one that graphc takes itself, but the other one."""
+        if self.conventions.relu_at_zero != 1:
+            return {}
+        return {node.id: -1 for node in self.kinked if node.gate == "relu"}
+
+    def _loose(self, node: Node) -> bool:
+        """Whether any slope between those on either side is right at a tie of a gate."""
+        if node.gate == "relu":
+            return self.conventions.relu_at_zero == "interval"
+        return self.conventions.ties == "interval"
+
+    def _tied(self, state: State) -> list[Node]:
+        return [n for n in self.kinked if self._loose(n) and self._tie(n, state)]
+
+    def _tie(self, node: Node, state: State) -> bool:
         assert node.application is not None
-        body = node.application.formula.statements[0].body
-        inner = self.environment(node, values)
-        return any(
-            evaluate(a, inner, self._functions, constant) == evaluate(b, inner, self._functions, constant)
-            for a, b in kinks(body)
-        )
+        if not self.direct[node.id]:
+            tensors = state.inner[id(node.application)]
+            program = self.program(node.application)
+            return any(step.tied(tensors, state.numbers) for group in program.groups for step in group)
+        inner = self.environment(node, state.values)
+        functions, literal = state.numbers.functions, state.numbers.literal
+        for a, b in kinks(node.application.formula.statements[0].body):
+            if a != b:
+                sides = (evaluate(side, inner, functions, literal) for side in (a, b))
+                if bool(numpy.any(state.numbers.near(*sides))):
+                    return True
+        return False
 
-    def _slopes(self, values: Mapping[int, Any], sides: Mapping[int, int]) -> list[Any]:
+    def _combined(self, state: State, tied: list[Node]) -> dict[int, tuple[Any, Any]]:
+        """Ranges of scalars: every combination of the slopes that the tied gates have on either side."""
+        intervals: dict[int, tuple[Any, Any]] = {}
+        options = list(itertools.islice(itertools.product((-1, 1), repeat=len(tied)), 16))
+        for choice in [*options, (-1,) * len(tied), (1,) * len(tied)]:
+            sides = self._fixed_sides() | dict(zip((n.id for n in tied), choice, strict=True))
+            sided = self._sweep(state, self._slopes(state.values, sides, state.numbers))
+            for key, value in sided.items():
+                low, high = intervals.get(key, (state.gradients[key], state.gradients[key]))
+                intervals[key] = (min(low, value), max(high, value))
+        return {k: pair for k, pair in intervals.items() if pair[0] != pair[1]}
+
+    def _ranges(self, state: State) -> dict[int, tuple[Any, Any]]:
+        """Ranges of arrays, element by element; correlations are not seen, so a range may be too wide."""
+        numbers = state.numbers
+        seed = self._seed(state.values, numbers)
+        ranges: dict[int, tuple[Any, Any]] = {self.root.id: (seed, seed)}
+        with numpy.errstate(all="ignore"):
+            for node in reversed(self.nodes):
+                if node.id not in ranges:
+                    continue
+                for position in self.edges_into.get(node.id, ()):
+                    source = self.edges[position].source
+                    low, high = self._pull_range(position, state, ranges[node.id])
+                    if source.id in ranges:
+                        low, high = ranges[source.id][0] + low, ranges[source.id][1] + high
+                    ranges[source.id] = (low, high)
+        found = {}
+        for key, (low, high) in ranges.items():
+            gradient = state.gradients[key]
+            low, high = _least(low, gradient), _most(high, gradient)
+            if bool(numpy.any(low != high)):
+                found[key] = (low, high)
+        return found
+
+    def _pull_range(self, position: int, state: State, upstream: tuple[Any, Any]) -> tuple[Any, Any]:
+        """Range of what flows back along an edge."""
+        edge, numbers = self.edges[position], state.numbers
+        loose = self._loose(edge.target)
+        factor = self.local_factor(position, state)
+        if factor is None:
+            made = self._adjoint(position)
+            if made is None:
+                zero = self._zero(edge.source, numbers)
+                return zero, zero
+            program, operands, result = made
+            inputs = self._adjoint_inputs(edge, program, operands, state)
+            tensor = next(
+                name for name, role in zip(program.formula.inputs, operands, strict=True) if role.role == "upstream"
+            )
+            found = program.run_ranges(inputs, {tensor: upstream}, numbers, sided=loose)[result]
+            low, high = ((bound if bound.shape else bound[()]) for bound in found)
+            return low, high
+        factors = [factor]
+        if loose and edge.target in self.kinked:
+            factors += [self._slope(edge, state.values, numbers.sided[side], numbers) for side in (-1, 1)]
+        bounds = upstream[:1] if upstream[0] is upstream[1] else upstream
+        products = [bound * slope for bound in bounds for slope in factors]
+        low, high = products[0], products[0]
+        for other in products[1:]:
+            low, high = _least(low, other), _most(high, other)
+        return self._fitted(low, edge, numbers), self._fitted(high, edge, numbers)
+
+    # ---- gradients -------------------------------------------------------------------------------
+
+    def _slopes(self, values: Mapping[int, Any], sides: Mapping[int, int], numbers: Numbers) -> list[Any]:
+        """Derivative of every edge that works element by element."""
         result = []
-        for edge in self.edges:
-            functions: Mapping[str, Callable[..., Any]] = self._functions
-            side = sides.get(edge.target.id)
-            if side is not None:
-                functions = {**self._functions, **_sided(side)}
-            inner = self.environment(edge.target, values)
-            result.append(evaluate(edge.slope, inner, functions, constant))
+        with numpy.errstate(all="ignore"):
+            for edge in self.edges:
+                side = sides.get(edge.target.id)
+                functions = numbers.functions if side is None else numbers.sided[side]
+                result.append(self._slope(edge, values, functions, numbers))
         return result
 
-    def _sweep(self, slopes: list[Any]) -> dict[int, Any]:
-        from mpmath import mpf
+    def _slope(
+        self, edge: Edge, values: Mapping[int, Any], functions: Mapping[str, Callable[..., Any]], numbers: Numbers
+    ) -> Any:
+        if edge.slope is None:
+            return None
+        inner = self.environment(edge.target, values)
+        value = evaluate(edge.slope, inner, functions, numbers.literal)
+        return self._shaped(value, self.shapes[edge.target.id], numbers)
 
-        gradients: dict[int, Any] = {node.id: mpf(0) for node in self.nodes}
-        gradients[self.root.id] = mpf(1)
-        for node in reversed(self.nodes):
-            upstream = gradients[node.id]
-            if upstream:
-                for position in self._edges_into.get(node.id, ()):
+    def _seed(self, values: Mapping[int, Any], numbers: Numbers) -> Any:
+        if self.upstream is None:
+            return numbers.literal(1)
+        if isinstance(self.upstream, Node):
+            return values[self.upstream.id]
+        return self._shaped(numbers.array(numpy.asarray(self.upstream)), self.shapes[self.root.id], numbers)
+
+    def _zero(self, node: Node, numbers: Numbers) -> Any:
+        return self._shaped(numbers.literal(0), self.shapes[node.id], numbers)
+
+    def _sweep(self, state: State, slopes: list[Any] | None = None) -> dict[int, Any]:
+        numbers = state.numbers
+        gradients: dict[int, Any] = {node.id: self._zero(node, numbers) for node in self.nodes}
+        gradients[self.root.id] = self._seed(state.values, numbers)
+        reached = {self.root.id}
+        with numpy.errstate(all="ignore"):
+            for node in reversed(self.nodes):
+                upstream = gradients[node.id]
+                if node.id not in reached or not bool(numpy.any(upstream)):
+                    continue
+                for position in self.edges_into.get(node.id, ()):
                     source = self.edges[position].source
-                    gradients[source.id] += upstream * slopes[position]
+                    term = self._pulled(position, state, upstream, slopes)
+                    gradients[source.id] = gradients[source.id] + term if source.id in reached else term
+                    reached.add(source.id)
+        if not self.scalar and any(undefined(gradients[key]) for key in reached):
+            raise OutsideDomain("a gradient has no real value")
         return gradients
+
+    def pull(self, position: int, state: State, upstream: Any) -> Any:
+        """What flows back along one edge: its vector-Jacobian product.
+
+        Parameters
+        ----------
+        position : int
+            In `edges`.
+        upstream : number or array
+            Of the shape of the edge's target.
+
+        Returns
+        -------
+        number or array
+            Of the shape of the edge's source.
+        """
+        with numpy.errstate(all="ignore"):
+            return self._pulled(position, state, upstream, None)
+
+    def local_factor(self, position: int, state: State) -> Any:
+        """Derivative of an edge that works element by element, of the shape of its target; None for others."""
+        if state.fresh or state.slopes[position] is None:
+            return state.slopes[position]
+        edge = self.edges[position]
+        side = self._fixed_sides().get(edge.target.id)
+        functions = state.numbers.functions if side is None else state.numbers.sided[side]
+        with numpy.errstate(all="ignore"):
+            return self._slope(edge, state.values, functions, state.numbers)
+
+    def _pulled(self, position: int, state: State, upstream: Any, slopes: list[Any] | None) -> Any:
+        edge, numbers = self.edges[position], state.numbers
+        factor = slopes[position] if slopes is not None else self.local_factor(position, state)
+        if factor is not None:
+            return self._fitted(upstream * factor, edge, numbers)
+        made = self._adjoint(position)
+        if made is None:
+            return self._zero(edge.source, numbers)
+        program, operands, result = made
+        inputs = self._adjoint_inputs(edge, program, operands, state)
+        for name, role in zip(program.formula.inputs, operands, strict=True):
+            if role.role == "upstream":
+                inputs[name] = self._shaped(upstream, self.shapes[edge.target.id], numbers)
+        side = self._fixed_sides().get(edge.target.id)
+        if side is not None:
+            numbers = replace(numbers, functions=numbers.sided[side])
+        found = program.run(inputs, numbers)[result]
+        return found if found.shape else found[()]
+
+    def _fitted(self, term: Any, edge: Edge, numbers: Numbers) -> Any:
+        """A product over the target's elements, summed where the source was broadcast."""
+        shape = self.shapes[edge.source.id]
+        if not isinstance(term, numpy.ndarray):
+            return term if not shape else self._shaped(term, shape, numbers)
+        term = numpy.broadcast_to(term, self.shapes[edge.target.id])
+        extra = term.ndim - len(shape)
+        axes = tuple(range(extra)) + tuple(
+            extra + d for d, extent in enumerate(shape) if extent == 1 and term.shape[extra + d] != 1
+        )
+        if axes:
+            term = term.sum(axis=axes)
+        return term.reshape(shape) if shape else (term[()] if isinstance(term, numpy.ndarray) else term)
+
+    def _adjoint(self, position: int) -> tuple[Program, tuple[Operand, ...], str] | None:
+        """Program of an edge's vector-Jacobian product, what its inputs are bound to, and its result."""
+        if position in self._adjoints:
+            return self._adjoints[position]
+        edge = self.edges[position]
+        application = edge.target.application
+        assert application is not None
+        formula = application.formula
+        tensor, output = formula.inputs[edge.k], formula.outputs[edge.target.output]
+        made = None
+        try:
+            if formula.repeats:
+                template = repeat_adjoint(formula, [tensor], (output,), application.sizes)
+                if tensor in template.gradients:
+                    made = (template.formula, template.operands, template.gradients[tensor], dict(template.sizes))
+            else:
+                found = adjoint(formula, tensor, (output,))
+                if found is not None:
+                    made = (found.formula, found.operands, found.formula.outputs[0], dict(application.sizes))
+        except DerivativeError as error:
+            raise CheckError(f"{error}\n  declared at {application.site}", site=application.site) from None
+        if made is None:
+            self._adjoints[position] = None
+            return None
+        derived, operands, result, extents = made
+        sizes = {name: extent_value(e, self.sizes) for name, e in extents.items()}
+        shapes = {result: self.shapes[edge.source.id]}
+        for name, role in zip(derived.inputs, operands, strict=True):
+            node = self._bound(application, role)
+            shapes[name] = tuple(extent_value(e, self.sizes) for e in node.shape)
+        for name, shape in shapes.items():
+            sizes |= {f"{name}.{d}": extent for d, extent in enumerate(shape)}
+            sizes[f"{name}.size"] = int(numpy.prod(shape, dtype=int))
+        for name, expression in derived.extents.items():
+            if name not in sizes:
+                sizes[name] = int(evaluate(expression, sizes, _WHOLE, int))
+        upstream = [n for n, role in zip(derived.inputs, operands, strict=True) if role.role == "upstream"]
+        known = () if formula.repeats else formula.statements
+        program = self._made(derived, sizes, application, upstream=upstream, known=known)
+        self._adjoints[position] = (program, operands, result)
+        return self._adjoints[position]
+
+    @staticmethod
+    def _bound(application: Application, role: Operand) -> Node:
+        if role.role == "input":
+            return application.operands[application.formula.inputs.index(role.tensor)]
+        return application.outputs[application.formula.outputs.index(role.tensor)]
+
+    def _adjoint_inputs(
+        self, edge: Edge, program: Program, operands: tuple[Operand, ...], state: State
+    ) -> dict[str, Any]:
+        """Values that an adjoint reads; what the forward pass computed on its way is not computed again."""
+        application = edge.target.application
+        assert application is not None
+        formula = application.formula
+        tensors = state.inner.get(id(application)) if state.fresh else None
+        if tensors is None:
+            tensors = dict(zip(formula.inputs, (state.values[o.id] for o in application.operands), strict=True))
+            outputs = zip(formula.outputs, application.outputs, strict=True)
+            tensors |= {name: state.values[o.id] for name, o in outputs if o.id in state.values}
+        inputs = {}
+        for name, role in zip(program.formula.inputs, operands, strict=True):
+            if role.role != "upstream":
+                inputs[name] = tensors[role.tensor]
+        for name in formula.temporaries():
+            if name in tensors and name not in inputs:
+                inputs[name] = tensors[name]
+        return inputs
 
     def contributions(self, target: Node, state: State) -> list[tuple[Edge, Any]]:
         """Edges that leave ``target``, with what each adds to its gradient."""
         return [
-            (edge, state.gradients[edge.target.id] * state.slopes[position])
+            (edge, self.pull(position, state, state.gradients[edge.target.id]))
             for position, edge in enumerate(self.edges)
             if edge.source is target
         ]
@@ -216,8 +704,10 @@ class Circuit:
     def correct(self, target: Node, limit: int = 60) -> Expression | None:
         """Gradient with respect to ``target`` as a lecturer writes it; None beyond ``limit`` operations.
 
-        Named nodes appear by name, others are written out.
+        Named nodes appear by name, others are written out. None for graphs with arrays.
         """
+        if not self.scalar:
+            return None
         shown: dict[str, Expression] = {}
         sizes: dict[str, int] = {}
         for node in self.nodes:
@@ -226,7 +716,7 @@ class Circuit:
                     shown[node.label] = _literal(node)
                 continue
             # every operand is a symbol of its label: unnamed ones are written out in turn
-            body = _node_expression(node)
+            body = node_expression(node)
             size = operation_count(body) + sum(sizes.get(name, 0) for name in symbols(body))
             if size > limit:
                 continue
@@ -237,7 +727,7 @@ class Circuit:
             upstream = total.get(node.id)
             if upstream is None or node is target:
                 continue
-            for position in self._edges_into.get(node.id, ()):
+            for position in self.edges_into.get(node.id, ()):
                 edge = self.edges[position]
                 slope = substitute(local_expression(node, edge.k), shown)
                 term = product(upstream, slope)
@@ -252,6 +742,8 @@ class Circuit:
         self, target: Node, leaves: Mapping[int, str], limit: int = 400
     ) -> tuple[dict[int, Expression], Expression] | None:
         """Every node and the gradient over the leaves alone; None if that takes over ``limit`` operations."""
+        if not self.scalar:
+            return None
         expressions: dict[int, Expression] = {}
         for node in self.nodes:
             if node.kind == "constant":
@@ -272,8 +764,9 @@ class Circuit:
             formula = node.application.formula
             by_name = dict(zip(formula.inputs, node.operands, strict=True))
             inner = {p: expressions[by_name[a.tensor].id] for p, a in formula.statements[0].reads}
-            for position in self._edges_into.get(node.id, ()):
+            for position in self.edges_into.get(node.id, ()):
                 edge = self.edges[position]
+                assert edge.slope is not None
                 term = product(total[node.id], substitute(edge.slope, inner))
                 total[edge.source.id] = plus(total.get(edge.source.id, ZERO), term)
                 if operation_count(total[edge.source.id]) > limit:
@@ -287,33 +780,62 @@ def _literal(node: Node) -> Number:
     return number(node.value)
 
 
-def _node_expression(node: Node) -> Expression:
-    from graphc.gradients.local import node_expression
-
-    return node_expression(node)
-
-
 def _functions(expression: Expression) -> set[str]:
     if not isinstance(expression, Call):
         return set()
     return {expression.function}.union(*(_functions(o) for o in expression.operands))
 
 
-def _sided(side: int) -> dict[str, Callable[..., Any]]:
-    """Comparisons and sign as they are just beside a tie: of two equal operands the first is larger or smaller."""
-    from mpmath import mpf, sign
+def _keys(leaves: list[Node]) -> dict[int, str]:
+    """A name for each leaf in points: its label, made different where two are alike."""
+    keys: dict[int, str] = {}
+    for leaf in leaves:
+        alike = leaf.label in keys.values()
+        keys[leaf.id] = f"{leaf.label}_{leaf.id}" if alike else leaf.label
+    return keys
 
-    def relation(smaller: bool, larger: bool) -> Callable[..., Any]:
-        def compare(a: Any, b: Any) -> Any:
-            below = side < 0 if a == b else a < b
-            return mpf(1 if (smaller if below else larger) else 0)
 
-        return compare
+def _indexed(formula: Formula, sizes: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Tensors that are used as indices or compared with a position, and the extent that they count in."""
+    found: list[tuple[str, int]] = []
+    for statement in formula.statements:
+        for access in accesses(statement):
+            for d, item in enumerate(access.index):
+                if isinstance(item, Gather):
+                    found.append((item.access.tensor, sizes.get(f"{access.tensor}.{d}", 1)))
+        reads = {p: a.tensor for p, a in statement.reads}
+        extents = {axis.name: axis.extent.value(sizes) for axis in statement.axes}
+        work = [statement.body]
+        while work:
+            item = work.pop()
+            if not isinstance(item, Call):
+                continue
+            work += item.operands
+            if item.function in ("equal", "not_equal"):
+                names = [o.name for o in item.operands if isinstance(o, Symbol)]
+                found += [(reads[p], extents[a]) for p in names for a in names if p in reads and a in extents]
+    return found
 
-    return {
-        "less": relation(True, False),
-        "less_equal": relation(True, False),
-        "greater": relation(False, True),
-        "greater_equal": relation(False, True),
-        "sign": lambda x: mpf(side) if x == 0 else mpf(sign(x)),
-    }
+
+def _numbers(precision: str) -> Numbers:
+    if precision == "formulas":
+        from graphc.checking.terms import symbolic
+
+        return symbolic()
+    return exact() if precision == "exact" else double()
+
+
+def _least(a: Any, b: Any) -> Any:
+    if isinstance(a, numpy.ndarray) or isinstance(b, numpy.ndarray):
+        return numpy.minimum(a, b)
+    return min(a, b)
+
+
+def _most(a: Any, b: Any) -> Any:
+    if isinstance(a, numpy.ndarray) or isinstance(b, numpy.ndarray):
+        return numpy.maximum(a, b)
+    return max(a, b)
+
+
+_WHOLE = {"add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b, "neg": lambda a: -a,
+          "floordiv": lambda a, b: a // b, "div": lambda a, b: a // b, "max": max, "min": min}  # fmt: skip

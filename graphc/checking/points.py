@@ -1,385 +1,454 @@
 """The verdict of points: claims and gradients compared to 60 digits.
 
-Nice half-integers come first, so that a counterexample can be checked by hand; then random points and their
-mirror images, since ``x`` and ``sqrt(x**2)`` agree wherever all is positive. Where the graph or a claim has
-kinks, points of larger scale and points exactly on the kinks are added.
+Shapes come first. Nice half-integers follow, so that a counterexample can be checked by hand; then random points and
+their mirror images, since ``x`` and ``sqrt(x**2)`` agree wherever all is positive. Where the graph or a claim has
+kinks, points of larger scale, points exactly on the kinks and points close to them are added. A graph with named sizes
+is looked at once more with other numbers for them.
+
+What is too large for 60 digits, and claims that are functions of float64 arrays, are compared at double precision,
+with a tolerance that follows from how far rounding of the operands moves the result.
 """
 
 from __future__ import annotations
 
 import itertools
-import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from fractions import Fraction
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from graphc.checking.circuit import Circuit, State, kinks
+import numpy
+
+from graphc.checking.circuit import Circuit, Later, State
 from graphc.checking.claims import Claim
-from graphc.checking.precise import OutsideDomain, constant, precise_functions
-from graphc.formula.expression import Expression, evaluate, symbols
-from graphc.graph.node import Node
+from graphc.checking.compare import AGREEING, DIGITS, MOST_EXACT, Counterexample, apart, depth, noise, plain
+from graphc.checking.fitting import misfit, shape_of_claim
+from graphc.checking.precise import OutsideDomain
+from graphc.checking.proving import transferred
+from graphc.checking.sampling import Point, Sampler
+from graphc.checking.ties import Kinks
+from graphc.errors import CheckError
 
-__all__ = ["DIGITS", "Counterexample", "Verdict", "judge"]
+__all__ = ["DIGITS", "FEWEST", "Counterexample", "Verdict", "judge"]
 
-#: Working precision in decimal digits.
-DIGITS = 60
-
-#: Precision with which a difference is confirmed: rounding explains nothing there.
+#: Precision with which a difference of scalars is confirmed: rounding explains nothing there.
 MOST_DIGITS = 3840
+
+#: The same for arrays.
+_MOST_DIGITS_OF_ARRAYS = 240
 
 #: Beyond it a confirmation takes too long; the point is then left out.
 _TOO_MANY_DIGITS = 6000
 
-#: Digits that must agree; what rounding takes from the rest is checked by working with more digits.
-AGREEING = 40
+#: Digits of a comparison at double precision.
+_DOUBLE_DIGITS = 8
+
+#: How much more than a change of the last bits of all operands moves a result counts as rounding.
+_ROUNDING = 1000
+
+#: A difference of double precision that no rounding explains.
+_CLEAR = 1e-6
+
+#: Operations beyond which nothing is said: a single point would take seconds.
+_MOST_OPERATIONS = 20_000_000
+
+_EQUAL_ENTRIES = "a single number stands for an array of equal entries"
+
+#: No point is begun after this time on the clock, in seconds.
+_LONGEST = 1.4
 
 #: Fewest generic points that a verdict rests on.
 FEWEST = 3
 
 
-@dataclass(frozen=True)
-class Counterexample:
-    """A point where claim and gradient differ.
-
-    ``claimed`` is None where the claim has no real value. ``interval`` is the range of accepted values where
-    the point lies on a kink, else None.
-    """
-
-    at: Mapping[str, float]
-    claimed: float | None
-    correct: float
-    interval: tuple[float, float] | None = None
-
-    def __str__(self) -> str:
-        where = ", ".join(f"{name}={value:.6g}" for name, value in self.at.items()) or "every point"
-        claimed = "has no real value" if self.claimed is None else f"gives {self.claimed:.12g}"
-        correct = f"{self.correct:.12g}"
-        if self.interval is not None:
-            correct = f"anything from {self.interval[0]:.12g} to {self.interval[1]:.12g} (a kink)"
-        if f"{self.claimed}" != "None" and claimed == f"gives {correct}":
-            claimed, correct = f"gives {self.claimed!r}", f"{self.correct!r}"
-            if self.claimed == self.correct:
-                claimed, correct = claimed + " to 16 digits", correct + ", and they differ further on"
-        return f"at {where} the claim {claimed}; correct is {correct}"
-
-
 @dataclass
 class Verdict:
-    """What the points say about one claim."""
+    """What the points say about one claim.
+
+    Attributes
+    ----------
+    counterexample : Counterexample or None
+        Where claim and gradient differ.
+    misfit : str
+        What is wrong with the shape of the claim, or an empty string.
+    points : int
+        Points compared.
+    digits : int
+        To which they agreed, or were compared.
+    ties : int
+        Points on a kink among them.
+    unclear : bool
+        Whether a point could not be decided: then nothing may be said but that.
+    samples : list of (State, value)
+        Generic points with the value of the claim.
+    note : str
+        What else there is to say.
+    """
 
     counterexample: Counterexample | None = None
+    misfit: str = ""
     points: int = 0
     digits: int = AGREEING
     ties: int = 0
+    unclear: bool = False
     samples: list[tuple[State, Any]] = field(default_factory=list)
+    note: str = ""
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the claim was found wrong."""
+        return self.counterexample is not None or bool(self.misfit)
 
 
 class _Judge:
-    def __init__(self, circuit: Circuit, claims: Sequence[Claim], names: Mapping[str, Node], seed: int) -> None:
-        self.circuit = circuit
-        self.claims = claims
-        self.random = random.Random(f"graphc {seed}")  # noqa: S311 - points, not secrets
-        self.functions = dict(precise_functions())
-        used = {n for claim in claims for n in symbols(claim.expression)}
-        self.names = {name: names[name].id for name in used if name in names}
-        self.integers = {n.label for n in circuit.leaves if not n.is_float}
-        self.leaves = [n.label for n in circuit.leaves]
+    def __init__(self, circuit: Circuit, claims: Sequence[Claim], seed: int, seconds: float) -> None:
+        self.circuit, self.claims = circuit, claims
+        self.sampler = Sampler(circuit, seed)
+        self.kinks = Kinks(circuit, claims, self.sampler)
+        operations = 0 if circuit.scalar else circuit.operations()
+        if operations > _MOST_OPERATIONS:
+            raise CheckError(
+                f"{circuit.root.label!r} takes about {operations:.1e} operations at one point, too many to be checked\n"
+                "  Try: declare the same computation with smaller extents; a gradient does not depend on them",
+                node=circuit.root,
+                site=circuit.root.site,
+            )
+        self.precision = "exact" if operations <= MOST_EXACT else "double"
+        self.verdicts = [Verdict() for _ in claims]
+        self.undefined: list[list[tuple[Point, State]]] = [[] for _ in claims]
+        self.visited: list[Point] = []
+        self.generic = 0
+        self.broken: set[int] = set()
+        self.start, self.worked, self.seconds = time.perf_counter(), time.thread_time(), seconds
+        self.check_shapes()
 
-    # ---- points ----------------------------------------------------------------------------------
+    def check_shapes(self) -> None:
+        """Say of every formula whether its shape fits, before anything is computed."""
+        for k, (claim, verdict) in enumerate(zip(self.claims, self.verdicts, strict=True)):
+            shape, problem = shape_of_claim(claim, self.circuit)
+            wanted = self.circuit.shapes[claim.target.id]
+            if problem:
+                verdict.misfit = problem
+                self.broken.add(k)
+            elif shape is not None and shape not in (wanted, ()):
+                verdict.misfit = misfit(claim, self.circuit, shape)
 
-    def nice(self) -> Iterator[dict[str, Fraction]]:
-        """Half-integers, different from each other while there are few names."""
-        halves = [Fraction(k, 2) for k in (4, -6, 3, -1, 5, -3, 1, -5, 6, -4, 2, -2, 7, -7, 8, -8)]
-        for shift in range(6):
-            values = itertools.cycle(halves[shift:] + halves[:shift])
-            yield {
-                name: abs(value) if shift % 3 == 1 else value for name, value in zip(self.leaves, values, strict=False)
-            }
-
-    def generic(self, scale: float, positive: bool = False) -> dict[str, Fraction]:
-        """A random point with all digits in use."""
-        result = {}
-        for name in self.leaves:
-            value = Fraction(self.random.randrange(10**39, 10**40), 4 * 10**39) * Fraction(scale)
-            result[name] = value if positive or self.random.random() < 0.5 else -value
-        return result
-
-    def settled(self, point: Mapping[str, Fraction]) -> dict[str, Fraction]:
-        """The point with whole numbers where the graph wants integers."""
-        return {n: Fraction(round(v)) if n in self.integers else v for n, v in point.items()}
+    def late(self) -> bool:
+        """Whether time is up: work counts, so that a busy machine looks at the same points, but only up to a limit."""
+        return time.thread_time() - self.worked > self.seconds or time.perf_counter() - self.start > _LONGEST
 
     # ---- evaluation ------------------------------------------------------------------------------
 
-    def state(self, point: Mapping[str, Fraction], digits: int) -> State:
+    def state(self, point: Point, digits: int) -> State:
         import mpmath
 
         with mpmath.workdps(digits):
-            return self.circuit.state({n: constant(v) for n, v in point.items()})
+            return self.circuit.state(point, self.precision)
 
     def claimed(self, claim: Claim, state: State, digits: int) -> Any:
         """Value of a claim, or None where it has none."""
         import mpmath
 
         with mpmath.workdps(digits):
-            environment = {name: state.values[key] for name, key in self.names.items()}
-            environment.setdefault("pi", +mpmath.mp.pi)
+            environment = {name: state.values[node.id] for name, node in claim.nodes.items()}
+            environment |= {name: state.gradients[node.id] for name, node in claim.upstream.items()}
             try:
-                value = evaluate(claim.expression, environment, self.functions, constant)
-            except OutsideDomain:
+                value = claim.value(environment, state.precision)
+            except (OutsideDomain, OverflowError, ZeroDivisionError):
                 return None
-            return value if isinstance(value, mpmath.mpf) and mpmath.isfinite(value) else None
+        if isinstance(value, numpy.ndarray):
+            if value.dtype == object:
+                return value if all(mpmath.isfinite(v) for v in value.reshape(-1).tolist()) else None
+            return value if bool(numpy.isfinite(value).all()) else None
+        return value if mpmath.isfinite(value) else None
 
-    def differs(self, claim: Claim, state: State, value: Any, point: Mapping[str, Fraction]) -> bool:
-        """Whether a value is wrong; what cancellation may have taken is got back by working with more digits."""
-        if not _apart(value, state, claim.target, DIGITS):
-            return False
-        digits = max(MOST_DIGITS if len(self.circuit.nodes) <= 100 else MOST_DIGITS // 4, _depth(state))
-        if digits > _TOO_MANY_DIGITS:
-            return False  # 1 - sigmoid(10**6) tells nothing about who wrote it
-        again = self.state(point, digits)
-        second = self.claimed(claim, again, digits)
-        return second is None or _apart(second, again, claim.target, digits, _noise(again, digits))
-
-
-def _depth(state: State) -> int:
-    """Digits in which a number as small or large as any of the state shows up beside 1."""
-    import mpmath
-
-    numbers = itertools.chain(state.values.values(), state.gradients.values(), state.slopes)
-    return 2 * DIGITS + int(max(abs(mpmath.mag(v)) for v in numbers if v != 0) * 0.302)
-
-
-def _noise(state: State, digits: int) -> Any:
-    """What rounding may leave of an exact zero: x - x is zero, x - (x/3)*3 is not."""
-    import mpmath
-
-    with mpmath.workdps(DIGITS):
-        numbers = itertools.chain(state.values.values(), state.gradients.values(), state.slopes)
-        return max(mpmath.mpf(1), *map(abs, numbers)) * mpmath.mpf(10) ** (DIGITS // 3 - digits)
-
-
-def _apart(value: Any, state: State, target: Node, digits: int, noise: Any = 0) -> bool:
-    import mpmath
-
-    with mpmath.workdps(digits):
-        correct = state.gradients[target.id]
-        low, high = state.intervals.get(target.id, (correct, correct))
-        margin = max(abs(low), abs(high), abs(value)) * mpmath.mpf(10) ** -AGREEING + noise
-        return not (low - margin <= value <= high + margin)
-
-
-def _ties(circuit: Circuit, claims: Sequence[Claim]) -> list[Expression]:
-    """Differences that vanish on a kink, over labels of nodes."""
-    from graphc.formula.expression import Call
-    from graphc.gradients.local import node_expression
-
-    bodies = [node_expression(node) for node in circuit.kinked]
-    bodies += [claim.expression for claim in claims]
-    found: dict[Expression, None] = {}
-    for body in bodies:
-        for a, b in kinks(body):
-            found[Call("sub", (a, b))] = None
-    return list(found)
-
-
-def _solve(judge: _Judge, difference: Expression) -> Iterator[dict[str, Fraction]]:
-    """Points where a difference is exactly zero, if it is linear in some input."""
-    labels = {node.label: node for node in judge.circuit.nodes}
-    base = next(judge.nice())
-
-    def value(point: Mapping[str, Fraction]) -> Any:
-        state = judge.state(point, DIGITS)
-        environment = {
-            n: state.values[labels[n].id] if n in labels else state.values[judge.names[n]]
-            for n in symbols(difference)
-            if n != "pi"
-        }
+    def differs(self, claim: Claim, state: State, value: Any, point: Point) -> tuple[int, ...] | None:
+        """Which entry is wrong, if any; what cancellation may have taken is got back by working with more digits."""
         import mpmath
 
+        if claim.function is not None or self.precision == "double":
+            return self.differs_roughly(claim, state, value, point)
+        ten = mpmath.mpf(10)
         with mpmath.workdps(DIGITS):
-            environment.setdefault("pi", +mpmath.mp.pi)
-            return evaluate(difference, environment, judge.functions, constant)
+            if apart(value, state, claim.target, ten**-AGREEING) is None:
+                return None
+        most = MOST_DIGITS if len(self.circuit.nodes) <= 100 else MOST_DIGITS // 4
+        digits = max(most if self.circuit.scalar else _MOST_DIGITS_OF_ARRAYS, depth(state))
+        if digits > (_TOO_MANY_DIGITS if self.circuit.scalar else 5 * _MOST_DIGITS_OF_ARRAYS):
+            return None  # 1 - sigmoid(10**6) tells nothing about who wrote it
+        again = self.state(point, digits)
+        second = self.claimed(claim, again, digits)
+        if second is None:
+            return (0,) * len(numpy.shape(again.gradients[claim.target.id]))
+        with mpmath.workdps(digits):
+            return apart(second, again, claim.target, ten**-AGREEING, noise(again, digits))
 
-    for name in judge.leaves[:12]:
-        try:
-            at_zero, at_one = value({**base, name: Fraction(0)}), value({**base, name: Fraction(1)})
-            rise = at_one - at_zero
-            if rise == 0:
-                if at_zero == 0:
-                    yield base
+    def differs_roughly(self, claim: Claim, state: State, value: Any, point: Point) -> tuple[int, ...] | None:
+        """The same at double precision: what a change of the operands' last bits explains is no difference."""
+        rough = _rounded(state)
+        value = _floats(value)
+        target = claim.target
+        scale = float(numpy.max(numpy.abs(rough.gradients[target.id]), initial=0.0))
+        margin, floor = 10.0**-_DOUBLE_DIGITS, max(1e-12 * scale, _floor(state))
+        if apart(value, rough, target, margin, floor) is None:
+            return None
+        moved = self.moved(claim, point)
+        if moved is None:
+            return None
+        gradient_moved, value_moved = moved
+        slack = _ROUNDING * (gradient_moved + value_moved) + floor
+        where = apart(value, rough, target, margin, slack)
+        if where is not None and float(numpy.max(slack, initial=0.0)) > _CLEAR * max(scale, 1e-300):
+            return None  # too badly conditioned to say anything
+        return where
+
+    def moved(self, claim: Claim, point: Point) -> tuple[Any, Any] | None:
+        """How far gradient and claim move when the last bits of all operands change."""
+        draw = numpy.random.default_rng(1)
+        base, other = {}, {}
+        for key, value in point.items():
+            if key in self.sampler.whole:
+                base[key] = other[key] = value
                 continue
-            # exact for the half-integers that the other inputs are, as long as the difference is linear
-            root = (Fraction(str(-at_zero)) / Fraction(str(rise))).limit_denominator(10**6)
-            point = {**base, name: root}
-            if value(point) == 0:
-                yield point
-        except OutsideDomain:
-            continue
-
-
-def _near(
-    judge: _Judge, difference: Expression, points: Sequence[Mapping[str, Fraction]]
-) -> Iterator[dict[str, Fraction]]:
-    """Points on both sides of a kink and close to it, between two points on different sides."""
-    import mpmath
-
-    labels = {node.label: node.id for node in judge.circuit.nodes}
-
-    def side(point: Mapping[str, Fraction]) -> int:
+            floats = numpy.asarray(value, dtype=object).astype(float)
+            base[key] = floats if floats.shape else float(floats)
+            changed = floats * (1 + draw.choice([-1, 1], size=floats.shape) * 2.0**-52)
+            other[key] = changed if floats.shape else float(changed)
         try:
-            with mpmath.workdps(20):
-                values = judge.circuit.values({n: constant(v) for n, v in point.items()})
-                environment = {
-                    n: values[labels.get(n, judge.names.get(n, 0))] for n in symbols(difference) if n != "pi"
-                }
-                environment.setdefault("pi", +mpmath.mp.pi)
-                return int(mpmath.sign(evaluate(difference, environment, judge.functions, constant)))
-        except (OutsideDomain, KeyError):
-            return 0
+            states = [self.circuit.state(p, "double") for p in (base, other)]
+        except OutsideDomain:
+            return None
+        values = [self.claimed(claim, state, DIGITS) for state in states]
+        if values[0] is None or values[1] is None:
+            return None
+        first, second = (state.gradients[claim.target.id] for state in states)
+        return numpy.abs(first - second), numpy.abs(_floats(values[0]) - _floats(values[1]))
 
-    sides: dict[int, list[Mapping[str, Fraction]]] = {-1: [], 0: [], 1: []}
-    for point in points:
-        sides[side(point)].append(point)
-    for _ in range(30):  # one side not seen yet: look further afield
-        if sides[1] and sides[-1]:
-            break
-        point = judge.settled(judge.generic(judge.random.choice((0.1, 1.0, 4.0, 20.0, 100.0))))
-        known = sides[side(point)]
-        if not known:
-            yield point
-        known.append(point)
-    if not (sides[1] and sides[-1]) or judge.integers:
-        return
-    for _ in range(3):  # a difference may vanish in several places
-        below, above = judge.random.choice(sides[-1]), judge.random.choice(sides[1])
-        low, high = Fraction(0), Fraction(1)
-        for _ in range(12):
-            middle = (low + high) / 2
-            if side(_between(below, above, middle)) < 0:
-                low = middle
-            else:
-                high = middle
-        for t in (low - Fraction(1, 100), high + Fraction(1, 100)):
-            yield _between(below, above, t + Fraction(judge.random.randrange(1, 10**9), 10**20))
+    # ---- visiting points ---------------------------------------------------------------------------
+
+    def visit(self, point: Point, kind: str) -> bool:
+        """Compare all claims at a point; False where the graph has no value there."""
+        try:
+            state = self.state(point, DIGITS)
+        except OutsideDomain:
+            return False
+        self.visited.append(point)
+        for k, (claim, verdict) in enumerate(zip(self.claims, self.verdicts, strict=True)):
+            example = verdict.counterexample
+            if k in self.broken or (verdict.wrong and kind not in ("generic", "far") and _readable(example)):
+                continue
+            value = self.claimed(claim, state, DIGITS)
+            if value is None:
+                self.undefined[k].append((point, state))
+                if kind == "generic" and not verdict.wrong:
+                    # a claim may have gaps, but not at a point that nobody chose; far out numbers get too large
+                    verdict.counterexample = self.example(*self.undefined[k][0], claim, None, None)
+                continue
+            if kind in ("generic", "far"):
+                verdict.samples.append((state, _whole(value, self.circuit.shapes[claim.target.id])))
+            if not verdict.wrong:
+                self.compare(claim, verdict, state, value, point, kind)
+            elif kind == "nice" and not _readable(example):
+                where = self.differs(claim, state, value, point)
+                if where is not None:
+                    verdict.counterexample = self.example(point, state, claim, value, where)
+        return True
+
+    def compare(self, claim: Claim, verdict: Verdict, state: State, value: Any, point: Point, kind: str) -> None:
+        target = claim.target
+        wanted = self.circuit.shapes[target.id]
+        if numpy.shape(value) != wanted:
+            if numpy.shape(value) != ():
+                verdict.misfit = misfit(claim, self.circuit, numpy.shape(value))
+                return
+            verdict.note = _EQUAL_ENTRIES
+        if claim.function is not None or self.precision == "double":
+            largest = float(numpy.max(numpy.abs(_floats(state.gradients[target.id])), initial=0.0))
+            nothing = 1e-30 if state.precision == "exact" else 0.0
+            if nothing < largest < 1e6 * _floor(state):
+                return  # so small beside the other numbers that float64 says nothing about it
+        where = self.differs(claim, state, value, point)
+        if where is not None:
+            verdict.counterexample, verdict.note = self.example(point, state, claim, value, where), ""
+            if kind == "near":
+                verdict.samples.append((state, _whole(value, wanted)))
+        elif kind == "generic" and self.circuit.kinked and not self.circuit.scalar:
+            verdict.unclear |= self.differs_there(claim, replace(state, intervals={}), value)
+        verdict.points += 1
+        verdict.ties += kind == "tie"
+        if claim.function is not None or self.precision == "double":
+            verdict.digits = _DOUBLE_DIGITS
+
+    def differs_there(self, claim: Claim, state: State, value: Any) -> bool:
+        """Whether a value differs from graphc's own choice at a tie, where ranges are wider than they need be."""
+        rough = _rounded(state)
+        return apart(_floats(value), rough, claim.target, _CLEAR, 1e-12) is not None
+
+    def example(
+        self, point: Point, state: State, claim: Claim, value: Any, where: tuple[int, ...] | None
+    ) -> Counterexample:
+        correct = state.gradients[claim.target.id]
+        interval = state.intervals.get(claim.target.id)
+        at = {name: plain(v) for name, v in point.items()}
+        if not isinstance(correct, numpy.ndarray):
+            ends = None if interval is None else (float(interval[0]), float(interval[1]))
+            return Counterexample(at, None if value is None else float(value), float(correct), ends)
+        element = where or (0,) * correct.ndim
+        ends = None
+        if interval is not None and interval[0][element] != interval[1][element]:
+            ends = (float(interval[0][element]), float(interval[1][element]))
+        arrays, entry = None, None
+        if value is not None:
+            whole = numpy.broadcast_to(_floats(value), correct.shape)
+            arrays, entry = (plain(whole), plain(correct)), float(whole[element])
+        return Counterexample(at, entry, float(correct[element]), ends, element, arrays)
+
+    # ---- the order of points -------------------------------------------------------------------------
+
+    def run(self) -> list[Verdict]:
+        scalar = self.circuit.scalar
+        for point in self.sampler.nice(6 if scalar else 3):
+            self.visit(point, "nice")
+            if self.late():
+                break
+        if self.random_points(6 if scalar else 4):
+            return self.verdicts
+        if self.kinks.sources:
+            self.tie_points()
+        if not self.sampler.leaves:  # nothing to vary: one point says it all
+            for verdict in self.verdicts:
+                verdict.points = max(verdict.points, FEWEST)
+        return self.verdicts
+
+    def random_points(self, enough: int) -> bool:
+        """Visit generic points; True where there is no time for more."""
+        sampler = self.sampler
+        for positive, scale in itertools.product((False, True), (1.0, 0.3, 3.0)):
+            for _ in range(3 if self.circuit.scalar else 1):
+                point = sampler.generic(scale, positive)
+                self.generic += self.visit(point, "generic")
+                if not positive:
+                    self.generic += self.visit(sampler.mirrored(point), "generic")
+                if self.generic >= FEWEST and self.late():
+                    return True
+            if self.generic >= enough:
+                break
+        # narrow domains: many attempts, as long as there is time
+        for _ in range(300):
+            if self.generic >= FEWEST or self.late():
+                break
+            scale = sampler.random.choice((0.1, 0.5, 1.0, 5.0, 20.0))
+            self.generic += self.visit(sampler.generic(scale, sampler.random.random() < 0.3), "generic")
+        return False
+
+    def tie_points(self) -> None:
+        """Visit points on kinks and close to them."""
+        sampler, kinks = self.sampler, self.kinks
+        base = next(sampler.nice(1))
+        picks = kinks.picks(base)[:12] if self.precision == "exact" else []
+        if not self.circuit.scalar:
+            for point in sampler.special():
+                if self.late():
+                    return
+                self.visit(point, "tie")
+        for pick in picks:
+            for point, exactly, key, index in kinks.solved(base, pick):
+                if self.late():
+                    return
+                if exactly:
+                    self.visit(point, "tie")
+                if not self.circuit.scalar:
+                    for other in kinks.beside(point, key, index):
+                        self.visit(other, "near")
+        if self.circuit.scalar:
+            for pick in picks:
+                if self.late():
+                    return
+                for point in kinks.near(pick, self.visited[:40]):
+                    self.visit(point, "far")
+        for scale in (1.0, 1.0, 3.0, 3.0, 10.0, 10.0) if self.circuit.scalar else (1.0, 3.0):
+            if self.late():
+                return
+            point = sampler.generic(scale)
+            self.visit(point, "far")
+            self.visit(sampler.mirrored(point), "far")
 
 
-def _between(below: Mapping[str, Fraction], above: Mapping[str, Fraction], t: Fraction) -> dict[str, Fraction]:
-    return {n: below[n] * (1 - t) + above[n] * t for n in below}
+def _floor(state: State) -> float:
+    """What 1 - 1 may leave in float64 where numbers are as large as those of a state."""
+    return 1e-14 * max(1.0, *(float(numpy.max(numpy.abs(_floats(v)), initial=0.0)) for v in state.values.values()))
 
 
-def judge(
-    circuit: Circuit,
-    claims: Sequence[Claim],
-    names: Mapping[str, Node],
-    *,
-    seed: int = 0,
-    seconds: float = 1.0,
-) -> list[Verdict]:
+def _whole(value: Any, shape: tuple[int, ...]) -> Any:
+    """A number that stands for an array, as that array."""
+    if isinstance(value, numpy.ndarray) or not shape:
+        return value
+    filled = numpy.empty(shape, dtype=float if isinstance(value, float) else object)
+    filled.fill(value)
+    return filled
+
+
+def _readable(example: Counterexample | None) -> bool:
+    """Whether the numbers of a counterexample are neither tiny nor huge."""
+    if example is None or example.element is None:
+        return True
+    pair = [abs(v) for v in (example.claimed, example.correct) if v is not None]
+    return all(v == 0 or 1e-3 <= v < 1e4 for v in pair)
+
+
+def _floats(value: Any) -> Any:
+    return value.astype(float) if isinstance(value, numpy.ndarray) else float(value)
+
+
+def _rounded(state: State) -> State:
+    """The gradients of a state as floats."""
+    gradients = {key: _floats(value) for key, value in state.gradients.items()}
+    if state.precision == "double":
+        return replace(state, gradients=gradients)
+    exactly = state.intervals
+    rounded = Later(lambda: {key: (_floats(low), _floats(high)) for key, (low, high) in exactly.items()})
+    return replace(state, gradients=gradients, intervals=rounded)
+
+
+def judge(circuit: Circuit, claims: Sequence[Claim], *, seed: int = 0, seconds: float | None = None) -> list[Verdict]:
     """Compare claims with the gradients of a circuit at points.
 
     Parameters
     ----------
-    names : mapping
-        Node of each name that a claim uses.
     seed : int
         Of the random points.
-    seconds : float
-        No further point is begun after this time, once there are enough for a verdict.
+    seconds : float, optional
+        No further point is begun after this time, once there are enough for a verdict. By default 1 second for
+        scalars, a quarter for arrays.
 
     Returns
     -------
     list of Verdict
         One for each claim. A verdict with fewer than `FEWEST` points and no counterexample decides nothing.
     """
-    self = _Judge(circuit, claims, names, seed)
-    start = time.perf_counter()
-    verdicts = [Verdict() for _ in claims]
-    undefined: list[list[tuple[dict[str, Fraction], State]]] = [[] for _ in claims]
-    generic = 0
-    visited: list[Mapping[str, Fraction]] = []
-
-    def visit(point: Mapping[str, Fraction], kind: str) -> bool:
-        point = self.settled(point)
-        try:
-            state = self.state(point, DIGITS)
-        except OutsideDomain:
-            return False
-        visited.append(point)
-        for k, (claim, verdict) in enumerate(zip(claims, verdicts, strict=True)):
-            if verdict.counterexample is not None and kind not in ("generic", "far"):
-                continue
-            value = self.claimed(claim, state, DIGITS)
-            if value is None:
-                undefined[k].append((point, state))
-                if kind == "generic" and verdict.counterexample is None:
-                    # a claim may have gaps, but not at a point that nobody chose; far out numbers get too large
-                    verdict.counterexample = _counterexample(*undefined[k][0], claim, None)
-                continue
-            if kind in ("generic", "far"):
-                verdict.samples.append((state, value))
-            if verdict.counterexample is not None:
-                continue
-            if self.differs(claim, state, value, point):
-                verdict.counterexample = _counterexample(point, state, claim, value)
-            verdict.points += 1
-            verdict.ties += claim.target.id in state.intervals
-        return True
-
-    def late() -> bool:
-        return time.perf_counter() - start > seconds
-
-    for point in self.nice():
-        visit(point, "nice")
-        if late():
-            break
-    differences = _ties(circuit, claims)
-    for positive, scale in itertools.product((False, True), (1.0, 0.3, 3.0)):
-        for _ in range(3):
-            point = self.generic(scale, positive)
-            generic += visit(point, "generic")
-            if not positive:
-                generic += visit({n: -v for n, v in point.items()}, "generic")
-            if generic >= FEWEST and late():
-                return verdicts
-        if generic >= 2 * FEWEST:
-            break
-    # narrow domains: many attempts, as long as there is time
-    for _ in range(300):
-        if generic >= FEWEST or late():
-            break
-        generic += visit(
-            self.generic(self.random.choice((0.1, 0.5, 1.0, 5.0, 20.0)), self.random.random() < 0.3), "generic"
-        )
-    if differences:
-        for difference in differences[:12]:
-            for point in _solve(self, difference):
-                if late():
-                    return verdicts
-                visit(point, "tie")
-        for difference in differences[:12]:
-            if late():
-                return verdicts
-            for point in _near(self, difference, visited[:40]):
-                visit(point, "far")
-        for scale in (1.0, 1.0, 3.0, 3.0, 10.0, 10.0):
-            if late():
-                return verdicts
-            point = self.generic(scale)
-            visit(point, "far")
-            visit({n: -v for n, v in point.items()}, "far")
-    if not self.leaves:  # nothing to vary: one point says it all
-        for verdict in verdicts:
-            verdict.points = max(verdict.points, FEWEST)
+    if seconds is None:
+        seconds = 1.0 if circuit.scalar else 0.25
+    verdicts = _Judge(circuit, claims, seed, seconds).run()
+    open_ones = [k for k, v in enumerate(verdicts) if not v.wrong and v.points >= FEWEST]
+    other = circuit.resized() if open_ones else None
+    if other is not None:
+        again = [transferred(claims[k], circuit, other) for k in open_ones]
+        for k, claim in zip(open_ones, again, strict=True):
+            if claim is not None:
+                _elsewhere(_Judge(other, [claim], seed + 1, 0.0), verdicts[k])
     return verdicts
 
 
-def _counterexample(point: Mapping[str, Fraction], state: State, claim: Claim, value: Any) -> Counterexample:
-    interval = state.intervals.get(claim.target.id)
-    return Counterexample(
-        {name: float(v) for name, v in point.items()},
-        None if value is None else float(value),
-        float(state.gradients[claim.target.id]),
-        None if interval is None else (float(interval[0]), float(interval[1])),
-    )
+def _elsewhere(judge_: _Judge, verdict: Verdict) -> None:
+    """Compare once more where named sizes are other numbers."""
+    for point in judge_.sampler.nice(1):
+        judge_.visit(point, "nice")
+    for scale in (1.0, 0.3, 1.0):
+        if judge_.visit(judge_.sampler.generic(scale), "generic"):
+            break
+    (found,) = judge_.verdicts
+    if found.wrong:
+        verdict.counterexample, verdict.misfit = found.counterexample, found.misfit
+        sizes = ", ".join(f"{name} is {k}" for name, k in sorted(judge_.circuit.sizes.items()))
+        verdict.note = f"right for some sizes, but not where {sizes}"
+    verdict.points += found.points

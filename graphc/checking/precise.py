@@ -68,7 +68,7 @@ def precise_functions() -> Mapping[str, Callable[..., Any]]:
     def div(a: Any, b: Any) -> Any:
         if b == 0:
             raise OutsideDomain("division by zero")
-        return a / b
+        return (mpf(a) if type(a) is int else a) / b
 
     def power(a: Any, b: Any) -> Any:
         if abs(b) > _LARGEST_EXPONENT:
@@ -84,7 +84,7 @@ def precise_functions() -> Mapping[str, Callable[..., Any]]:
             raise OutsideDomain("a power too large")
         # an odd power of a negative number is real: take the sign out before the logarithm
         sign = -1 if a < 0 and int(mpmath.fmod(b, 2)) else 1
-        return sign * _finite(abs(a) ** b)
+        return sign * _finite(mpf(abs(a)) ** b)
 
     def sigmoid(x: Any) -> Any:
         e = exp(-abs(x))

@@ -313,6 +313,20 @@ class Prover:
         )
         reader.start()
 
+    def ready(self) -> None:
+        """Wait until a process is loaded, if it has to be."""
+        with self._lock:
+            self.start()
+            try:
+                self._wait()
+            except queue.Empty:  # then the first question says so
+                self.stop()
+
+    def _wait(self) -> None:
+        if not self._ready:
+            self._answers.get(timeout=self.START)
+            self._ready = True
+
     def prove(self, claim: Expression, gradient: Expression, seconds: float) -> str:
         """Ask for a proof.
 
@@ -332,9 +346,7 @@ class Prover:
             assert process is not None
             assert process.stdin is not None
             try:
-                if not self._ready:
-                    self._answers.get(timeout=self.START)
-                    self._ready = True
+                self._wait()
                 texts = {"claim": to_text(claim), "gradient": to_text(gradient)}
                 question = json.dumps({**texts, "seconds": seconds})
                 process.stdin.write(question + "\n")

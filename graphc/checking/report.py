@@ -9,31 +9,29 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphc.checking.circuit import Circuit
-from graphc.checking.claims import Claim, Names, exact_constants, read_claim
-from graphc.checking.diagnosis import diagnose
+from graphc.checking.claims import Claim, Names, read_claim
+from graphc.checking.conventions import Conventions, as_conventions
+from graphc.checking.diagnosis import Diagnosis, Explanation, diagnose
+from graphc.checking.drawn import drawn_marks
+from graphc.checking.given import judge_at, read_numbers, sizes_at
+from graphc.checking.html import html_text
 from graphc.checking.points import FEWEST, Counterexample, Verdict, judge
+from graphc.checking.proving import prove_claim
+from graphc.checking.schema import plain_report
+from graphc.checking.text import coloured, finding_parts, joined_text, report_parts
 from graphc.errors import CheckError, did_you_mean
-from graphc.formula.expression import Symbol, substitute, symbols, to_text
+from graphc.formula.expression import to_text
 from graphc.gradients import Backward
 from graphc.graph import verbs
-from graphc.graph.node import Node
+from graphc.graph.node import Node, topological
 
 __all__ = ["CONVENTIONS", "Finding", "Report", "check"]
 
-#: What every report says about its rules.
-CONVENTIONS = (
-    "All names are real numbers; a decimal such as 0.1 means exactly that.",
-    "At a kink (max, min, abs, relu, a comparison) any value between the slopes on either side is accepted.",
-    "graphc itself takes the first operand at a tie of max or min (relu is max(0, x): slope 0 at 0), and 0 for abs.",
-    "'proved' holds wherever claim and gradient are both defined; 'agrees' is agreement at the points tried.",
-)
+#: What every report says about its rules, where nothing else is chosen.
+CONVENTIONS = tuple(Conventions())
 
-_WORDS = {
-    "proved": "right, proved",
-    "agrees": "right at every point tried",
-    "differs": "WRONG",
-    "undecided": "undecided",
-}
+#: A graph on which a verdict takes longer than this, in seconds, is too large to look for the mistake.
+_DIAGNOSED = 1.2
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,8 @@ class Finding:
     claimed : str
         The claim, as given.
     correct : str or None
-        The gradient as a lecturer writes it; None where it is too long to print.
+        The gradient as a lecturer writes it; None where it is too long to print, and of an array where the claim is
+        right.
     counterexample : Counterexample or None
         A point where claim and gradient differ.
     diagnosis : str or None
@@ -61,7 +60,9 @@ class Finding:
     seconds : float
         Time taken, without reading the claim.
     note : str
-        What else there is to say, or an empty string.
+        What else there is to say, or an empty string; of a claim of the wrong shape, what is wrong with it.
+    explanations : tuple of Explanation
+        All mistakes that would give this claim, best first; ``diagnosis`` is their text.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Finding:
     points: int
     seconds: float
     note: str = ""
+    explanations: tuple[Explanation, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -81,22 +83,7 @@ class Finding:
         return self.verdict in ("proved", "agrees")
 
     def __str__(self) -> str:
-        word = _WORDS[self.verdict]
-        if self.verdict == "agrees":
-            word = f"{word} ({self.digits} digits at {self.points} points)"
-        lines = [f"{self.name}: {_shortened(self.claimed)}   {word}{', ' + self.note if self.note else ''}"]
-        if self.verdict == "differs":
-            if self.counterexample is not None:
-                lines.append(f"    {self.counterexample}")
-            if self.diagnosis is not None:
-                lines.append(f"    {self.diagnosis}")
-            if self.correct is not None:
-                lines.append(f"    correct: {self.correct}")
-        return "\n".join(lines)
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 120 else text[:117] + "..."
+        return joined_text(finding_parts(self), colour=False)
 
 
 class Report(Mapping[str, Finding]):
@@ -108,11 +95,25 @@ class Report(Mapping[str, Finding]):
         What was differentiated.
     seconds : float
         Time taken in all.
+    conventions : Conventions
+        What counted as right on kinks.
+    circuit : Circuit or None
+        The graph as it was checked: with repeats written out and numbers for named sizes.
     """
 
-    def __init__(self, root: Node, findings: Mapping[Node, Finding], seconds: float) -> None:
-        self.root = root
+    def __init__(
+        self,
+        subject: Backward,
+        findings: Mapping[Node, Finding],
+        seconds: float,
+        conventions: Conventions | None = None,
+        circuit: Circuit | None = None,
+    ) -> None:
+        self.subject = subject
+        self.root = subject.root
         self.seconds = seconds
+        self.conventions = conventions or Conventions()
+        self.circuit = circuit
         self._by_node = dict(findings)
         self._findings = {finding.name: finding for finding in findings.values()}
 
@@ -145,34 +146,54 @@ class Report(Mapping[str, Finding]):
             return 1
         return 3 if "undecided" in verdicts else 0
 
+    def by_node(self) -> dict[Node, Finding]:
+        """Findings by node instead of name: of the user's graph, or of the graph as it was checked."""
+        return dict(self._by_node)
+
     def marks(self) -> dict[Node, str]:
         """Verdict of each node that a claim was made for: data for a drawing."""
-        return {node: finding.verdict for node, finding in self._by_node.items()}
+        drawn = set(self.subject.nodes)
+        return {node: finding.verdict for node, finding in self._by_node.items() if node in drawn}
 
     def draw(self, path: Any = None, **options: Any) -> Any:
-        """Draw the graph with the verdicts marked; ``path`` and options as for ``graphc.draw``."""
-        return verbs.lookup("draw")(Backward(self.root, None, None), path, marks=self.marks(), **options)
+        """Draw the graph: the verdict at each node, and where a mistake is made, what was given and what is expected.
+
+        The best explanation of each wrong claim marks its gates or paths. Where one of them lies inside of a repeat
+        or a cell, the graph is drawn as it was checked, with repeats written out.
+
+        Parameters
+        ----------
+        path, options
+            As for ``graphc.draw``.
+        """
+        subject, marks = drawn_marks(self)
+        return verbs.lookup("draw")(subject, path, marks=marks, **options)
+
+    def text(self, *, colour: bool | None = None) -> str:
+        """The report as text.
+
+        Parameters
+        ----------
+        colour : bool, optional
+            With codes for a terminal; by default if standard output is one and ``NO_COLOR`` is not set.
+        """
+        return joined_text(report_parts(self), colour=coloured() if colour is None else colour)
 
     def json(self) -> str:
-        """The report as JSON text: root, verdict of each claim, counterexamples, conventions."""
-        return json.dumps(
-            {
-                "root": self.root.label,
-                "ok": self.ok,
-                "exit_code": self.exit_code,
-                "seconds": round(self.seconds, 4),
-                "claims": [_plain(finding) for finding in self._findings.values()],
-                "conventions": list(CONVENTIONS),
-            },
-            indent=2,
-        )
+        """The report as JSON text: root, verdict of each claim, counterexamples, explanations, conventions.
+
+        See Also
+        --------
+        graphc.checking.schema.schema : the published schema of it
+        """
+        return json.dumps(plain_report(self), indent=2, allow_nan=False)
+
+    def html(self) -> str:
+        """The report as the text of one page that needs nothing else: verdicts, explanations and the marked graph."""
+        return html_text(self)
 
     def __str__(self) -> str:
-        right = sum(finding.ok for finding in self._findings.values())
-        lines = [f"Gradients of {self.root.label}: {right} of {len(self._findings)} claims right"]
-        lines += [f"  {line}" for finding in self._findings.values() for line in str(finding).splitlines()]
-        lines += ["Conventions", *(f"  {line}" for line in CONVENTIONS)]
-        return "\n".join(lines)
+        return self.text(colour=False)
 
     def __repr__(self) -> str:
         return f"<Report on {self.root.label!r}: " + ", ".join(
@@ -180,57 +201,42 @@ class Report(Mapping[str, Finding]):
         ) + ">"  # fmt: skip
 
 
-def _plain(finding: Finding) -> dict[str, Any]:
-    example = finding.counterexample
-    return {
-        "name": finding.name,
-        "verdict": finding.verdict,
-        "claimed": finding.claimed,
-        "correct": finding.correct,
-        "counterexample": None
-        if example is None
-        else {
-            "at": dict(example.at),
-            "claimed": example.claimed,
-            "correct": example.correct,
-            "interval": None if example.interval is None else list(example.interval),
-        },
-        "diagnosis": finding.diagnosis,
-        "digits": finding.digits,
-        "points": finding.points,
-        "seconds": round(finding.seconds, 4),
-        "note": finding.note,
-    }
-
-
 def check(
     subject: Node | Backward,
     claims: Mapping[Any, Any] | str | float,
     *,
     wrt: Node | str | None = None,
+    at: Mapping[Any, Any] | None = None,
     proof_seconds: float = 2.0,
     seed: int = 0,
+    conventions: Mapping[str, Any] | Conventions | None = None,
 ) -> Report:
-    """Check hand-derived gradients of a scalar graph.
+    """Check hand-derived gradients of a graph.
 
-    Claims are compared with the true gradients to 60 digits at half-integers, at random points and their mirror
-    images, and on kinks; what agrees everywhere is then proved, if that succeeds in time.
+    Shapes come first. Then claims are compared with the true gradients to 60 digits at half-integers, at random points
+    and their mirror images, and on kinks; what agrees everywhere is then proved, if that succeeds in time.
 
     Parameters
     ----------
     subject : Node or Backward
-        What was differentiated: a scalar.
+        What was differentiated: a scalar, or a backward with the gradient that arrives at an array.
     claims : mapping, or one claim with ``wrt``
-        Claimed gradient by node or name: a text such as ``"f*(1 - f)"``, a number, or a SymPy expression. A
-        text may use inputs, named nodes, and ``f`` for the root; it is read by graphc's own parser and never
-        executed.
+        Claimed gradient by node or name: a text such as ``"f*(1 - f)"`` or ``"X.T @ (P - Y) / N"``, a number, a SymPy
+        expression, or a Python function of arrays that are handed in by name. A text may use inputs, named nodes, and
+        ``f`` for the root; it is read by graphc's own parser and never executed. With ``at``, numbers and arrays.
     wrt : Node or str, optional
         Node of a single claim.
+    at : mapping, optional
+        Value of every input and parameter by name: claims are judged at this point only. A claimed decimal of two to
+        nine digits counts as rounded.
     proof_seconds : float
         Time limit of each proof, in seconds; 0 leaves proofs out. The first proof of a program also waits for
         a process that loads SymPy.
     seed : int
         Of the random points.
+    conventions : mapping, optional
+        ``relu_at_zero``: ``"interval"`` (any slope from 0 to 1), 0 or 1; ``ties``: ``"interval"`` or ``"first"`` (the
+        first of equal operands). See `Conventions`.
 
     Returns
     -------
@@ -240,7 +246,12 @@ def check(
     Raises
     ------
     CheckError
-        If the graph is not scalar, or a claim cannot be read or uses an unknown name.
+        If the root is an array and no gradient arrives at it, or a claim cannot be read or uses an unknown name.
+
+    Notes
+    -----
+    Named sizes such as N become small numbers, and other ones once more; a proof of an array claim is one for these
+    numbers, so only a graph without named sizes gets the verdict ``"proved"``.
 
     Examples
     --------
@@ -256,6 +267,7 @@ def check(
         raise CheckError(f"check needs a node or a backward, found {type(subject).__name__}")
     if isinstance(proof_seconds, bool) or not isinstance(proof_seconds, int | float) or not proof_seconds >= 0:
         raise CheckError(f"proof_seconds is a time in seconds, 0 for no proof; found {proof_seconds!r}")
+    chosen = as_conventions(conventions)
     start = time.perf_counter()
     root = subject if isinstance(subject, Node) else subject.root
     if not isinstance(claims, Mapping):
@@ -270,33 +282,54 @@ def check(
         raise CheckError(
             f"{root.label!r} has dtype {root.dtype}; only floats have gradients", node=root, site=root.site
         )
-    circuit = Circuit(root)
+    upstream = None
+    if isinstance(subject, Backward) and not (subject.seed.kind == "constant" and subject.seed.value == 1.0):
+        upstream = subject.seed
+    sizes = None
+    if at is not None:
+        sizes = sizes_at(topological([root] if upstream is None else [root, upstream]), at)
+    circuit = Circuit(root, upstream=upstream, sizes=sizes, conventions=chosen)
     names = Names(circuit)
-    read = [read_claim(_target(key, names, circuit), given, names) for key, given in claims.items()]
-    if len({claim.target.id for claim in read}) < len(read):
+    targets = {key: _target(key, names, circuit) for key in claims}
+    if len({node.id for node in targets.values()}) < len(targets):
         raise CheckError("there are two claims for one node; the name f means the root where no node is called f")
-    if proof_seconds > 0:
-        from graphc.checking.proof import prover
-
-        prover().start()  # loads while the points are compared
-    resolved = {name: names.find(name) for claim in read for name in symbols(claim.expression) if name in names.nodes}
+    back = subject if isinstance(subject, Backward) else _backward(root)
+    users = {node.id: user for user, node in circuit.standing.items()}
     begun = time.perf_counter()
-    verdicts = judge(circuit, read, resolved, seed=seed)
+    if at is not None:
+        pairs = [read_numbers(targets[key], given, names) for key, given in claims.items()]
+        read = [claim for claim, _ in pairs]
+        verdicts = judge_at(circuit, pairs, at)
+        proof_seconds = 0
+    else:
+        read = [read_claim(targets[key], given, names) for key, given in claims.items()]
+        if proof_seconds > 0:
+            from graphc.checking.proof import prover
+
+            prover().start()  # loads while the points are compared
+        verdicts = judge(circuit, read, seed=seed)
     shared = (time.perf_counter() - begun) / len(read)
     findings: dict[Node, Finding] = {}
     for claim, verdict in zip(read, verdicts, strict=True):
         begun = time.perf_counter()
-        findings[claim.target] = _finding(circuit, claim, verdict, names, resolved, proof_seconds, shared, begun)
-    return Report(root, findings, time.perf_counter() - start)
+        user = users.get(claim.target.id, claim.target)
+        fewest = FEWEST if at is None else 1
+        findings[user] = _finding(circuit, claim, verdict, names, fewest, proof_seconds, shared, begun)
+    return Report(back, findings, time.perf_counter() - start, chosen, circuit)
+
+
+def _backward(root: Node) -> Backward:
+    return Backward(root, None, None)
 
 
 def _target(key: Any, names: Names, circuit: Circuit) -> Node:
     if isinstance(key, Node):
-        if all(node is not key for node in circuit.nodes):
+        standing = circuit.standing.get(key, key)
+        if all(node is not standing for node in circuit.below):
             raise CheckError(
                 f"{key.label!r} is not below {circuit.root.label!r}, so it has no gradient", node=key, site=key.site
             )
-        node = key
+        node = standing
     elif isinstance(key, str):
         node = names.find(key)
     else:
@@ -312,54 +345,53 @@ def _finding(
     claim: Claim,
     verdict: Verdict,
     names: Names,
-    resolved: Mapping[str, Node],
+    fewest: int,
     proof_seconds: float,
     shared: float,
     begun: float,
 ) -> Finding:
-    word, note, diagnosis = "agrees", "", None
-    if verdict.counterexample is not None:
+    word, note, found = "agrees", verdict.note, Diagnosis()
+    if verdict.wrong:
         word = "differs"
-        diagnosis = diagnose(circuit, claim.target, verdict.samples, list(names.nodes))
-    elif verdict.points < FEWEST:
+        note = "\n".join(filter(None, (verdict.misfit, verdict.note)))
+        if shared < _DIAGNOSED:
+            found = diagnose(circuit, claim.target, verdict.samples, list(names.nodes))
+    elif verdict.points < fewest or verdict.unclear:
         word = "undecided"
-        note = f"only {verdict.points} of the points tried lie in the domain of the graph"
-    elif proof_seconds > 0:
-        word, note = _proof(circuit, claim, resolved, proof_seconds)
-    try:
-        correct = circuit.correct(claim.target)
-    except RecursionError:
-        correct = None
+        few = f"only {verdict.points} of the points tried lie in the domain of the graph"
+        note = (
+            "at ties everywhere its values lie between the slopes, but are not graphc's own" if verdict.unclear else few
+        )
+    elif proof_seconds > 0 and claim.function is None:
+        word, proof_note = prove_claim(circuit, claim, proof_seconds)
+        note = "; ".join(filter(None, (note, proof_note)))
     return Finding(
         name=claim.target.label,
         verdict=word,
         claimed=claim.text,
-        correct=None if correct is None else to_text(correct),
+        correct=_correct(circuit, claim.target, wrong=verdict.wrong),
         counterexample=verdict.counterexample,
-        diagnosis=diagnosis,
+        diagnosis=str(found) if found else None,
         digits=verdict.digits,
         points=verdict.points,
         seconds=shared + time.perf_counter() - begun,
         note=note,
+        explanations=found.explanations,
     )
 
 
-def _proof(circuit: Circuit, claim: Claim, resolved: Mapping[str, Node], seconds: float) -> tuple[str, str]:
-    """Verdict and note of an attempt to prove a claim that agreed at every point."""
-    from graphc.checking.proof import prover
+def _correct(circuit: Circuit, target: Node, *, wrong: bool) -> str | None:
+    """The gradient as a lecturer writes it; of arrays only where somebody needs it."""
+    try:
+        if circuit.scalar:
+            found = circuit.correct(target)
+            return None if found is None else to_text(found)
+        if not wrong:
+            return None
+        from graphc.checking.language import claim_text
+        from graphc.checking.written import written_gradient
 
-    leaves = {node.id: f"v{k}" for k, node in enumerate(circuit.leaves)}
-    forms = circuit.expanded(claim.target, leaves)
-    if forms is None:
-        return "agrees", "too long to be proved"
-    expressions, gradient = forms
-    over_leaves = {name: expressions[node.id] for name, node in resolved.items()}
-    if "pi" not in resolved:
-        over_leaves["pi"] = Symbol("pi")
-    expanded = exact_constants(substitute(claim.expression, over_leaves))
-    answer = prover().prove(expanded, exact_constants(gradient), seconds)
-    if answer == "equal":
-        return "proved", ""
-    if answer == "equal away from ties":
-        return "proved", "away from ties; ties were checked at points"
-    return "agrees", "the proof took too long" if answer == "timeout" else "no proof was found"
+        found = written_gradient(circuit, target)
+        return None if found is None else claim_text(found)
+    except RecursionError:
+        return None

@@ -1,15 +1,13 @@
-"""``graphc draw`` and ``graphc check``: an expression as text, drawn or judged."""
+"""``graphc draw``: the circuit of an expression."""
 
 from __future__ import annotations
 
-import json
-
-from graphc.cli.declare import assignments, declare, numbers
+from graphc.cli.declare import declare, numbers
 from graphc.errors import GraphcError, did_you_mean
 from graphc.gradients import backward
 from graphc.graph import topological
 
-__all__ = ["check_expression", "draw_expression"]
+__all__ = ["draw_expression"]
 
 
 def draw_expression(text: str, at: str | None, output: str | None, frames: bool, theme: str) -> int:
@@ -58,21 +56,3 @@ def draw_expression(text: str, at: str | None, output: str | None, frames: bool,
     if at is not None:
         print(subject)
     return 0
-
-
-def check_expression(text: str, claims: list[str], as_json: bool) -> int:
-    """Check claimed derivatives; returns 0 all right, 1 one wrong, 3 none wrong but one undecided."""
-    from graphc.checking import check
-
-    root = declare(text)
-    claimed = assignments(claims, "--claim")
-    report = check(root, claimed)
-    if as_json:
-        found = report.json()
-        print(found if isinstance(found, str) else json.dumps(found, indent=1))
-    else:
-        print(report)
-    verdicts = [report[name].verdict for name in claimed]
-    if "differs" in verdicts:
-        return 1
-    return 3 if "undecided" in verdicts else 0

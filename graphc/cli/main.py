@@ -22,6 +22,7 @@ examples:
   graphc demo
   graphc draw "(x+y)*z" --at x=-2,y=5,z=-4 -o f.svg
   graphc check "1/(1+exp(-x))" --claim x="f*(1-f)"
+  graphc check sheet.toml --submissions answers --save grades.csv
   graphc gates conv2d
 """
 
@@ -54,16 +55,34 @@ def _parser() -> argparse.ArgumentParser:
     draw.add_argument("--frames", action="store_true", help="forward, then backward, one gate a frame; .gif too")
     draw.add_argument("--theme", default="default", help="default, classic (green, red), print (greys) or dark")
 
-    check = commands.add_parser("check", help="check claimed derivatives of an expression")
-    check.add_argument("expression", help="in Python notation; the result is called f")
+    check = commands.add_parser(
+        "check", help="check claimed derivatives of an expression, or the answers to a sheet of exercises"
+    )
+    check.add_argument("subject", metavar="EXPRESSION|SHEET.toml", help="in Python notation; the result is called f")
     check.add_argument(
         "--claim",
         metavar="x=TEXT",
         action="append",
-        required=True,
+        default=[],
         help="claimed derivative of f with respect to x; may use f; may be repeated",
     )
+    check.add_argument("--submissions", metavar="FOLDER", help="grade the answers to a sheet, one file a student")
     check.add_argument("--json", action="store_true", help="print the report as JSON")
+    check.add_argument(
+        "--save",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="also write it: .json .txt; for an expression .html .svg .pdf .png; for a sheet .csv; may be repeated",
+    )
+    check.add_argument("--seconds", type=float, default=10.0, metavar="S", help="time limit of a claim of a sheet (10)")
+    check.add_argument("--proof", type=float, metavar="S", help="time limit of a proof; 0: none (2, for submissions 0)")
+    check.add_argument("--details", action="store_true", help="print what every student should read, not only scores")
+    check.add_argument(
+        "--run-python",
+        action="store_true",
+        help="run submitted .py files in a child process, with your rights and without a sandbox",
+    )
 
     gates = commands.add_parser("gates", help="list the gates, or show one")
     gates.add_argument("name", nargs="?", help="a gate, for example conv2d")
@@ -101,9 +120,9 @@ def _run(options: argparse.Namespace) -> int:
 
             return draw_expression(options.expression, options.at, options.output, options.frames, options.theme)
         case "check":
-            from graphc.cli.expression import check_expression
+            from graphc.cli.check import check_command
 
-            return check_expression(options.expression, options.claim, options.json)
+            return check_command(options)
         case "gates":
             from graphc.cli.gates import show_gates
 
