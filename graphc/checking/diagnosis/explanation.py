@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from graphc.checking.circuit import Edge
-from graphc.formula.expression import Expression, substitute, symbols, to_text
+from graphc.formula.expression import Expression, Symbol, substitute, symbols, to_text
 from graphc.gradients.local import elementwise, local_expression, node_expression
 from graphc.graph.node import Node
 
@@ -130,7 +130,8 @@ def _written(node: Node, depth: int) -> Expression | None:
             if inner is None:
                 return None
             operands[operand.label] = inner
-    return substitute(node_expression(node), operands)
+    written = substitute(node_expression(node), operands)
+    return None if isinstance(written, Symbol) else written  # a transpose is not its operand
 
 
 def formula_of(expression: Expression, around: Iterable[Node]) -> str | None:
