@@ -8,110 +8,34 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy
 
 from graphc.checking.conventions import Conventions
-from graphc.checking.numbers import Numbers, double, exact, undefined
+from graphc.checking.numbers import Numbers, exact, undefined
 from graphc.checking.opened import choose_sizes, opened, steps_of
 from graphc.checking.precise import OutsideDomain
+from graphc.checking.state import Edge, Later, State, numbers_of
 from graphc.checking.statements import KINKS, Program, kinks
+from graphc.checking.structure import aligned, functions_of, keys, label_bounds
 from graphc.errors import CheckError, DerivativeError
 from graphc.formula.adjoint import Operand, adjoint
 from graphc.formula.expression import (
-    ONE,
-    ZERO,
-    Call,
-    Expression,
-    Number,
-    Symbol,
     evaluate,
-    number,
-    operation_count,
-    substitute,
     symbols,
 )
 from graphc.formula.repeat import repeat_adjoint
 from graphc.formula.size import extent_value
-from graphc.formula.statement import Affine, Formula, Gather, accesses, size_name
-from graphc.formula.symbolic import plus, product
-from graphc.gradients.local import elementwise, local_body, local_expression, node_expression
+from graphc.formula.statement import Formula
+from graphc.gradients.local import local_body
 from graphc.graph.node import Application, Node, topological
 
 _SMALLER = "Try: declare the same computation with smaller extents; a gradient does not depend on them"
 
 __all__ = ["Circuit", "Edge", "Later", "State", "kinks"]
-
-
-@dataclass(frozen=True)
-class Edge:
-    """Operand ``k`` of a gate node.
-
-    ``slope`` is the derivative of the gate along it in the formula's placeholders, where the gate works element by
-    element, else None.
-    """
-
-    source: Node
-    target: Node
-    k: int
-    slope: Expression | None
-
-
-class Later(Mapping[int, "tuple[Any, Any]"]):
-    """Ranges that are computed once somebody asks: nearly every point has no tie that matters."""
-
-    def __init__(self, compute: Callable[[], Mapping[int, tuple[Any, Any]]]) -> None:
-        self._compute = compute
-        self._found: Mapping[int, tuple[Any, Any]] | None = None
-
-    @property
-    def _ranges(self) -> Mapping[int, tuple[Any, Any]]:
-        if self._found is None:
-            self._found = self._compute()
-        return self._found
-
-    def __getitem__(self, key: int) -> tuple[Any, Any]:
-        return self._ranges[key]
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._ranges)
-
-    def __len__(self) -> int:
-        return len(self._ranges)
-
-
-@dataclass
-class State:
-    """Numbers at one point: value, gradient of the root, and local gradient of every edge.
-
-    Scalars are single numbers, arrays are NumPy arrays: of dtype object where they are exact. ``slopes`` holds None for
-    edges that do not work element by element. ``intervals`` holds the range of a gradient where a kink is met exactly;
-    elsewhere nothing. ``sizes`` are the numbers of named sizes, ``precision`` is "exact" or "double".
-    """
-
-    point: Mapping[str, Any]
-    values: dict[int, Any]
-    gradients: dict[int, Any]
-    slopes: list[Any]
-    intervals: Mapping[int, tuple[Any, Any]]
-    sizes: Mapping[str, int] = field(default_factory=dict)
-    precision: str = "exact"
-    #: tensors inside of gates, by application, and slopes, as long as ``values`` are those that they were made from
-    inner: dict[int, dict[str, Any]] = field(default_factory=dict, repr=False)
-    made_from: dict[int, Any] | None = field(default=None, repr=False)
-
-    @property
-    def numbers(self) -> Numbers:
-        """The number system of ``precision``."""
-        return _numbers(self.precision)
-
-    @property
-    def fresh(self) -> bool:
-        """Whether ``values`` are those that the state was made with, so that slopes can be used again."""
-        return self.values is self.made_from
 
 
 class Circuit:
@@ -172,8 +96,8 @@ class Circuit:
         self.shapes = {n.id: tuple(extent_value(e, self.sizes) for e in n.shape) for n in self.nodes}
         leaves = [n for n in self.nodes if n.application is None and n.kind not in ("constant", "mode")]
         self.leaves = sorted(leaves, key=lambda n: n.id)  # as declared: so a counterexample reads best
-        self.keys = _keys(self.leaves)
-        self.direct = {n.id: self._aligned(n.application) for n in self.nodes if n.application is not None}
+        self.keys = keys(self.leaves)
+        self.direct = {n.id: aligned(n.application, self.sizes) for n in self.nodes if n.application is not None}
         self.scalar = all(n.shape == () for n in self.nodes) and all(self.direct.values())
         self.edges = self._all_edges()
         self.edges_into: dict[int, list[int]] = {}
@@ -183,7 +107,7 @@ class Circuit:
         self._reads: dict[int, tuple[list[tuple[str, int]], dict[str, int]]] = {}
         self._adjoints: dict[int, tuple[Program, tuple[Operand, ...], str] | None] = {}
         self.kinked = [n for n in self.nodes if n.application is not None and self._has_kinks(n)]
-        self.bounds = self._label_bounds()
+        self.bounds = label_bounds(self.nodes, self.sizes)
 
     def _all_edges(self) -> list[Edge]:
         active = {n.id for n in self.leaves if n.is_float}
@@ -206,54 +130,10 @@ class Circuit:
                     edges.append(Edge(operand, node, k, slope))
         return edges
 
-    def _aligned(self, application: Application) -> bool:
-        """Whether a gate is elementwise and its operands broadcast as in NumPy, axis under axis."""
-        formula = application.formula
-        if not elementwise(formula):
-            return False
-        statement = formula.statements[0]
-        written = [item.plain() if isinstance(item, Affine) else None for item in statement.write.index]
-        if None in written or len(written) != len(statement.axes):
-            return False
-        sizes = {name: extent_value(e, self.sizes) for name, e in application.sizes.items()}
-        extents = {axis.name: axis.extent.value(sizes) for axis in statement.axes}
-        for _, access in statement.reads:
-            rank = len(access.index)
-            if rank > len(written):
-                return False
-            for d, (item, axis) in enumerate(zip(access.index, written[len(written) - rank :], strict=True)):
-                extent = sizes[size_name(access.tensor, d)]
-                # a part of an operand has the same axis, but a smaller extent
-                whole = isinstance(item, Affine) and item.plain() == axis and extent == extents[axis or ""]
-                repeated = isinstance(item, Affine) and not item.terms and not item.constant and extent == 1
-                if not whole and not repeated:
-                    return False
-        return True
-
     def _has_kinks(self, node: Node) -> bool:
         assert node.application is not None
         statements = node.application.formula.statements
-        return any(s.operator in ("max", "min") or _functions(s.body) & KINKS for s in statements)
-
-    def _label_bounds(self) -> dict[int, int]:
-        """For every leaf of whole numbers the extent that it is an index into, as far as that is seen."""
-        bounds: dict[int, int] = {}
-        for node in reversed(self.nodes):
-            application = node.application
-            if application is None:
-                continue
-            sizes = {name: extent_value(e, self.sizes) for name, e in application.sizes.items()}
-            formula = application.formula
-            operands = dict(zip(formula.inputs, application.operands, strict=True))
-            for tensor, extent in _indexed(formula, sizes):
-                if tensor in operands and not operands[tensor].is_float:
-                    key = operands[tensor].id
-                    bounds[key] = min(bounds.get(key, extent), extent)
-            if not node.is_float and node.id in bounds:
-                for operand in node.operands:
-                    if not operand.is_float:
-                        bounds[operand.id] = min(bounds.get(operand.id, bounds[node.id]), bounds[node.id])
-        return bounds
+        return any(s.operator in ("max", "min") or functions_of(s.body) & KINKS for s in statements)
 
     def operations(self) -> int:
         """About how many scalar operations a state takes."""
@@ -396,7 +276,7 @@ class Circuit:
         OutsideDomain
             If some gate has no real value there.
         """
-        numbers = _numbers(precision)
+        numbers = numbers_of(precision)
         values, inner = self.evaluated(point, numbers)
         state = State(point, values, {}, [], {}, self.sizes, precision, inner, values)
         state.slopes = self._slopes(values, self._fixed_sides(), numbers)
@@ -698,131 +578,6 @@ class Circuit:
             for position, edge in enumerate(self.edges)
             if edge.source is target
         ]
-
-    # ---- expressions -----------------------------------------------------------------------------
-
-    def correct(self, target: Node, limit: int = 60) -> Expression | None:
-        """Gradient with respect to ``target`` as a lecturer writes it; None beyond ``limit`` operations.
-
-        Named nodes appear by name, others are written out. None for graphs with arrays.
-        """
-        if not self.scalar:
-            return None
-        shown: dict[str, Expression] = {}
-        sizes: dict[str, int] = {}
-        for node in self.nodes:
-            if node.application is None or node.name is not None:
-                if node.kind == "constant":
-                    shown[node.label] = _literal(node)
-                continue
-            # every operand is a symbol of its label: unnamed ones are written out in turn
-            body = node_expression(node)
-            size = operation_count(body) + sum(sizes.get(name, 0) for name in symbols(body))
-            if size > limit:
-                continue
-            sizes[node.label] = size
-            shown[node.label] = substitute(body, shown)
-        total: dict[int, Expression] = {self.root.id: ONE}
-        for node in reversed(self.nodes):
-            upstream = total.get(node.id)
-            if upstream is None or node is target:
-                continue
-            for position in self.edges_into.get(node.id, ()):
-                edge = self.edges[position]
-                slope = substitute(local_expression(node, edge.k), shown)
-                term = product(upstream, slope)
-                total[edge.source.id] = plus(total.get(edge.source.id, ZERO), term)
-                if operation_count(total[edge.source.id]) > limit:
-                    return None
-        result = total.get(target.id, ZERO)
-        known = {n.name for n in self.nodes if n.name is not None}
-        return result if set(symbols(result)) <= known else None
-
-    def expanded(
-        self, target: Node, leaves: Mapping[int, str], limit: int = 400
-    ) -> tuple[dict[int, Expression], Expression] | None:
-        """Every node and the gradient over the leaves alone; None if that takes over ``limit`` operations."""
-        if not self.scalar:
-            return None
-        expressions: dict[int, Expression] = {}
-        for node in self.nodes:
-            if node.kind == "constant":
-                expressions[node.id] = _literal(node)
-            elif node.application is None:
-                expressions[node.id] = Symbol(leaves[node.id])
-            else:
-                formula = node.application.formula
-                by_name = dict(zip(formula.inputs, node.operands, strict=True))
-                inner = {p: expressions[by_name[a.tensor].id] for p, a in formula.statements[0].reads}
-                expressions[node.id] = substitute(formula.statements[0].body, inner)
-            if operation_count(expressions[node.id]) > limit:
-                return None
-        total: dict[int, Expression] = {self.root.id: ONE}
-        for node in reversed(self.nodes):
-            if node.id not in total or node.application is None or node is target:
-                continue
-            formula = node.application.formula
-            by_name = dict(zip(formula.inputs, node.operands, strict=True))
-            inner = {p: expressions[by_name[a.tensor].id] for p, a in formula.statements[0].reads}
-            for position in self.edges_into.get(node.id, ()):
-                edge = self.edges[position]
-                assert edge.slope is not None
-                term = product(total[node.id], substitute(edge.slope, inner))
-                total[edge.source.id] = plus(total.get(edge.source.id, ZERO), term)
-                if operation_count(total[edge.source.id]) > limit:
-                    return None
-        return expressions, total.get(target.id, ZERO)
-
-
-def _literal(node: Node) -> Number:
-    """Value of a scalar constant."""
-    assert isinstance(node.value, float)
-    return number(node.value)
-
-
-def _functions(expression: Expression) -> set[str]:
-    if not isinstance(expression, Call):
-        return set()
-    return {expression.function}.union(*(_functions(o) for o in expression.operands))
-
-
-def _keys(leaves: list[Node]) -> dict[int, str]:
-    """A name for each leaf in points: its label, made different where two are alike."""
-    keys: dict[int, str] = {}
-    for leaf in leaves:
-        alike = leaf.label in keys.values()
-        keys[leaf.id] = f"{leaf.label}_{leaf.id}" if alike else leaf.label
-    return keys
-
-
-def _indexed(formula: Formula, sizes: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Tensors that are used as indices or compared with a position, and the extent that they count in."""
-    found: list[tuple[str, int]] = []
-    for statement in formula.statements:
-        for access in accesses(statement):
-            for d, item in enumerate(access.index):
-                if isinstance(item, Gather):
-                    found.append((item.access.tensor, sizes.get(f"{access.tensor}.{d}", 1)))
-        reads = {p: a.tensor for p, a in statement.reads}
-        extents = {axis.name: axis.extent.value(sizes) for axis in statement.axes}
-        work = [statement.body]
-        while work:
-            item = work.pop()
-            if not isinstance(item, Call):
-                continue
-            work += item.operands
-            if item.function in ("equal", "not_equal"):
-                names = [o.name for o in item.operands if isinstance(o, Symbol)]
-                found += [(reads[p], extents[a]) for p in names for a in names if p in reads and a in extents]
-    return found
-
-
-def _numbers(precision: str) -> Numbers:
-    if precision == "formulas":
-        from graphc.checking.terms import symbolic
-
-        return symbolic()
-    return exact() if precision == "exact" else double()
 
 
 def _least(a: Any, b: Any) -> Any:

@@ -13,6 +13,7 @@ from graphc.checking.claims import Claim, Names, read_claim
 from graphc.checking.conventions import Conventions, as_conventions
 from graphc.checking.diagnosis import Diagnosis, Explanation, diagnose
 from graphc.checking.drawn import drawn_marks
+from graphc.checking.expanding import correct
 from graphc.checking.given import judge_at, read_numbers, sizes_at
 from graphc.checking.html import html_text
 from graphc.checking.points import FEWEST, Counterexample, Verdict, judge
@@ -384,7 +385,7 @@ def _correct(circuit: Circuit, target: Node, *, wrong: bool) -> str | None:
     """The gradient as a lecturer writes it; of arrays only where somebody needs it."""
     try:
         if circuit.scalar:
-            found = circuit.correct(target)
+            found = correct(circuit, target)
             return None if found is None else to_text(found)
         if not wrong:
             return None
