@@ -60,11 +60,9 @@ def same(a: Any, b: Any, digits: int = _DIGITS) -> bool:
     first, second = numpy.asarray(a, dtype=object).reshape(-1), numpy.asarray(b, dtype=object).reshape(-1)
     close = mpmath.mpf(10) ** -digits
     largest = max((abs(v) for v in (*first, *second)), default=0)
-    # elements are compared by their own size, and by the largest one where sums cancel
-    return all(
-        abs(x - y) <= close * max(abs(x), abs(y)) or abs(x - y) <= close * largest * close
-        for x, y in zip(first, second, strict=True)
-    )
+    # elements are compared by their own size, and by the largest one where sums cancel; float64 has no digits for that
+    rest = close * largest * (close if digits > _DIGITS_OF_FLOATS else 1)
+    return all(abs(x - y) <= max(close * max(abs(x), abs(y)), rest) for x, y in zip(first, second, strict=True))
 
 
 def summed(value: Any, shape: tuple[int, ...]) -> Any:
