@@ -7,7 +7,6 @@ for proofs are expanded, under a limit. Arrays are small: named sizes are number
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,6 +17,7 @@ from graphc.checking.conventions import Conventions
 from graphc.checking.numbers import Numbers, exact, undefined
 from graphc.checking.opened import choose_sizes, opened, steps_of
 from graphc.checking.precise import OutsideDomain
+from graphc.checking.ranges import intervals
 from graphc.checking.state import Edge, Later, State, numbers_of
 from graphc.checking.statements import KINKS, Program, kinks
 from graphc.checking.structure import aligned, functions_of, keys, label_bounds
@@ -279,153 +279,65 @@ class Circuit:
         numbers = numbers_of(precision)
         values, inner = self.evaluated(point, numbers)
         state = State(point, values, {}, [], {}, self.sizes, precision, inner, values)
-        state.slopes = self._slopes(values, self._fixed_sides(), numbers)
-        state.gradients = self._sweep(state)
+        state.slopes = self.slopes_at(values, self.fixed_sides(), numbers)
+        state.gradients = self.sweep(state)
         if self.kinked and not numbers.formulas:
             import mpmath
 
-            state.intervals = Later(functools.partial(self._intervals, state, mpmath.mp.dps))
+            state.intervals = Later(functools.partial(intervals, self, state, mpmath.mp.dps))
         return state
 
-    def _intervals(self, state: State, digits: int) -> Mapping[int, tuple[Any, Any]]:
-        import mpmath
-
-        with mpmath.workdps(digits):
-            tied = self._tied(state)
-            if not tied:
-                return {}
-            return self._combined(state, tied) if self.scalar else self._ranges(state)
-
-    # ---- kinks -----------------------------------------------------------------------------------
-
-    def _fixed_sides(self) -> dict[int, int]:
+    def fixed_sides(self) -> dict[int, int]:
         """Gates whose slope at a tie is not the one that graphc takes itself, but the other one."""
         if self.conventions.relu_at_zero != 1:
             return {}
         return {node.id: -1 for node in self.kinked if node.gate == "relu"}
 
-    def _loose(self, node: Node) -> bool:
+    def loose(self, node: Node) -> bool:
         """Whether any slope between those on either side is right at a tie of a gate."""
         if node.gate == "relu":
             return self.conventions.relu_at_zero == "interval"
         return self.conventions.ties == "interval"
 
-    def _tied(self, state: State) -> list[Node]:
-        return [n for n in self.kinked if self._loose(n) and self._tie(n, state)]
-
-    def _tie(self, node: Node, state: State) -> bool:
-        assert node.application is not None
-        if not self.direct[node.id]:
-            tensors = state.inner[id(node.application)]
-            program = self.program(node.application)
-            return any(step.tied(tensors, state.numbers) for group in program.groups for step in group)
-        inner = self.environment(node, state.values)
-        functions, literal = state.numbers.functions, state.numbers.literal
-        for a, b in kinks(node.application.formula.statements[0].body):
-            if a != b:
-                sides = (evaluate(side, inner, functions, literal) for side in (a, b))
-                if bool(numpy.any(state.numbers.near(*sides))):
-                    return True
-        return False
-
-    def _combined(self, state: State, tied: list[Node]) -> dict[int, tuple[Any, Any]]:
-        """Ranges of scalars: every combination of the slopes that the tied gates have on either side."""
-        intervals: dict[int, tuple[Any, Any]] = {}
-        options = list(itertools.islice(itertools.product((-1, 1), repeat=len(tied)), 16))
-        for choice in [*options, (-1,) * len(tied), (1,) * len(tied)]:
-            sides = self._fixed_sides() | dict(zip((n.id for n in tied), choice, strict=True))
-            sided = self._sweep(state, self._slopes(state.values, sides, state.numbers))
-            for key, value in sided.items():
-                low, high = intervals.get(key, (state.gradients[key], state.gradients[key]))
-                intervals[key] = (min(low, value), max(high, value))
-        return {k: pair for k, pair in intervals.items() if pair[0] != pair[1]}
-
-    def _ranges(self, state: State) -> dict[int, tuple[Any, Any]]:
-        """Ranges of arrays, element by element; correlations are not seen, so a range may be too wide."""
-        numbers = state.numbers
-        seed = self._seed(state.values, numbers)
-        ranges: dict[int, tuple[Any, Any]] = {self.root.id: (seed, seed)}
-        with numpy.errstate(all="ignore"):
-            for node in reversed(self.nodes):
-                if node.id not in ranges:
-                    continue
-                for position in self.edges_into.get(node.id, ()):
-                    source = self.edges[position].source
-                    low, high = self._pull_range(position, state, ranges[node.id])
-                    if source.id in ranges:
-                        low, high = ranges[source.id][0] + low, ranges[source.id][1] + high
-                    ranges[source.id] = (low, high)
-        found = {}
-        for key, (low, high) in ranges.items():
-            gradient = state.gradients[key]
-            low, high = _least(low, gradient), _most(high, gradient)
-            if bool(numpy.any(low != high)):
-                found[key] = (low, high)
-        return found
-
-    def _pull_range(self, position: int, state: State, upstream: tuple[Any, Any]) -> tuple[Any, Any]:
-        """Range of what flows back along an edge."""
-        edge, numbers = self.edges[position], state.numbers
-        loose = self._loose(edge.target)
-        factor = self.local_factor(position, state)
-        if factor is None:
-            made = self._adjoint(position)
-            if made is None:
-                zero = self._zero(edge.source, numbers)
-                return zero, zero
-            program, operands, result = made
-            inputs = self._adjoint_inputs(edge, program, operands, state)
-            tensor = next(
-                name for name, role in zip(program.formula.inputs, operands, strict=True) if role.role == "upstream"
-            )
-            found = program.run_ranges(inputs, {tensor: upstream}, numbers, sided=loose)[result]
-            low, high = ((bound if bound.shape else bound[()]) for bound in found)
-            return low, high
-        factors = [factor]
-        if loose and edge.target in self.kinked:
-            factors += [self._slope(edge, state.values, numbers.sided[side], numbers) for side in (-1, 1)]
-        bounds = upstream[:1] if upstream[0] is upstream[1] else upstream
-        products = [bound * slope for bound in bounds for slope in factors]
-        low, high = products[0], products[0]
-        for other in products[1:]:
-            low, high = _least(low, other), _most(high, other)
-        return self._fitted(low, edge, numbers), self._fitted(high, edge, numbers)
-
     # ---- gradients -------------------------------------------------------------------------------
 
-    def _slopes(self, values: Mapping[int, Any], sides: Mapping[int, int], numbers: Numbers) -> list[Any]:
+    def slopes_at(self, values: Mapping[int, Any], sides: Mapping[int, int], numbers: Numbers) -> list[Any]:
         """Derivative of every edge that works element by element."""
         result = []
         with numpy.errstate(all="ignore"):
             for edge in self.edges:
                 side = sides.get(edge.target.id)
                 functions = numbers.functions if side is None else numbers.sided[side]
-                result.append(self._slope(edge, values, functions, numbers))
+                result.append(self.slope_of(edge, values, functions, numbers))
         return result
 
-    def _slope(
+    def slope_of(
         self, edge: Edge, values: Mapping[int, Any], functions: Mapping[str, Callable[..., Any]], numbers: Numbers
     ) -> Any:
+        """Derivative of an edge under some functions; None where it does not work element by element."""
         if edge.slope is None:
             return None
         inner = self.environment(edge.target, values)
         value = evaluate(edge.slope, inner, functions, numbers.literal)
         return self._shaped(value, self.shapes[edge.target.id], numbers)
 
-    def _seed(self, values: Mapping[int, Any], numbers: Numbers) -> Any:
+    def seed(self, values: Mapping[int, Any], numbers: Numbers) -> Any:
+        """What arrives at the root."""
         if self.upstream is None:
             return numbers.literal(1)
         if isinstance(self.upstream, Node):
             return values[self.upstream.id]
         return self._shaped(numbers.array(numpy.asarray(self.upstream)), self.shapes[self.root.id], numbers)
 
-    def _zero(self, node: Node, numbers: Numbers) -> Any:
+    def zero(self, node: Node, numbers: Numbers) -> Any:
+        """Zeros of the shape of a node."""
         return self._shaped(numbers.literal(0), self.shapes[node.id], numbers)
 
-    def _sweep(self, state: State, slopes: list[Any] | None = None) -> dict[int, Any]:
+    def sweep(self, state: State, slopes: list[Any] | None = None) -> dict[int, Any]:
+        """Gradients of all nodes, under the slopes of a state or others."""
         numbers = state.numbers
-        gradients: dict[int, Any] = {node.id: self._zero(node, numbers) for node in self.nodes}
-        gradients[self.root.id] = self._seed(state.values, numbers)
+        gradients: dict[int, Any] = {node.id: self.zero(node, numbers) for node in self.nodes}
+        gradients[self.root.id] = self.seed(state.values, numbers)
         reached = {self.root.id}
         with numpy.errstate(all="ignore"):
             for node in reversed(self.nodes):
@@ -464,31 +376,31 @@ class Circuit:
         if state.fresh or state.slopes[position] is None:
             return state.slopes[position]
         edge = self.edges[position]
-        side = self._fixed_sides().get(edge.target.id)
+        side = self.fixed_sides().get(edge.target.id)
         functions = state.numbers.functions if side is None else state.numbers.sided[side]
         with numpy.errstate(all="ignore"):
-            return self._slope(edge, state.values, functions, state.numbers)
+            return self.slope_of(edge, state.values, functions, state.numbers)
 
     def _pulled(self, position: int, state: State, upstream: Any, slopes: list[Any] | None) -> Any:
         edge, numbers = self.edges[position], state.numbers
         factor = slopes[position] if slopes is not None else self.local_factor(position, state)
         if factor is not None:
-            return self._fitted(upstream * factor, edge, numbers)
-        made = self._adjoint(position)
+            return self.fitted(upstream * factor, edge, numbers)
+        made = self.adjoint_of(position)
         if made is None:
-            return self._zero(edge.source, numbers)
+            return self.zero(edge.source, numbers)
         program, operands, result = made
-        inputs = self._adjoint_inputs(edge, program, operands, state)
+        inputs = self.adjoint_inputs(edge, program, operands, state)
         for name, role in zip(program.formula.inputs, operands, strict=True):
             if role.role == "upstream":
                 inputs[name] = self._shaped(upstream, self.shapes[edge.target.id], numbers)
-        side = self._fixed_sides().get(edge.target.id)
+        side = self.fixed_sides().get(edge.target.id)
         if side is not None:
             numbers = replace(numbers, functions=numbers.sided[side])
         found = program.run(inputs, numbers)[result]
         return found if found.shape else found[()]
 
-    def _fitted(self, term: Any, edge: Edge, numbers: Numbers) -> Any:
+    def fitted(self, term: Any, edge: Edge, numbers: Numbers) -> Any:
         """A product over the target's elements, summed where the source was broadcast."""
         shape = self.shapes[edge.source.id]
         if not isinstance(term, numpy.ndarray):
@@ -502,7 +414,7 @@ class Circuit:
             term = term.sum(axis=axes)
         return term.reshape(shape) if shape else (term[()] if isinstance(term, numpy.ndarray) else term)
 
-    def _adjoint(self, position: int) -> tuple[Program, tuple[Operand, ...], str] | None:
+    def adjoint_of(self, position: int) -> tuple[Program, tuple[Operand, ...], str] | None:
         """Program of an edge's vector-Jacobian product, what its inputs are bound to, and its result."""
         if position in self._adjoints:
             return self._adjoints[position]
@@ -550,7 +462,7 @@ class Circuit:
             return application.operands[application.formula.inputs.index(role.tensor)]
         return application.outputs[application.formula.outputs.index(role.tensor)]
 
-    def _adjoint_inputs(
+    def adjoint_inputs(
         self, edge: Edge, program: Program, operands: tuple[Operand, ...], state: State
     ) -> dict[str, Any]:
         """Values that an adjoint reads; what the forward pass computed on its way is not computed again."""
@@ -578,18 +490,6 @@ class Circuit:
             for position, edge in enumerate(self.edges)
             if edge.source is target
         ]
-
-
-def _least(a: Any, b: Any) -> Any:
-    if isinstance(a, numpy.ndarray) or isinstance(b, numpy.ndarray):
-        return numpy.minimum(a, b)
-    return min(a, b)
-
-
-def _most(a: Any, b: Any) -> Any:
-    if isinstance(a, numpy.ndarray) or isinstance(b, numpy.ndarray):
-        return numpy.maximum(a, b)
-    return max(a, b)
 
 
 _WHOLE = {"add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b, "neg": lambda a: -a,
