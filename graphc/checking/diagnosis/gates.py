@@ -180,7 +180,8 @@ def _replaced(unit: Unit, edge: Edge, pull: Change, right: Node, other: Node) ->
     where = f"in the gradient of {called(edge.source)} at {called(edge.target)} ({edge.target.gate})"
     text = f"{where}, {called(other)} stands in place of {called(right)}"
     if own is not None and step is not None and own[0] == step[0]:
-        return 1.05, "other step", f"{text}: {unit.evidence.steps.another()}", change, nodes
+        kind, end = unit.evidence.steps.another()
+        return 1.05, kind, text + end, change, nodes
     if any(o is other for o in right.operands):
         text += f", the input of the gate {right.gate} in place of its output"
         return 1.15, "pre-activation", text, change, nodes

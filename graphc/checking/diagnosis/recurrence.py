@@ -53,9 +53,9 @@ class Steps:
             (node,) = self.readers[node.id]
         return node
 
-    def another(self) -> str:
-        """What a node of the same name with another number is."""
-        return "another time step" if self.found else "another number"
+    def another(self) -> tuple[str, str]:
+        """Kind of a mistake with a node of the same name and another number, and the end of its sentence."""
+        return ("other step", ": another time step") if self.found else ("other value", "")
 
     def at(self, node: Node) -> str:
         """``" at time step 2"`` for a node of a recurrence, else nothing."""
