@@ -20,6 +20,7 @@ from graphc.checking.points import FEWEST, Counterexample, Verdict, judge
 from graphc.checking.proving import prove_claim
 from graphc.checking.schema import plain_report
 from graphc.checking.text import coloured, finding_parts, joined_text, report_parts
+from graphc.checking.told import told_at
 from graphc.errors import CheckError, did_you_mean
 from graphc.formula.expression import to_text
 from graphc.gradients import Backward
@@ -355,7 +356,9 @@ def _finding(
     if verdict.wrong:
         word = "differs"
         note = "\n".join(filter(None, (verdict.misfit, verdict.note)))
-        if shared < _DIAGNOSED:
+        if fewest == 1:
+            found = told_at(circuit, claim.target, verdict.samples, [n for found in names.nodes.values() for n in found])
+        elif shared < _DIAGNOSED:
             found = diagnose(circuit, claim.target, verdict.samples, list(names.nodes))
     elif verdict.points < fewest or verdict.unclear:
         word = "undecided"
