@@ -177,7 +177,8 @@ def _replaced(unit: Unit, edge: Edge, pull: Change, right: Node, other: Node) ->
     change = _with_value(pull, right, lambda _, state: state.values[other.id])
     nodes = (right, other)
     own, step = step_of(right), step_of(other)
-    where = f"in the gradient of {called(edge.source)} at {called(edge.target)} ({edge.target.gate})"
+    gate = f" ({edge.target.gate})" if edge.target.name is not None else ""
+    where = f"in the gradient of {called(edge.source)} at {called(edge.target)}{gate}"
     text = f"{where}, {called(other)} stands in place of {called(right)}"
     if own is not None and step is not None and own[0] == step[0]:
         kind, end = unit.evidence.steps.another()

@@ -107,7 +107,7 @@ def gradients_of_others(evidence: Evidence, names: Sequence[str]) -> Iterator[Ex
             if evidence.confirmed(lambda state, key=key, sign=sign: sign * state.gradients[key]):
                 found.append(node)
         if found:
-            text = f"this is the gradient with respect to {joined((called(n) for n in found), 'and to')}{words}"
+            text = f"this is the gradient with respect to {joined(called(n) for n in found)}{words}"
             yield Explanation("another gradient", text, (), tuple(found), True, rank)
 
 
