@@ -78,6 +78,9 @@ def constants(evidence: Evidence, sizes: Mapping[str, int]) -> Iterator[Explanat
             return
         words = named_constant([ratio], dict(sizes), min(evidence.digits, 25))
         text = f"the claim is {words or mpmath.nstr(ratio, 6)} times the correct gradient"
+        if words is not None and "(here " in words:
+            name = words.partition("(here ")[2].rstrip(")")
+            text += f": a factor 1/{name} is missing" if abs(ratio) > 1 else f": the factor {name} is one too many"
         yield Explanation("constant factor", text, (), nodes, True, 0.95 if words else 2.9)
         return
     term = _constant_difference(claimed, correct, evidence.digits)
