@@ -113,6 +113,8 @@ def called(node: Node) -> str:
     """How a sentence calls a node: by name or short formula, or by gate and line where it has neither."""
     if node.name is not None or node.kind == "constant":
         return node.label
+    if node.gate == "transpose" and node.operands[0].name is not None:
+        return f"{node.operands[0].name}.T"
     formula = _written(node, 3)
     if formula is not None and len(text := to_text(formula)) <= _SHORT:
         return text

@@ -184,10 +184,10 @@ def _replaced(unit: Unit, edge: Edge, pull: Change, right: Node, other: Node) ->
         kind, end = unit.evidence.steps.another()
         return 1.05, kind, text + end, change, nodes
     if any(o is other for o in right.operands):
-        text += f", the input of the gate {right.gate} in place of its output"
+        text += f", before the activation: the input of the gate {right.gate} in place of its output"
         return 1.15, "pre-activation", text, change, nodes
     if any(o is right for o in other.operands):
-        text += f", the output of the gate {other.gate} in place of its input"
+        text += f", after the activation: the output of the gate {other.gate} in place of its input"
         return 1.15, "post-activation", text, change, nodes
     return 1.4, "other value", text, change, nodes
 

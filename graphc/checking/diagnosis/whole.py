@@ -169,17 +169,17 @@ def shape_mistake(
     def same_(value: Any) -> Any:
         return value
 
-    def axis_words(axes: tuple[int, ...], extents: tuple[int, ...]) -> str:
-        words = []
-        for axis in axes:
-            named = [name for name, extent in sizes.items() if extent == extents[axis]]
-            words.append(f"axis {axis}" + (f" ({named[0]})" if len(named) == 1 else ""))
-        return joined(words)
+    def axis_words(axes: tuple[int, ...]) -> str:
+        return joined(f"axis {axis}" for axis in axes)
+
+    def extent_words(axes: tuple[int, ...], extents: tuple[int, ...]) -> str:
+        named = [name for axis in axes for name, extent in sizes.items() if extent == extents[axis]]
+        return f", of extent {joined(named)}" if len(named) == len(axes) else ""
 
     for count in range(1, len(claim) + 1):
         for axes in itertools.combinations(range(len(claim)), count):
             if tuple(e for k, e in enumerate(claim) if k not in axes) == right:
-                text = f"the sum over {axis_words(axes, claim)} is missing"
+                text = f"the sum over {axis_words(axes)} is missing{extent_words(axes, claim)}"
                 tell("missing sum", text, 1.0, lambda v, axes=axes: v.sum(axis=axes), same_)
     if claim == right[::-1] and len(right) > 1:
         text = "the gradient is transposed"
@@ -187,7 +187,7 @@ def shape_mistake(
     for count in range(1, len(right) + 1):
         for axes in itertools.combinations(range(len(right)), count):
             if tuple(e for k, e in enumerate(right) if k not in axes) == claim:
-                text = f"the claim is summed over {axis_words(axes, right)}, along which {label} extends"
+                text = f"the claim is summed over {axis_words(axes)}, along which {label} extends"
                 tell("extra sum", text, 1.0, same_, lambda v, axes=axes: v.sum(axis=axes))
     found += _other_axes(circuit, target, samples, claim, digits, of)
     if first.size == int(numpy.prod(right)):
