@@ -209,7 +209,7 @@ class Gradebook(Sequence[Graded]):
                 shortened(graded.problem or "; ".join(graded.answers.notes)),
             ))  # fmt: skip
         widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-        parts: Parts = [("head", f"{self.sheet.title}: {len(self)} submissions\n")]
+        parts: Parts = [("head", f"{self.sheet.title}: {len(self)} submission{'s' if len(self) != 1 else ''}\n")]
         for k, row in enumerate(rows):
             cells = [text.ljust(width) for text, width in zip(row, widths, strict=True)]
             role = "quiet" if not k else {0: "right", 1: "", 3: "undecided"}[self.graded[k - 1].exit_code]
