@@ -7,111 +7,35 @@ for proofs are expanded, under a limit. Arrays are small: named sizes are number
 from __future__ import annotations
 
 import functools
-import itertools
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy
 
 from graphc.checking.conventions import Conventions
-from graphc.checking.numbers import Numbers, double, exact, undefined
+from graphc.checking.numbers import Numbers, exact, undefined
 from graphc.checking.opened import choose_sizes, opened, steps_of
 from graphc.checking.precise import OutsideDomain
+from graphc.checking.ranges import intervals
+from graphc.checking.state import Edge, Later, State, numbers_of
 from graphc.checking.statements import KINKS, Program, kinks
+from graphc.checking.structure import aligned, functions_of, keys, label_bounds
 from graphc.errors import CheckError, DerivativeError
 from graphc.formula.adjoint import Operand, adjoint
 from graphc.formula.expression import (
-    ONE,
-    ZERO,
-    Call,
-    Expression,
-    Number,
-    Symbol,
     evaluate,
-    number,
-    operation_count,
-    substitute,
     symbols,
 )
 from graphc.formula.repeat import repeat_adjoint
 from graphc.formula.size import extent_value
-from graphc.formula.statement import Affine, Formula, Gather, accesses, size_name
-from graphc.formula.symbolic import plus, product
-from graphc.gradients.local import elementwise, local_body, local_expression, node_expression
+from graphc.formula.statement import Formula
+from graphc.gradients.local import local_body
 from graphc.graph.node import Application, Node, topological
 
 _SMALLER = "Try: declare the same computation with smaller extents; a gradient does not depend on them"
 
 __all__ = ["Circuit", "Edge", "Later", "State", "kinks"]
-
-
-@dataclass(frozen=True)
-class Edge:
-    """Operand ``k`` of a gate node.
-
-    ``slope`` is the derivative of the gate along it in the formula's placeholders, where the gate works element by
-    element, else None.
-    """
-
-    source: Node
-    target: Node
-    k: int
-    slope: Expression | None
-
-
-class Later(Mapping[int, "tuple[Any, Any]"]):
-    """Ranges that are computed once somebody asks: nearly every point has no tie that matters."""
-
-    def __init__(self, compute: Callable[[], Mapping[int, tuple[Any, Any]]]) -> None:
-        self._compute = compute
-        self._found: Mapping[int, tuple[Any, Any]] | None = None
-
-    @property
-    def _ranges(self) -> Mapping[int, tuple[Any, Any]]:
-        if self._found is None:
-            self._found = self._compute()
-        return self._found
-
-    def __getitem__(self, key: int) -> tuple[Any, Any]:
-        return self._ranges[key]
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._ranges)
-
-    def __len__(self) -> int:
-        return len(self._ranges)
-
-
-@dataclass
-class State:
-    """Numbers at one point: value, gradient of the root, and local gradient of every edge.
-
-    Scalars are single numbers, arrays are NumPy arrays: of dtype object where they are exact. ``slopes`` holds None for
-    edges that do not work element by element. ``intervals`` holds the range of a gradient where a kink is met exactly;
-    elsewhere nothing. ``sizes`` are the numbers of named sizes, ``precision`` is "exact" or "double".
-    """
-
-    point: Mapping[str, Any]
-    values: dict[int, Any]
-    gradients: dict[int, Any]
-    slopes: list[Any]
-    intervals: Mapping[int, tuple[Any, Any]]
-    sizes: Mapping[str, int] = field(default_factory=dict)
-    precision: str = "exact"
-    #: tensors inside of gates, by application, and slopes, as long as ``values`` are those that they were made from
-    inner: dict[int, dict[str, Any]] = field(default_factory=dict, repr=False)
-    made_from: dict[int, Any] | None = field(default=None, repr=False)
-
-    @property
-    def numbers(self) -> Numbers:
-        """The number system of ``precision``."""
-        return _numbers(self.precision)
-
-    @property
-    def fresh(self) -> bool:
-        """Whether ``values`` are those that the state was made with, so that slopes can be used again."""
-        return self.values is self.made_from
 
 
 class Circuit:
@@ -172,8 +96,8 @@ class Circuit:
         self.shapes = {n.id: tuple(extent_value(e, self.sizes) for e in n.shape) for n in self.nodes}
         leaves = [n for n in self.nodes if n.application is None and n.kind not in ("constant", "mode")]
         self.leaves = sorted(leaves, key=lambda n: n.id)  # as declared: so a counterexample reads best
-        self.keys = _keys(self.leaves)
-        self.direct = {n.id: self._aligned(n.application) for n in self.nodes if n.application is not None}
+        self.keys = keys(self.leaves)
+        self.direct = {n.id: aligned(n.application, self.sizes) for n in self.nodes if n.application is not None}
         self.scalar = all(n.shape == () for n in self.nodes) and all(self.direct.values())
         self.edges = self._all_edges()
         self.edges_into: dict[int, list[int]] = {}
@@ -183,7 +107,7 @@ class Circuit:
         self._reads: dict[int, tuple[list[tuple[str, int]], dict[str, int]]] = {}
         self._adjoints: dict[int, tuple[Program, tuple[Operand, ...], str] | None] = {}
         self.kinked = [n for n in self.nodes if n.application is not None and self._has_kinks(n)]
-        self.bounds = self._label_bounds()
+        self.bounds = label_bounds(self.nodes, self.sizes)
 
     def _all_edges(self) -> list[Edge]:
         active = {n.id for n in self.leaves if n.is_float}
@@ -206,54 +130,10 @@ class Circuit:
                     edges.append(Edge(operand, node, k, slope))
         return edges
 
-    def _aligned(self, application: Application) -> bool:
-        """Whether a gate is elementwise and its operands broadcast as in NumPy, axis under axis."""
-        formula = application.formula
-        if not elementwise(formula):
-            return False
-        statement = formula.statements[0]
-        written = [item.plain() if isinstance(item, Affine) else None for item in statement.write.index]
-        if None in written or len(written) != len(statement.axes):
-            return False
-        sizes = {name: extent_value(e, self.sizes) for name, e in application.sizes.items()}
-        extents = {axis.name: axis.extent.value(sizes) for axis in statement.axes}
-        for _, access in statement.reads:
-            rank = len(access.index)
-            if rank > len(written):
-                return False
-            for d, (item, axis) in enumerate(zip(access.index, written[len(written) - rank :], strict=True)):
-                extent = sizes[size_name(access.tensor, d)]
-                # a part of an operand has the same axis, but a smaller extent
-                whole = isinstance(item, Affine) and item.plain() == axis and extent == extents[axis or ""]
-                repeated = isinstance(item, Affine) and not item.terms and not item.constant and extent == 1
-                if not whole and not repeated:
-                    return False
-        return True
-
     def _has_kinks(self, node: Node) -> bool:
         assert node.application is not None
         statements = node.application.formula.statements
-        return any(s.operator in ("max", "min") or _functions(s.body) & KINKS for s in statements)
-
-    def _label_bounds(self) -> dict[int, int]:
-        """For every leaf of whole numbers the extent that it is an index into, as far as that is seen."""
-        bounds: dict[int, int] = {}
-        for node in reversed(self.nodes):
-            application = node.application
-            if application is None:
-                continue
-            sizes = {name: extent_value(e, self.sizes) for name, e in application.sizes.items()}
-            formula = application.formula
-            operands = dict(zip(formula.inputs, application.operands, strict=True))
-            for tensor, extent in _indexed(formula, sizes):
-                if tensor in operands and not operands[tensor].is_float:
-                    key = operands[tensor].id
-                    bounds[key] = min(bounds.get(key, extent), extent)
-            if not node.is_float and node.id in bounds:
-                for operand in node.operands:
-                    if not operand.is_float:
-                        bounds[operand.id] = min(bounds.get(operand.id, bounds[node.id]), bounds[node.id])
-        return bounds
+        return any(s.operator in ("max", "min") or functions_of(s.body) & KINKS for s in statements)
 
     def operations(self) -> int:
         """About how many scalar operations a state takes."""
@@ -396,156 +276,68 @@ class Circuit:
         OutsideDomain
             If some gate has no real value there.
         """
-        numbers = _numbers(precision)
+        numbers = numbers_of(precision)
         values, inner = self.evaluated(point, numbers)
         state = State(point, values, {}, [], {}, self.sizes, precision, inner, values)
-        state.slopes = self._slopes(values, self._fixed_sides(), numbers)
-        state.gradients = self._sweep(state)
+        state.slopes = self.slopes_at(values, self.fixed_sides(), numbers)
+        state.gradients = self.sweep(state)
         if self.kinked and not numbers.formulas:
             import mpmath
 
-            state.intervals = Later(functools.partial(self._intervals, state, mpmath.mp.dps))
+            state.intervals = Later(functools.partial(intervals, self, state, mpmath.mp.dps))
         return state
 
-    def _intervals(self, state: State, digits: int) -> Mapping[int, tuple[Any, Any]]:
-        import mpmath
-
-        with mpmath.workdps(digits):
-            tied = self._tied(state)
-            if not tied:
-                return {}
-            return self._combined(state, tied) if self.scalar else self._ranges(state)
-
-    # ---- kinks -----------------------------------------------------------------------------------
-
-    def _fixed_sides(self) -> dict[int, int]:
+    def fixed_sides(self) -> dict[int, int]:
         """Gates whose slope at a tie is not the one that graphc takes itself, but the other one."""
         if self.conventions.relu_at_zero != 1:
             return {}
         return {node.id: -1 for node in self.kinked if node.gate == "relu"}
 
-    def _loose(self, node: Node) -> bool:
+    def loose(self, node: Node) -> bool:
         """Whether any slope between those on either side is right at a tie of a gate."""
         if node.gate == "relu":
             return self.conventions.relu_at_zero == "interval"
         return self.conventions.ties == "interval"
 
-    def _tied(self, state: State) -> list[Node]:
-        return [n for n in self.kinked if self._loose(n) and self._tie(n, state)]
-
-    def _tie(self, node: Node, state: State) -> bool:
-        assert node.application is not None
-        if not self.direct[node.id]:
-            tensors = state.inner[id(node.application)]
-            program = self.program(node.application)
-            return any(step.tied(tensors, state.numbers) for group in program.groups for step in group)
-        inner = self.environment(node, state.values)
-        functions, literal = state.numbers.functions, state.numbers.literal
-        for a, b in kinks(node.application.formula.statements[0].body):
-            if a != b:
-                sides = (evaluate(side, inner, functions, literal) for side in (a, b))
-                if bool(numpy.any(state.numbers.near(*sides))):
-                    return True
-        return False
-
-    def _combined(self, state: State, tied: list[Node]) -> dict[int, tuple[Any, Any]]:
-        """Ranges of scalars: every combination of the slopes that the tied gates have on either side."""
-        intervals: dict[int, tuple[Any, Any]] = {}
-        options = list(itertools.islice(itertools.product((-1, 1), repeat=len(tied)), 16))
-        for choice in [*options, (-1,) * len(tied), (1,) * len(tied)]:
-            sides = self._fixed_sides() | dict(zip((n.id for n in tied), choice, strict=True))
-            sided = self._sweep(state, self._slopes(state.values, sides, state.numbers))
-            for key, value in sided.items():
-                low, high = intervals.get(key, (state.gradients[key], state.gradients[key]))
-                intervals[key] = (min(low, value), max(high, value))
-        return {k: pair for k, pair in intervals.items() if pair[0] != pair[1]}
-
-    def _ranges(self, state: State) -> dict[int, tuple[Any, Any]]:
-        """Ranges of arrays, element by element; correlations are not seen, so a range may be too wide."""
-        numbers = state.numbers
-        seed = self._seed(state.values, numbers)
-        ranges: dict[int, tuple[Any, Any]] = {self.root.id: (seed, seed)}
-        with numpy.errstate(all="ignore"):
-            for node in reversed(self.nodes):
-                if node.id not in ranges:
-                    continue
-                for position in self.edges_into.get(node.id, ()):
-                    source = self.edges[position].source
-                    low, high = self._pull_range(position, state, ranges[node.id])
-                    if source.id in ranges:
-                        low, high = ranges[source.id][0] + low, ranges[source.id][1] + high
-                    ranges[source.id] = (low, high)
-        found = {}
-        for key, (low, high) in ranges.items():
-            gradient = state.gradients[key]
-            low, high = _least(low, gradient), _most(high, gradient)
-            if bool(numpy.any(low != high)):
-                found[key] = (low, high)
-        return found
-
-    def _pull_range(self, position: int, state: State, upstream: tuple[Any, Any]) -> tuple[Any, Any]:
-        """Range of what flows back along an edge."""
-        edge, numbers = self.edges[position], state.numbers
-        loose = self._loose(edge.target)
-        factor = self.local_factor(position, state)
-        if factor is None:
-            made = self._adjoint(position)
-            if made is None:
-                zero = self._zero(edge.source, numbers)
-                return zero, zero
-            program, operands, result = made
-            inputs = self._adjoint_inputs(edge, program, operands, state)
-            tensor = next(
-                name for name, role in zip(program.formula.inputs, operands, strict=True) if role.role == "upstream"
-            )
-            found = program.run_ranges(inputs, {tensor: upstream}, numbers, sided=loose)[result]
-            low, high = ((bound if bound.shape else bound[()]) for bound in found)
-            return low, high
-        factors = [factor]
-        if loose and edge.target in self.kinked:
-            factors += [self._slope(edge, state.values, numbers.sided[side], numbers) for side in (-1, 1)]
-        bounds = upstream[:1] if upstream[0] is upstream[1] else upstream
-        products = [bound * slope for bound in bounds for slope in factors]
-        low, high = products[0], products[0]
-        for other in products[1:]:
-            low, high = _least(low, other), _most(high, other)
-        return self._fitted(low, edge, numbers), self._fitted(high, edge, numbers)
-
     # ---- gradients -------------------------------------------------------------------------------
 
-    def _slopes(self, values: Mapping[int, Any], sides: Mapping[int, int], numbers: Numbers) -> list[Any]:
+    def slopes_at(self, values: Mapping[int, Any], sides: Mapping[int, int], numbers: Numbers) -> list[Any]:
         """Derivative of every edge that works element by element."""
         result = []
         with numpy.errstate(all="ignore"):
             for edge in self.edges:
                 side = sides.get(edge.target.id)
                 functions = numbers.functions if side is None else numbers.sided[side]
-                result.append(self._slope(edge, values, functions, numbers))
+                result.append(self.slope_of(edge, values, functions, numbers))
         return result
 
-    def _slope(
+    def slope_of(
         self, edge: Edge, values: Mapping[int, Any], functions: Mapping[str, Callable[..., Any]], numbers: Numbers
     ) -> Any:
+        """Derivative of an edge under some functions; None where it does not work element by element."""
         if edge.slope is None:
             return None
         inner = self.environment(edge.target, values)
         value = evaluate(edge.slope, inner, functions, numbers.literal)
         return self._shaped(value, self.shapes[edge.target.id], numbers)
 
-    def _seed(self, values: Mapping[int, Any], numbers: Numbers) -> Any:
+    def seed(self, values: Mapping[int, Any], numbers: Numbers) -> Any:
+        """What arrives at the root."""
         if self.upstream is None:
             return numbers.literal(1)
         if isinstance(self.upstream, Node):
             return values[self.upstream.id]
         return self._shaped(numbers.array(numpy.asarray(self.upstream)), self.shapes[self.root.id], numbers)
 
-    def _zero(self, node: Node, numbers: Numbers) -> Any:
+    def zero(self, node: Node, numbers: Numbers) -> Any:
+        """Zeros of the shape of a node."""
         return self._shaped(numbers.literal(0), self.shapes[node.id], numbers)
 
-    def _sweep(self, state: State, slopes: list[Any] | None = None) -> dict[int, Any]:
+    def sweep(self, state: State, slopes: list[Any] | None = None) -> dict[int, Any]:
+        """Gradients of all nodes, under the slopes of a state or others."""
         numbers = state.numbers
-        gradients: dict[int, Any] = {node.id: self._zero(node, numbers) for node in self.nodes}
-        gradients[self.root.id] = self._seed(state.values, numbers)
+        gradients: dict[int, Any] = {node.id: self.zero(node, numbers) for node in self.nodes}
+        gradients[self.root.id] = self.seed(state.values, numbers)
         reached = {self.root.id}
         with numpy.errstate(all="ignore"):
             for node in reversed(self.nodes):
@@ -584,31 +376,31 @@ class Circuit:
         if state.fresh or state.slopes[position] is None:
             return state.slopes[position]
         edge = self.edges[position]
-        side = self._fixed_sides().get(edge.target.id)
+        side = self.fixed_sides().get(edge.target.id)
         functions = state.numbers.functions if side is None else state.numbers.sided[side]
         with numpy.errstate(all="ignore"):
-            return self._slope(edge, state.values, functions, state.numbers)
+            return self.slope_of(edge, state.values, functions, state.numbers)
 
     def _pulled(self, position: int, state: State, upstream: Any, slopes: list[Any] | None) -> Any:
         edge, numbers = self.edges[position], state.numbers
         factor = slopes[position] if slopes is not None else self.local_factor(position, state)
         if factor is not None:
-            return self._fitted(upstream * factor, edge, numbers)
-        made = self._adjoint(position)
+            return self.fitted(upstream * factor, edge, numbers)
+        made = self.adjoint_of(position)
         if made is None:
-            return self._zero(edge.source, numbers)
+            return self.zero(edge.source, numbers)
         program, operands, result = made
-        inputs = self._adjoint_inputs(edge, program, operands, state)
+        inputs = self.adjoint_inputs(edge, program, operands, state)
         for name, role in zip(program.formula.inputs, operands, strict=True):
             if role.role == "upstream":
                 inputs[name] = self._shaped(upstream, self.shapes[edge.target.id], numbers)
-        side = self._fixed_sides().get(edge.target.id)
+        side = self.fixed_sides().get(edge.target.id)
         if side is not None:
             numbers = replace(numbers, functions=numbers.sided[side])
         found = program.run(inputs, numbers)[result]
         return found if found.shape else found[()]
 
-    def _fitted(self, term: Any, edge: Edge, numbers: Numbers) -> Any:
+    def fitted(self, term: Any, edge: Edge, numbers: Numbers) -> Any:
         """A product over the target's elements, summed where the source was broadcast."""
         shape = self.shapes[edge.source.id]
         if not isinstance(term, numpy.ndarray):
@@ -622,7 +414,7 @@ class Circuit:
             term = term.sum(axis=axes)
         return term.reshape(shape) if shape else (term[()] if isinstance(term, numpy.ndarray) else term)
 
-    def _adjoint(self, position: int) -> tuple[Program, tuple[Operand, ...], str] | None:
+    def adjoint_of(self, position: int) -> tuple[Program, tuple[Operand, ...], str] | None:
         """Program of an edge's vector-Jacobian product, what its inputs are bound to, and its result."""
         if position in self._adjoints:
             return self._adjoints[position]
@@ -670,7 +462,7 @@ class Circuit:
             return application.operands[application.formula.inputs.index(role.tensor)]
         return application.outputs[application.formula.outputs.index(role.tensor)]
 
-    def _adjoint_inputs(
+    def adjoint_inputs(
         self, edge: Edge, program: Program, operands: tuple[Operand, ...], state: State
     ) -> dict[str, Any]:
         """Values that an adjoint reads; what the forward pass computed on its way is not computed again."""
@@ -698,143 +490,6 @@ class Circuit:
             for position, edge in enumerate(self.edges)
             if edge.source is target
         ]
-
-    # ---- expressions -----------------------------------------------------------------------------
-
-    def correct(self, target: Node, limit: int = 60) -> Expression | None:
-        """Gradient with respect to ``target`` as a lecturer writes it; None beyond ``limit`` operations.
-
-        Named nodes appear by name, others are written out. None for graphs with arrays.
-        """
-        if not self.scalar:
-            return None
-        shown: dict[str, Expression] = {}
-        sizes: dict[str, int] = {}
-        for node in self.nodes:
-            if node.application is None or node.name is not None:
-                if node.kind == "constant":
-                    shown[node.label] = _literal(node)
-                continue
-            # every operand is a symbol of its label: unnamed ones are written out in turn
-            body = node_expression(node)
-            size = operation_count(body) + sum(sizes.get(name, 0) for name in symbols(body))
-            if size > limit:
-                continue
-            sizes[node.label] = size
-            shown[node.label] = substitute(body, shown)
-        total: dict[int, Expression] = {self.root.id: ONE}
-        for node in reversed(self.nodes):
-            upstream = total.get(node.id)
-            if upstream is None or node is target:
-                continue
-            for position in self.edges_into.get(node.id, ()):
-                edge = self.edges[position]
-                slope = substitute(local_expression(node, edge.k), shown)
-                term = product(upstream, slope)
-                total[edge.source.id] = plus(total.get(edge.source.id, ZERO), term)
-                if operation_count(total[edge.source.id]) > limit:
-                    return None
-        result = total.get(target.id, ZERO)
-        known = {n.name for n in self.nodes if n.name is not None}
-        return result if set(symbols(result)) <= known else None
-
-    def expanded(
-        self, target: Node, leaves: Mapping[int, str], limit: int = 400
-    ) -> tuple[dict[int, Expression], Expression] | None:
-        """Every node and the gradient over the leaves alone; None if that takes over ``limit`` operations."""
-        if not self.scalar:
-            return None
-        expressions: dict[int, Expression] = {}
-        for node in self.nodes:
-            if node.kind == "constant":
-                expressions[node.id] = _literal(node)
-            elif node.application is None:
-                expressions[node.id] = Symbol(leaves[node.id])
-            else:
-                formula = node.application.formula
-                by_name = dict(zip(formula.inputs, node.operands, strict=True))
-                inner = {p: expressions[by_name[a.tensor].id] for p, a in formula.statements[0].reads}
-                expressions[node.id] = substitute(formula.statements[0].body, inner)
-            if operation_count(expressions[node.id]) > limit:
-                return None
-        total: dict[int, Expression] = {self.root.id: ONE}
-        for node in reversed(self.nodes):
-            if node.id not in total or node.application is None or node is target:
-                continue
-            formula = node.application.formula
-            by_name = dict(zip(formula.inputs, node.operands, strict=True))
-            inner = {p: expressions[by_name[a.tensor].id] for p, a in formula.statements[0].reads}
-            for position in self.edges_into.get(node.id, ()):
-                edge = self.edges[position]
-                assert edge.slope is not None
-                term = product(total[node.id], substitute(edge.slope, inner))
-                total[edge.source.id] = plus(total.get(edge.source.id, ZERO), term)
-                if operation_count(total[edge.source.id]) > limit:
-                    return None
-        return expressions, total.get(target.id, ZERO)
-
-
-def _literal(node: Node) -> Number:
-    """Value of a scalar constant."""
-    assert isinstance(node.value, float)
-    return number(node.value)
-
-
-def _functions(expression: Expression) -> set[str]:
-    if not isinstance(expression, Call):
-        return set()
-    return {expression.function}.union(*(_functions(o) for o in expression.operands))
-
-
-def _keys(leaves: list[Node]) -> dict[int, str]:
-    """A name for each leaf in points: its label, made different where two are alike."""
-    keys: dict[int, str] = {}
-    for leaf in leaves:
-        alike = leaf.label in keys.values()
-        keys[leaf.id] = f"{leaf.label}_{leaf.id}" if alike else leaf.label
-    return keys
-
-
-def _indexed(formula: Formula, sizes: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Tensors that are used as indices or compared with a position, and the extent that they count in."""
-    found: list[tuple[str, int]] = []
-    for statement in formula.statements:
-        for access in accesses(statement):
-            for d, item in enumerate(access.index):
-                if isinstance(item, Gather):
-                    found.append((item.access.tensor, sizes.get(f"{access.tensor}.{d}", 1)))
-        reads = {p: a.tensor for p, a in statement.reads}
-        extents = {axis.name: axis.extent.value(sizes) for axis in statement.axes}
-        work = [statement.body]
-        while work:
-            item = work.pop()
-            if not isinstance(item, Call):
-                continue
-            work += item.operands
-            if item.function in ("equal", "not_equal"):
-                names = [o.name for o in item.operands if isinstance(o, Symbol)]
-                found += [(reads[p], extents[a]) for p in names for a in names if p in reads and a in extents]
-    return found
-
-
-def _numbers(precision: str) -> Numbers:
-    if precision == "formulas":
-        from graphc.checking.terms import symbolic
-
-        return symbolic()
-    return exact() if precision == "exact" else double()
-
-
-def _least(a: Any, b: Any) -> Any:
-    if isinstance(a, numpy.ndarray) or isinstance(b, numpy.ndarray):
-        return numpy.minimum(a, b)
-    return min(a, b)
-
-
-def _most(a: Any, b: Any) -> Any:
-    if isinstance(a, numpy.ndarray) or isinstance(b, numpy.ndarray):
-        return numpy.maximum(a, b)
-    return max(a, b)
 
 
 _WHOLE = {"add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b, "neg": lambda a: -a,

@@ -141,6 +141,8 @@ def _judged(circuit: Circuit, claim: Claim, numbers: Any, state: State) -> Verdi
     if value is not None and numpy.shape(value) not in (wanted, ()):
         verdict.misfit = misfit(claim, circuit, numpy.shape(value))
         return verdict
+    if value is not None:
+        verdict.samples = [(state, value)]
     exactly = claim.expression is not None and state.precision == "exact"
     verdict.digits = 40 if exactly else 6
     where: tuple[int, ...] | None = (0,) * len(wanted)

@@ -73,11 +73,11 @@ def judged(subject: Any, exercise: Exercise, claims: Mapping[str, Any], proof: f
     }
 
 
-def unreadable(claim: Any, message: str, name: str) -> dict[str, Any]:
+def unreadable(claim: Any, message: str, name: str, word: str = "cannot be read") -> dict[str, Any]:
     """The answer for a claim that cannot be judged."""
     written = " ".join(str(claim).split())[:120]
     message = re.sub(r"^the claim for '[^']*'(, '.*?'(?=: )|)(: |, )", "", message)
-    parts = [("", f"{name}: {written}   "), ("wrong", "cannot be read\n")]
+    parts = [("", f"{name}: {written}   "), ("wrong", f"{word}\n")]
     parts += [("", f"    {line}\n") for line in message.splitlines()]
     return {"verdict": "unreadable", "claimed": written, "finding": None, "parts": parts, "message": message}
 
@@ -192,7 +192,7 @@ class _Answering:
             result |= judged(subject, exercise, {name: function}, 0)
             if result[name]["verdict"] == "unreadable":
                 shown = result[name]
-                result[name] = unreadable(function.__name__, shown["message"], name)
+                result[name] = unreadable(function.__name__, shown["message"], name, "cannot be judged")
         return result
 
 

@@ -6,9 +6,12 @@ import csv
 import io
 import json
 import math
+import os
+import queue
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -206,7 +209,7 @@ class Gradebook(Sequence[Graded]):
                 shortened(graded.problem or "; ".join(graded.answers.notes)),
             ))  # fmt: skip
         widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-        parts: Parts = [("head", f"{self.sheet.title}: {len(self)} submissions\n")]
+        parts: Parts = [("head", f"{self.sheet.title}: {len(self)} submission{'s' if len(self) != 1 else ''}\n")]
         for k, row in enumerate(rows):
             cells = [text.ljust(width) for text, width in zip(row, widths, strict=True)]
             role = "quiet" if not k else {0: "right", 1: "", 3: "undecided"}[self.graded[k - 1].exit_code]
@@ -303,13 +306,16 @@ def answers_of_folder(folder: Path, sheet: Sheet) -> list[Answers]:
 # ---- judging -------------------------------------------------------------------------------------
 
 
-class _Judge:
-    """The process that judges, and what it has said before."""
+#: Answers by exercise, name and claim: what many students write is judged once.
+_Said = dict[tuple[str, str, str], dict[str, Any]]
 
-    def __init__(self, sheet: Sheet, seconds: float, proof: float) -> None:
-        self.sheet, self.seconds, self.proof = sheet, seconds, proof
+
+class _Judge:
+    """A process that judges, and what has been said before."""
+
+    def __init__(self, sheet: Sheet, seconds: float, proof: float, said: _Said) -> None:
+        self.sheet, self.seconds, self.proof, self.said = sheet, seconds, proof, said
         self.helper = Helper("graphc.checking.grader")
-        self.said: dict[tuple[str, str, str], dict[str, Any]] = {}
 
     def ask(self, question: Mapping[str, Any], seconds: float) -> dict[str, Any]:
         """Ask the process; raises `HelperError`."""
@@ -340,8 +346,8 @@ class _Judge:
     def stopped(self, name: str, claim: str, error: HelperError) -> dict[str, Any]:
         """The answer for a claim on which the process overran or died."""
         why = f"stopped after {self.seconds:g} s" if error.late else "the process that judged it ended"
-        parts = [("", f"{name}: {shortened(claim)}   "), ("undecided", "undecided"), ("", f", {why}\n")]
-        return {"verdict": "undecided", "claimed": shortened(claim), "finding": None, "parts": parts}
+        parts = [("", f"{name}: {shortened(str(claim))}   "), ("undecided", "undecided"), ("", f", {why}\n")]
+        return {"verdict": "undecided", "claimed": shortened(str(claim)), "finding": None, "parts": parts}
 
     def derivation(self, exercise: Exercise, lines: str) -> dict[str, Any]:
         """Verdicts on lines; ``{"problem": ...}`` where there are none."""
@@ -383,9 +389,10 @@ def grade(
     seconds: float = 10.0,
     proof: float = 0.0,
     python: Path | None = None,
+    processes: int | None = None,
     progress: Callable[[Graded], None] | None = None,
 ) -> Gradebook:
-    """Grade answers, one student after the other.
+    """Grade answers; students are shared out over a few processes.
 
     Parameters
     ----------
@@ -397,8 +404,11 @@ def grade(
         Time limit of each proof; 0 leaves proofs out, and right answers get the verdict ``"agrees"``.
     python : Path, optional
         Folder of Python files whose functions may be run. Without it they are not touched.
+    processes : int, optional
+        How many judge side by side; by default one a processor, four at most. A claim that many students wrote is
+        judged once.
     progress : callable, optional
-        Gets every graded student.
+        Gets every graded student, in order.
 
     Returns
     -------
@@ -406,14 +416,32 @@ def grade(
         Whatever is handed in, everybody is in it.
     """
     start = time.perf_counter()
-    judge = _Judge(sheet, seconds, proof)
+    given = list(answers)
+    count = max(1, min(processes or min(4, os.cpu_count() or 1), len(given)))
+    said: _Said = {}
+    judges = [_Judge(sheet, seconds, proof, said) for _ in range(count)]
+    free: queue.SimpleQueue[_Judge] = queue.SimpleQueue()
+    for judge in judges:
+        free.put(judge)
+
+    def graded(one: Answers) -> Graded:
+        judge = free.get()
+        try:
+            return _graded(judge, one, python)
+        finally:
+            free.put(judge)
+
     found: list[Graded] = []
-    with judge.helper:
-        for given in answers:
-            graded = _graded(judge, given, python)
-            found.append(graded)
+    pool = ThreadPoolExecutor(count, thread_name_prefix="graphc grading")
+    try:
+        for done in pool.map(graded, given):
+            found.append(done)
             if progress is not None:
-                progress(graded)
+                progress(done)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for judge in judges:
+            judge.helper.close()
     return Gradebook(sheet, found, time.perf_counter() - start)
 
 

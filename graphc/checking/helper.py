@@ -46,11 +46,20 @@ class Helper:
         self.module, self.arguments, self.own_group = module, list(arguments), own_group
         self.greeting: Any = None
         self.started = 0
+        self.closed = False
         self._process: subprocess.Popen[str] | None = None
         self._answers: queue.Queue[str | None] = queue.Queue()
 
     def start(self) -> None:
-        """Start a process, without waiting until it is ready."""
+        """Start a process, without waiting until it is ready.
+
+        Raises
+        ------
+        HelperError
+            If the helper was closed.
+        """
+        if self.closed:
+            raise HelperError(late=False)
         if self._process is not None:
             return
         package = Path(__file__).parents[2]
@@ -143,11 +152,16 @@ class Helper:
                 with contextlib.suppress(OSError):
                     pipe.close()
 
+    def close(self) -> None:
+        """End the process for good."""
+        self.closed = True
+        self.stop()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        self.close()
 
 
 #: Longest line that is taken as an answer, in characters.

@@ -17,6 +17,7 @@ from graphc.checking.claims import Claim
 from graphc.checking.compare import Counterexample
 from graphc.checking.diagnosis import Diagnosis, diagnose
 from graphc.checking.diagnosis.evidence import same
+from graphc.checking.diagnosis.explanation import called
 from graphc.checking.language.names import GRADIENT, Names
 from graphc.checking.lines import Line, written_out
 from graphc.checking.points import FEWEST, Verdict, judge
@@ -94,7 +95,7 @@ class Step:
             lines.append(f"       {self.note}")
         if self.verdict == "wrong":
             if self.counterexample is not None:
-                lines.append(f"       {self.counterexample}")
+                lines += [f"       {line}" for line in str(self.counterexample).splitlines()]
             lines.append(f"       {self.diagnosis or 'the cause is not known'}")
         return "\n".join(lines)
 
@@ -222,7 +223,7 @@ class LineJudge:
         correct = self.gradient(node)
         step = self.equal(meant, correct)
         right = not verdict.wrong
-        label = node.label
+        label = called(node)
         if right:
             note = ""
             if blame and not step:

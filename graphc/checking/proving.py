@@ -10,6 +10,7 @@ import numpy
 
 from graphc.checking.circuit import Circuit
 from graphc.checking.claims import Claim, exact_constants
+from graphc.checking.expanding import expanded
 from graphc.checking.precise import OutsideDomain
 from graphc.errors import CheckError
 from graphc.formula.expression import Symbol, evaluate, substitute
@@ -36,14 +37,14 @@ def _prove_scalar(circuit: Circuit, claim: Claim, seconds: float) -> tuple[str, 
     from graphc.checking.proof import prover
 
     leaves = {node.id: f"v{k}" for k, node in enumerate(circuit.leaves)}
-    forms = circuit.expanded(claim.target, leaves)
+    forms = expanded(circuit, claim.target, leaves)
     if forms is None or claim.expression is None:
         return "agrees", "too long to be proved"
     expressions, gradient = forms
     over_leaves = {name: expressions[node.id] for name, node in claim.nodes.items()}
     over_leaves.setdefault("pi", Symbol("pi"))
-    expanded = exact_constants(substitute(claim.expression, over_leaves))
-    return _worded(prover().prove(expanded, exact_constants(gradient), seconds))
+    claimed = exact_constants(substitute(claim.expression, over_leaves))
+    return _worded(prover().prove(claimed, exact_constants(gradient), seconds))
 
 
 def _worded(answer: str) -> tuple[str, str]:

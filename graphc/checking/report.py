@@ -13,14 +13,16 @@ from graphc.checking.claims import Claim, Names, read_claim
 from graphc.checking.conventions import Conventions, as_conventions
 from graphc.checking.diagnosis import Diagnosis, Explanation, diagnose
 from graphc.checking.drawn import drawn_marks
+from graphc.checking.expanding import correct
 from graphc.checking.given import judge_at, read_numbers, sizes_at
 from graphc.checking.html import html_text
 from graphc.checking.points import FEWEST, Counterexample, Verdict, judge
 from graphc.checking.proving import prove_claim
+from graphc.checking.readable import readable_text
 from graphc.checking.schema import plain_report
 from graphc.checking.text import coloured, finding_parts, joined_text, report_parts
+from graphc.checking.told import told_at
 from graphc.errors import CheckError, did_you_mean
-from graphc.formula.expression import to_text
 from graphc.gradients import Backward
 from graphc.graph import verbs
 from graphc.graph.node import Node, topological
@@ -354,7 +356,11 @@ def _finding(
     if verdict.wrong:
         word = "differs"
         note = "\n".join(filter(None, (verdict.misfit, verdict.note)))
-        if shared < _DIAGNOSED:
+        if fewest == 1:
+            found = told_at(
+                circuit, claim.target, verdict.samples, [n for found in names.nodes.values() for n in found]
+            )
+        elif shared < _DIAGNOSED:
             found = diagnose(circuit, claim.target, verdict.samples, list(names.nodes))
     elif verdict.points < fewest or verdict.unclear:
         word = "undecided"
@@ -384,14 +390,14 @@ def _correct(circuit: Circuit, target: Node, *, wrong: bool) -> str | None:
     """The gradient as a lecturer writes it; of arrays only where somebody needs it."""
     try:
         if circuit.scalar:
-            found = circuit.correct(target)
-            return None if found is None else to_text(found)
+            found = correct(circuit, target)
+            return None if found is None else readable_text(found)
         if not wrong:
             return None
         from graphc.checking.language import claim_text
         from graphc.checking.written import written_gradient
 
         found = written_gradient(circuit, target)
-        return None if found is None else claim_text(found)
+        return None if found is None else readable_text(found, claim_text)
     except RecursionError:
         return None

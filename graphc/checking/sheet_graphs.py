@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import inspect
 import operator
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,7 +19,7 @@ from graphc.graph import Gate, registry
 from graphc.graph.declare import input as declare_input
 from graphc.graph.node import Node, topological
 
-__all__ = ["graph_of_lines"]
+__all__ = ["graph_of_lines", "without_sites"]
 
 #: Lines of one graph, at most.
 _LINES = 400
@@ -67,8 +68,7 @@ def graph_of_lines(text: str, leaves: Mapping[str, Node]) -> Node:
             node = reader.line(line, number, alone=len(kept) == 1)
         except GraphcError as error:
             where = f"line {number} of the graph, {line[:80]!r}: " if len(kept) > 1 else f"the graph {line[:80]!r}: "
-            said = "\n".join(part for part in str(error).splitlines() if not part.strip().startswith("declared at"))
-            raise CheckError(where + said) from None
+            raise CheckError(where + without_sites(error)) from None
     below = {found.id for found in topological([node])}
     idle = [name for name, found in reader.nodes.items() if found.id not in below and name not in leaves]
     if idle:
@@ -77,6 +77,15 @@ def graph_of_lines(text: str, leaves: Mapping[str, Node]) -> Node:
             "leave out what is not used"
         )
     return node
+
+
+_SITE = re.compile(r",?[ ]*(?:declared|called) at [^\n]*:\d+")
+
+
+def without_sites(error: GraphcError) -> str:
+    """The message of an error without lines of Python, which a sheet has none of."""
+    lines = (_SITE.sub("", line).rstrip() for line in str(error).splitlines())
+    return "\n".join(line for line in lines if line.strip())
 
 
 class _Reader:

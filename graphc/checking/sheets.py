@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from graphc.checking.conventions import as_conventions
-from graphc.checking.sheet_graphs import graph_of_lines
+from graphc.checking.sheet_graphs import graph_of_lines, without_sites
 from graphc.errors import CheckError, GraphcError, did_you_mean
 from graphc.gradients import Backward, backward
 from graphc.graph.declare import input as declare_input
@@ -96,8 +96,7 @@ class Exercise:
                 )
             return backward(root, upstream=leaves[self.upstream])
         except GraphcError as error:
-            said = "\n".join(part for part in str(error).splitlines() if not part.strip().startswith("declared at"))
-            raise CheckError(f"exercise {self.name!r}: {said}") from None
+            raise CheckError(f"exercise {self.name!r}: {without_sites(error)}") from None
 
     def plain(self) -> dict[str, Any]:
         """What another process needs to declare the graph, as plain data."""

@@ -119,6 +119,6 @@ def _files(names: list[str], suffixes: tuple[str, ...]) -> list[Path]:
 
 def _write(path: Path, text: Callable[[], str]) -> None:
     try:
-        replace_file(path, (text() + "\n").encode("utf-8"))
+        replace_file(path, (text().rstrip("\n") + "\n").encode("utf-8"))
     except OSError as error:
         raise GraphcError(f"{path} cannot be written: {error.strerror or error}") from None

@@ -461,9 +461,16 @@ def test_right_gradient_is_written_as_in_a_lecture() -> None:
 
 
 def test_tie_that_rounding_hides_is_a_tie() -> None:
-    x, g = graphc.input("x", (3, 2)), graphc.input("G", (3, 2))
-    root = graphc.sum(graphc.abs((x - graphc.mean(x, 0)).named("a")) * g)
-    report = checked(root, {"a": "sign(x - sum(x, axis=0)/3) * G", "x": lambda a, G: _centred(numpy.sign(a) * G)})
+    x, g = graphc.input("x", (5, 1)), graphc.input("G", (5, 1))
+    v = x - graphc.mean(x, 0)
+    flow = "sign(x - sum(x, axis=0)/5) * G"
+    report = checked(graphc.sum(graphc.abs(v) * g), {"x": f"{flow} - mean({flow}, axis=0)"})
+    assert report.ok, str(report)
+
+    def claim(x, G):
+        return _centred(_centred(numpy.sign(_centred(_centred(x))) * G))
+
+    report = checked(graphc.sum(graphc.abs(v - graphc.mean(v, 0)) * g), {"x": claim})
     assert report.ok, str(report)
 
 

@@ -96,7 +96,7 @@ CASES = [
     (cross_entropy, "b", f"mean({ERROR}, axis=0)/N", "constant factor", "1/N"),
     (cross_entropy, "W", "X.T @ softmax(Z)/N", "missing label", "p - y"),
     (cross_entropy, "X", f"-{ERROR} @ W.T/N", "sign", "flipped"),
-    (cross_entropy, "b", f"{ERROR}/N", "missing sum", "axis 0 (N)"),
+    (cross_entropy, "b", f"{ERROR}/N", "missing sum", "the sum over axis 0 is missing, of extent N"),
     (cross_entropy, "W", f"{ERROR}.T @ X/N", "transposed", "transposed"),
     (graphs.two_layer_net, "X", "((D @ W2.T)*(1 - H**2)) @ W1", "transposed", "W1 is transposed the wrong way"),
     (graphs.two_layer_net, "W1", "X.T @ (D @ W2.T)", "missing factor", "dH/dS = 1 - H**2 of the gate tanh"),

@@ -86,6 +86,8 @@ def _diagnosed(
         return shape_mistake(circuit, target, samples, sizes)
     digits = 40 if numpy.asarray(claimed[0]).dtype == object else 9
     if all(same(c, r, digits) for c, r in zip(claimed, correct, strict=True)):
+        if not circuit.kinked:
+            return []  # the claim has no value somewhere, or differs in digits that were not compared
         return [Explanation("kink", "only the value on a kink is wrong", (), nodes, True, 0.0)]
     zero = [not numpy.any(numpy.asarray(c) != 0) for c in claimed]
     if all(zero):

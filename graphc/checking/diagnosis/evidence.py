@@ -32,8 +32,8 @@ Array = numpy.ndarray
 #: Points in float64 and points with all digits that a hypothesis must explain.
 _POINTS, _CONFIRMING = 4, 3
 
-#: Edges beyond which two points must do.
-_MANY_EDGES = 300
+#: Edges, and operations of one evaluation, beyond which two points must do.
+_MANY_EDGES, _MANY_OPERATIONS = 300, 100_000
 
 #: Relative difference allowed in float64: finite differences of gates cost some digits.
 _CLOSE = 1e-6
@@ -60,11 +60,9 @@ def same(a: Any, b: Any, digits: int = _DIGITS) -> bool:
     first, second = numpy.asarray(a, dtype=object).reshape(-1), numpy.asarray(b, dtype=object).reshape(-1)
     close = mpmath.mpf(10) ** -digits
     largest = max((abs(v) for v in (*first, *second)), default=0)
-    # elements are compared by their own size, and by the largest one where sums cancel
-    return all(
-        abs(x - y) <= close * max(abs(x), abs(y)) or abs(x - y) <= close * largest * close
-        for x, y in zip(first, second, strict=True)
-    )
+    # elements are compared by their own size, and by the largest one where sums cancel; float64 has no digits for that
+    rest = close * largest * (close if digits > _DIGITS_OF_FLOATS else 1)
+    return all(abs(x - y) <= max(close * max(abs(x), abs(y)), rest) for x, y in zip(first, second, strict=True))
 
 
 def summed(value: Any, shape: tuple[int, ...]) -> Any:
@@ -158,12 +156,12 @@ class Evidence:
             numbers = numbers[numbers > 0]
             return float(numbers.max()) if numbers.size else 1.0
 
-        kept = [s for s in self.samples if not s[0].intervals] or self.samples
+        kept = self.samples  # generic points: none is on a kink
         usual = [s for s in kept if size(s) < 1e4 and small(s) > 1e-6] or sorted(kept, key=size)
         # first what is nowhere zero; but a mask shows only where it is
         plain, masked = [s for s in usual if not any(telling(s))], [s for s in usual if any(telling(s))]
         masked.sort(key=telling)
-        count = _POINTS if len(self.edges) <= _MANY_EDGES else 2
+        count = 2 if len(self.edges) > _MANY_EDGES or self.circuit.operations() > _MANY_OPERATIONS else _POINTS
         chosen = [*plain[: count - min(1, len(masked))], *masked][:count]
         # a mistake with a mask shows at some points only
         wrong = [s for s in kept if not same(s[1], s[0].gradients[self.target.id], self.digits)]
@@ -172,7 +170,7 @@ class Evidence:
         return chosen
 
     def _point(self, state: State, claim: Any, generator: numpy.random.Generator) -> Point:
-        numbers = self.circuit.state(state.point, "double")
+        numbers = state if state.precision == "double" else self.circuit.state(state.point, "double")
         direction = generator.uniform(0.5, 1.5, self.shape) * generator.choice((-1.0, 1.0), self.shape)
         if not self.shape:
             direction = numpy.ones(())

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from graphc.checking.circuit import Edge
-from graphc.formula.expression import Expression, substitute, symbols, to_text
+from graphc.formula.expression import Expression, Symbol, substitute, symbols, to_text
 from graphc.gradients.local import elementwise, local_expression, node_expression
 from graphc.graph.node import Node
 
@@ -113,6 +113,8 @@ def called(node: Node) -> str:
     """How a sentence calls a node: by name or short formula, or by gate and line where it has neither."""
     if node.name is not None or node.kind == "constant":
         return node.label
+    if node.gate == "transpose" and node.operands[0].name is not None:
+        return f"{node.operands[0].name}.T"
     formula = _written(node, 3)
     if formula is not None and len(text := to_text(formula)) <= _SHORT:
         return text
@@ -130,7 +132,8 @@ def _written(node: Node, depth: int) -> Expression | None:
             if inner is None:
                 return None
             operands[operand.label] = inner
-    return substitute(node_expression(node), operands)
+    written = substitute(node_expression(node), operands)
+    return None if isinstance(written, Symbol) else written  # a transpose is not its operand
 
 
 def formula_of(expression: Expression, around: Iterable[Node]) -> str | None:

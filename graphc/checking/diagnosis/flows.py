@@ -23,11 +23,11 @@ __all__ = ["detached", "missing_uses", "scaled_flows"]
 _SUBSETS, _MOST = 7, 64
 
 
-def _use(edge: Edge) -> str:
+def _use(edge: Edge, steps: Steps) -> str:
+    gate = steps.behind(edge.target)
     position = f" as operand {edge.k}" if edge.target.operands.count(edge.source) > 1 else ""
-    name = called(edge.target)
-    gate = f" ({edge.target.gate})" if edge.target.name is not None else ""
-    return f"{name}{gate}{position}"
+    kind = f" ({gate.gate})" if gate.name is not None else ""
+    return f"{called(gate)}{kind}{position}"
 
 
 def missing_uses(evidence: Evidence, steps: Steps) -> Iterator[Candidate]:
@@ -69,7 +69,7 @@ def missing_text(node: Node, gone: Sequence[Edge], count: int, steps: Steps) -> 
     """Which uses of a node are not counted."""
     text = (
         f"a path is missing: {called(node)} is used {count} times and the gradients add up; "
-        f"not counted is the use in {', '.join(dict.fromkeys(_use(e) for e in gone))}"
+        f"not counted is the use in {', '.join(dict.fromkeys(_use(e, steps) for e in gone))}"
     )
     if all(e.target.id in steps.found for e in gone):
         numbers = sorted({steps.found[e.target.id][1] for e in gone})

@@ -116,9 +116,11 @@ def _missing(unit: Unit, factor: Factor) -> Told:
     marked = ((edge.source, edge.target),)
     near = factor.position in evidence.edges
     if factor.kind == "part":
-        text = f"{_part(factor)} of the local gradient {local_gradient(edge)} is missing"
+        text = (
+            f"{_part(factor)} of the local gradient {local_gradient(edge)}{evidence.steps.at(edge.target)} is missing"
+        )
         return (1.1 if near else 2.4), "missing factor", text, marked, ()
-    text = f"the local gradient {local_gradient(edge)} is missing"
+    text = f"the local gradient {local_gradient(edge)}{evidence.steps.at(edge.target)} is missing"
     return (1.0 if near else 2.2), "missing factor", text, marked, ()
 
 
@@ -131,9 +133,10 @@ def _extra(unit: Unit, factor: Factor) -> Told:
     marked = ((edge.source, edge.target),)
     near = factor.position in evidence.edges
     if factor.kind == "part":
-        text = f"{_part(factor)} of the local gradient {local_gradient(edge)} is one too many"
+        gradient = local_gradient(edge) + evidence.steps.at(edge.target)
+        text = f"{_part(factor)} of the local gradient {gradient} is one too many"
         return (1.3 if near else 2.5), "extra factor", text, marked, ()
-    text = f"the local gradient {local_gradient(edge)} is one too many"
+    text = f"the local gradient {local_gradient(edge)}{evidence.steps.at(edge.target)} is one too many"
     return (1.2 if near else 2.3), "extra factor", text, marked, ()
 
 

@@ -177,15 +177,17 @@ def _replaced(unit: Unit, edge: Edge, pull: Change, right: Node, other: Node) ->
     change = _with_value(pull, right, lambda _, state: state.values[other.id])
     nodes = (right, other)
     own, step = step_of(right), step_of(other)
-    where = f"in the gradient of {called(edge.source)} at {called(edge.target)} ({edge.target.gate})"
+    gate = f" ({edge.target.gate})" if edge.target.name is not None else ""
+    where = f"in the gradient of {called(edge.source)} at {called(edge.target)}{gate}"
     text = f"{where}, {called(other)} stands in place of {called(right)}"
     if own is not None and step is not None and own[0] == step[0]:
-        return 1.05, "other step", f"{text}: {unit.evidence.steps.another()}", change, nodes
+        kind, end = unit.evidence.steps.another()
+        return 1.05, kind, text + end, change, nodes
     if any(o is other for o in right.operands):
-        text += f", the input of the gate {right.gate} in place of its output"
+        text += f", before the activation: the input of the gate {right.gate} in place of its output"
         return 1.15, "pre-activation", text, change, nodes
     if any(o is right for o in other.operands):
-        text += f", the output of the gate {other.gate} in place of its input"
+        text += f", after the activation: the output of the gate {other.gate} in place of its input"
         return 1.15, "post-activation", text, change, nodes
     return 1.4, "other value", text, change, nodes
 

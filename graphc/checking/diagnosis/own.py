@@ -47,7 +47,7 @@ def own_mistakes(unit: Unit, spot: Spot, found: Found, pool: Pool) -> Iterator[C
             tried = [
                 (1.0, "missing factor", "is missing", ones, one),
                 (2.5, "missing factor", "is missing, and the sign is flipped", [-o for o in ones], lambda _: -1),
-                (1.2, "extra factor", "is one too many: it counts once", [s * s for s in spot.slopes],
+                (1.2, "extra factor", "is one too many", [s * s for s in spot.slopes],
                  lambda s: own(s) * own(s)),
                 (1.4, "inverted factor", "divides where it multiplies", [1 / s for s in spot.slopes],
                  lambda s: 1 / own(s)),
@@ -187,7 +187,8 @@ def _taken(unit: Unit, shown: Expression, right: Node, other: Node) -> tuple[flo
         return 1.05, "pre-activation", f"{text}; it wants the output {called(right)}"
     own, step = step_of(right), step_of(other)
     if own is not None and step is not None and own[0] == step[0]:
-        return 1.1, "other step", f"{swapped}: {unit.evidence.steps.another()}"
+        kind, end = unit.evidence.steps.another()
+        return 1.1, kind, swapped + end
     if any(o is other for o in edge.target.operands):
         return 1.3, "other operand", swapped
     if (dropped := _dropped_constant(right, other)) is not None:

@@ -35,7 +35,7 @@ def label_mistakes(edge: Edge, pull: Change) -> Iterator[Tried]:
     labels = target.operands[1].id
 
     def parts(state: State, upstream: Any) -> tuple[Any, Any, Any]:
-        """Probabilities, one-hot labels, and the weight of each row."""
+        """Probabilities, one-hot labels, and the weight of the rows in their mean."""
         scores = numpy.asarray(state.values[edge.source.id])
         right = numpy.asarray(pull(state, upstream))
         names = {"x": scores - numpy.max(scores, axis=-1, keepdims=True)}
@@ -44,7 +44,7 @@ def label_mistakes(edge: Edge, pull: Change) -> Iterator[Tried]:
         index = numpy.asarray(state.values[labels]).astype("int64")
         y = (index[..., None] == numpy.arange(scores.shape[-1])).astype(int)
         y = y.astype("float64") if state.precision == "double" else y.astype(object)
-        weight = -(right * y).sum(axis=-1, keepdims=True) / (1 - (p * y).sum(axis=-1, keepdims=True))
+        weight = (right * (p - y)).sum() / ((p - y) ** 2).sum()
         return p, y, weight
 
     def take(combine: Callable[[Any, Any], Any]) -> Change:

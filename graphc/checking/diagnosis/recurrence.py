@@ -11,6 +11,9 @@ from graphc.graph.node import Node
 
 __all__ = ["Steps"]
 
+#: Gates that only rearrange.
+_VIEWS = frozenset({"transpose", "reshape", "flatten", "slice"})
+
 
 class Steps:
     """Time steps of the nodes of a circuit, by their names or by the names of what they feed."""
@@ -24,7 +27,8 @@ class Steps:
                 numbers.setdefault(step[0], set()).add(step[1])
         stems = {stem for stem, found in numbers.items() if len(found) > 1}
         self.found: dict[int, tuple[str, int]] = {}
-        readers: dict[int, list[Node]] = {}
+        self.readers: dict[int, list[Node]] = {}
+        readers = self.readers
         for node in circuit.nodes:
             for operand in node.operands:
                 readers.setdefault(operand.id, []).append(node)
@@ -43,9 +47,15 @@ class Steps:
         if not any(len({s[0] for s in steps}) < len(steps) for steps in shared):
             self.found = {}
 
-    def another(self) -> str:
-        """What a node of the same name with another number is."""
-        return "another time step" if self.found else "another number"
+    def behind(self, node: Node) -> Node:
+        """The gate that works with a node: what reads a transpose or another view without a name."""
+        while node.name is None and len(self.readers.get(node.id, ())) == 1 and node.gate in _VIEWS:
+            (node,) = self.readers[node.id]
+        return node
+
+    def another(self) -> tuple[str, str]:
+        """Kind of a mistake with a node of the same name and another number, and the end of its sentence."""
+        return ("other step", ": another time step") if self.found else ("other value", "")
 
     def at(self, node: Node) -> str:
         """``" at time step 2"`` for a node of a recurrence, else nothing."""

@@ -110,7 +110,7 @@ def _shifted(
                 yield (
                     1.15,
                     "other step",
-                    f"in the local gradient {gradient} {text}: {evidence.steps.another()}",
+                    f"in the local gradient {gradient} {text}{evidence.steps.another()[1]}",
                     changes,
                 )
 

@@ -78,6 +78,9 @@ def constants(evidence: Evidence, sizes: Mapping[str, int]) -> Iterator[Explanat
             return
         words = named_constant([ratio], dict(sizes), min(evidence.digits, 25))
         text = f"the claim is {words or mpmath.nstr(ratio, 6)} times the correct gradient"
+        if words is not None and "(here " in words:
+            name = words.partition("(here ")[2].rstrip(")")
+            text += f": a factor 1/{name} is missing" if abs(ratio) > 1 else f": the factor {name} is one too many"
         yield Explanation("constant factor", text, (), nodes, True, 0.95 if words else 2.9)
         return
     term = _constant_difference(claimed, correct, evidence.digits)
@@ -107,7 +110,7 @@ def gradients_of_others(evidence: Evidence, names: Sequence[str]) -> Iterator[Ex
             if evidence.confirmed(lambda state, key=key, sign=sign: sign * state.gradients[key]):
                 found.append(node)
         if found:
-            text = f"this is the gradient with respect to {joined((called(n) for n in found), 'and to')}{words}"
+            text = f"this is the gradient with respect to {joined(called(n) for n in found)}{words}"
             yield Explanation("another gradient", text, (), tuple(found), True, rank)
 
 
@@ -166,17 +169,17 @@ def shape_mistake(
     def same_(value: Any) -> Any:
         return value
 
-    def axis_words(axes: tuple[int, ...], extents: tuple[int, ...]) -> str:
-        words = []
-        for axis in axes:
-            named = [name for name, extent in sizes.items() if extent == extents[axis]]
-            words.append(f"axis {axis}" + (f" ({named[0]})" if len(named) == 1 else ""))
-        return joined(words)
+    def axis_words(axes: tuple[int, ...]) -> str:
+        return joined(f"axis {axis}" for axis in axes)
+
+    def extent_words(axes: tuple[int, ...], extents: tuple[int, ...]) -> str:
+        named = [name for axis in axes for name, extent in sizes.items() if extent == extents[axis]]
+        return f", of extent {joined(named)}" if len(named) == len(axes) else ""
 
     for count in range(1, len(claim) + 1):
         for axes in itertools.combinations(range(len(claim)), count):
             if tuple(e for k, e in enumerate(claim) if k not in axes) == right:
-                text = f"the sum over {axis_words(axes, claim)} is missing"
+                text = f"the sum over {axis_words(axes)} is missing{extent_words(axes, claim)}"
                 tell("missing sum", text, 1.0, lambda v, axes=axes: v.sum(axis=axes), same_)
     if claim == right[::-1] and len(right) > 1:
         text = "the gradient is transposed"
@@ -184,7 +187,7 @@ def shape_mistake(
     for count in range(1, len(right) + 1):
         for axes in itertools.combinations(range(len(right)), count):
             if tuple(e for k, e in enumerate(right) if k not in axes) == claim:
-                text = f"the claim is summed over {axis_words(axes, right)}, along which {label} extends"
+                text = f"the claim is summed over {axis_words(axes)}, along which {label} extends"
                 tell("extra sum", text, 1.0, same_, lambda v, axes=axes: v.sum(axis=axes))
     found += _other_axes(circuit, target, samples, claim, digits, of)
     if first.size == int(numpy.prod(right)):
