@@ -67,11 +67,11 @@ const enter = (wire, text) => {
   field.value = text;
   field.dispatchEvent(new Event("input", { bubbles: true }));
 };
+const shown = (what) => [...document.querySelectorAll(`.view:not([hidden]) ${what}`)];
 const numbers = () => ({
-  exact: [...document.querySelectorAll("tbody tr")].map((row) =>
-    [".value", ".gradient"].map((c) => row.querySelector(c).dataset.exact ?? null)),
-  texts: Object.fromEntries([...document.querySelectorAll("figure text[id]")].map((t) => [t.id, t.textContent])),
-  table: [...document.querySelectorAll("tbody tr")].map((row) => [...row.children].map((c) => c.textContent)),
+  exact: shown("tbody tr").map((row) => [".value", ".gradient"].map((c) => row.querySelector(c).dataset.exact ?? null)),
+  texts: Object.fromEntries(shown("text[id]").map((t) => [t.id, t.textContent])),
+  table: shown("tbody tr").map((row) => [...row.children].map((c) => c.textContent)),
 });
 """
 
@@ -215,8 +215,9 @@ def test_a_number_that_is_none_is_underlined_and_after_an_edit_no_more(tmp_path:
 def test_formulas_and_folded_gates_are_pages_without_fields() -> None:
     assert "shows formulas, so numbers cannot be edited" in draw(simple(), form="symbolic").html()
     page = draw(scalar_lstm(3), fold=["c2"]).html()
-    assert "Gates are folded in this picture, so numbers cannot be edited" in page
+    assert "Gates are folded in this picture, so its numbers cannot be edited" in page
     assert '<form id="inputs">' not in page
+    assert '<form id="inputs" hidden>' in page  # of the picture in which all is unfolded
 
 
 def test_numbers_are_printed_as_in_python(tmp_path: Path) -> None:
