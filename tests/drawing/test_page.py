@@ -136,7 +136,12 @@ def close(found: str, expected: float) -> bool:
     return abs(number - expected) <= 1e-12 * max(1.0, abs(expected))
 
 
-@pytest.mark.parametrize("name", EDITED)
+_ALWAYS = {"neuron", "extremes", "shared", "seeded"}  # each page takes a browser two seconds
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in _ALWAYS else pytest.param(name, marks=pytest.mark.slow) for name in EDITED]
+)
 def test_an_edited_input_changes_every_number_as_graphc_would(name: str, tmp_path: Path) -> None:
     run = EDITED[name]()
     circuit = read_circuit(run.back.root, run.back, run)
