@@ -52,6 +52,7 @@ _LAZY = {
     "Trainer": ("graphc.training", "Trainer"),
     "accuracy": ("graphc.training", "accuracy"),
     "check": ("graphc.checking", "check"),
+    "check_derivation": ("graphc.checking.derivation", "check_derivation"),
     "check_gradients": ("graphc.checking.numeric", "check_gradients"),
     "compile": ("graphc.kernels", "compile"),
     "count": ("graphc.planning", "count"),
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
     # what a type checker sees of the lazy names
     from graphc import datasets
     from graphc.checking import check
+    from graphc.checking.derivation import check_derivation
     from graphc.checking.numeric import check_gradients
     from graphc.datasets import Dataset
     from graphc.drawing import draw
@@ -111,6 +113,7 @@ __all__ = [
     "accuracy",
     "backward",
     "check",
+    "check_derivation",
     "check_gradients",
     "compile",
     "constant",

@@ -26,6 +26,7 @@ assert maps[0, 0].round(2).tolist() == [0.78, -0.11, 0.11, 0.33, 0.56, -0.11, 0.
 assert maps[2, 3, 3] == 1  # the crossing
 assert run.value("pooled").shape == (1, 3, 4, 4)
 
+save(graphc.draw(run, style="feature_maps", node="image"), "x_or_o_image")
 save(graphc.draw(run, style="filters", parameter="strokes"), "x_or_o_filters")
 said = texts(save(graphc.draw(run, style="feature_maps", node="agreement"), "x_or_o_maps"))
 assert any(f"{maps.max():.4g}" in text for text in said)

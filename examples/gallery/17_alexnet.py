@@ -28,7 +28,8 @@ count = graphc.count(loss)
 assert count.parameters == 60_965_224
 assert count["conv1"].parameters == 34_944
 assert count["conv1"].activations == 290_400
-said = " ".join(texts(save(graphc.draw(loss, style="architecture", title="AlexNet", page="slide"), "alexnet")))
+print(count)
+said = " ".join(texts(save(graphc.draw(loss, style="architecture", title="AlexNet", page=(1000, 340)), "alexnet")))
 for text in ("96 × 55 × 55", "256 × 27 × 27", "384 × 13 × 13"):
     assert text in said
 full = graphc.layers.conv2d(graphc.input("x", ("N", 3, 224, 224)), 96, 11, stride=4, padding="full", name="full")

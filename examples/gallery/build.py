@@ -31,8 +31,8 @@ def scripts() -> list[Path]:
     return sorted(HERE.glob("[0-9][0-9]_*.py"))
 
 
-def run(script: Path, folder: Path) -> list[Path]:
-    """Run a script and return the files it wrote; an assertion that fails stops."""
+def run(script: Path, folder: Path) -> tuple[list[Path], str]:
+    """Run a script; return the files it wrote and what else it printed. An assertion that fails stops."""
     result = subprocess.run(
         [sys.executable, "-W", "error", str(script), str(folder)],
         capture_output=True, text=True, encoding="utf-8", check=False,
@@ -40,24 +40,29 @@ def run(script: Path, folder: Path) -> list[Path]:
     )  # fmt: skip
     if result.returncode:
         raise SystemExit(f"{script.name}\n{result.stderr}")
-    return [Path(line) for line in result.stdout.splitlines() if Path(line).parent == folder]
+    lines = result.stdout.splitlines()
+    return (
+        [Path(line) for line in lines if Path(line).parent == folder],
+        "\n".join(line for line in lines if Path(line).parent != folder),
+    )
 
 
-def entry(script: Path, pictures: list[str]) -> str:
+def entry(script: Path, pictures: list[str], printed: str) -> str:
     """Return the part of the page that belongs to a script; its docstring is title and caption."""
     title, _, caption = (ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or "").partition("\n\n")
     alt = title.rstrip(".").replace("\n", " ")
     images = "\n\n".join(f"![{alt}](images/gallery/{name})" for name in pictures)
-    return f"### {alt}\n\n{caption.strip()}\n\n{images}\n\n[{script.name}](../examples/gallery/{script.name})\n"
+    table = f"```\n{printed}\n```\n\n" if printed else ""
+    return f"### {alt}\n\n{caption.strip()}\n\n{images}\n\n{table}[{script.name}](../examples/gallery/{script.name})\n"
 
 
-def page(pictures: dict[Path, list[str]]) -> str:
+def page(pictures: dict[Path, tuple[list[str], str]]) -> str:
     """Return docs/gallery.md."""
     parts = [HEAD]
-    for script, names in pictures.items():
+    for script, (names, printed) in pictures.items():
         if script.name[:2] in SECTIONS:
             parts.append(f"## {SECTIONS[script.name[:2]]}\n")
-        parts.append(entry(script, names))
+        parts.append(entry(script, names, printed))
     return "\n".join(parts)
 
 
@@ -67,12 +72,12 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pictures = {}
     for script in scripts():
-        written = run(script, folder)
+        written, printed = run(script, folder)
         for path in written:
             if path.suffix == ".pdf":  # pages show SVG and GIF
                 path.unlink()
-        pictures[script] = [path.name for path in written if path.suffix != ".pdf"]
-        print(script.name, *pictures[script])
+        pictures[script] = [path.name for path in written if path.suffix != ".pdf"], printed
+        print(script.name, *pictures[script][0])
     (ROOT / "docs" / "gallery.md").write_text(page(pictures), encoding="utf-8")
 
 

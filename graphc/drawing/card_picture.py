@@ -93,9 +93,16 @@ class _Face:
         if card.inside:
             self.inner = _Gates(card, theme, engine)
             self.width = max(self.width, self.inner.width + 2 * _PADDING)
-            # the wire through the card is level with those outside: half way down
-            above = _height(self.said) + self.inner.level
-            below = _height(self.shown) + self.inner.height - self.inner.level
+            # the wire through the card is level with those outside: half way down; what is said is above it, and as
+            # much of it below as makes the card lowest
+            level, rest = self.inner.level, self.inner.height - self.inner.level
+
+            def half(lines: int) -> float:
+                return max(_height(self.said[:lines]) + level, _height([*self.said[lines:], *self.shown]) + rest)
+
+            kept = min(range(len(self.said), 0, -1), key=half)
+            self.said, self.shown = self.said[:kept], [*self.said[kept:], *self.shown]
+            above, below = _height(self.said) + level, _height(self.shown) + rest
             self.middle = max(above, below) + 1.8 * _PADDING
             self.height = 2 * self.middle
 

@@ -93,5 +93,5 @@ def _body(node: Node, written: Mapping[Node, Expression], inner: Collection[Node
 
 
 def pieces(line: str) -> list[str]:
-    """Split a line so that every second piece stands low."""
-    return re.split(r"_\{(.*?)\}", line)
+    """Split a line so that every second piece stands low, that of names such as ``W_hh`` too."""
+    return re.split(r"_\{(.*?)\}", re.sub(r"_(\w+)", r"_{\1}", line))

@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from graphc.drawing.closed_forms import closed_forms
 from graphc.drawing.fonts import number_text
 from graphc.drawing.gate_names import gate_pattern, gate_symbol, inside_gate, is_scalar
 from graphc.drawing.wording import is_symbol, printed_names, written
 from graphc.errors import DrawingError, did_you_mean
 from graphc.formula.expression import (
     Expression,
+    Number,
     Symbol,
     operation_count,
     symbols,
@@ -181,6 +183,7 @@ class _Reading:
     root_name: str
     marks: Mapping[Any, Any]
     gradients: Mapping[int, str]  # node id -> gradient, where it is one number
+    closed: Mapping[int, Expression]  # node id -> gradient as a formula, where that is short
 
 
 def read_circuit(
@@ -238,6 +241,7 @@ def read_circuit(
     reading = _Reading(
         run, back, digits, form, index, names, expressions, len(drawn) <= _OUTLINED, names.get(root.label, "f"),
         marks or {}, _gradients(back, run, drawn, digits) if form != "symbolic" else {},
+        closed_forms(root, drawn, expressions, back.edges) if form == "symbolic" and back and nodes is None else {},
     )  # fmt: skip
     elements: list[Element] = []
     shares: list[list[tuple[int, int]]] = [[] for _ in drawn]
@@ -327,6 +331,15 @@ def _gradient_name(reading: _Reading, node: Any) -> str:
     return f"∂{reading.root_name}/∂{reading.names[node.label]}"
 
 
+def _with_formula(reading: _Reading, node: Any, name: str, latex: str) -> tuple[str, str]:
+    """A gradient's name and what it is, plain and as LaTeX: ``∂f/∂z = q``."""
+    if node.id not in reading.closed or not name:
+        return name, latex
+    plain, outlined = written(reading.closed[node.id], reading.names)
+    outlined = outlined or (plain if isinstance(reading.closed[node.id], Number) else "")
+    return f"{name} = {plain}", f"{latex} = {outlined}" if latex and outlined else ""
+
+
 def _element(reading: _Reading, node: Any, ports: tuple[Port, ...], root: Any, patterns: bool) -> Element:
     run, back, names, form = reading.run, reading.back, reading.names, reading.form
     name = names.get(node.label, "")
@@ -350,6 +363,7 @@ def _element(reading: _Reading, node: Any, ports: tuple[Port, ...], root: Any, p
             gradient = "1" if is_scalar(node) else ""
         else:
             gradient, gradient_name = gradient_name, ""
+            gradient, gradient_latex = _with_formula(reading, node, gradient, gradient_latex)
     return Element(
         index=reading.index[node.id],
         label=node.name or "",

@@ -220,7 +220,7 @@ def _checked_interval(interval: Any) -> tuple[float, float]:
 def _scene(drawing: CurvesDrawing) -> Scene:
     theme = drawing.theme
     count = len(drawing.plots)
-    beside = min(count, _BESIDE)
+    beside = math.ceil(count / math.ceil(count / _BESIDE))  # lines of about equal length
     step = _WIDTH + _BETWEEN
     width = _MARGIN + beside * step - _BETWEEN + _MARGIN
     tall = _TOP + 2 * _PANEL + _GAP + 44

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -41,6 +41,8 @@ class Drawing(Written):
         What the picture says.
     engine : str
         The layout engine that placed it: ``"layered"``, ``"pygraphviz"`` or ``"dot"``.
+    again : functools.partial, optional
+        `draw` with all that was asked for: called with other options it draws the subject in another way.
     """
 
     content: Circuit | Cards
@@ -52,6 +54,7 @@ class Drawing(Written):
     choice: Choice | None = None
     page: tuple[float, float] | None = None
     font_size: float | None = None
+    again: partial[Any] | None = None
 
     @cached_property
     def _laid_out(self) -> tuple[Scene, Placement]:
@@ -231,6 +234,10 @@ def draw(
         picture = (
             replace(picture, page=box, font_size=size) if isinstance(picture, Drawing) else Resized(picture, box, size)
         )
+    if isinstance(picture, Drawing) and picture.subject is not None:  # an examination is drawn once
+        asked = {"theme": colours, "direction": direction, "digits": digits, "engine": engine, "page": page}
+        again = partial(draw, subject, style=chosen, font_size=font_size, **asked, **options)
+        picture = replace(picture, again=again)
     if path is not None:
         picture.save(path)
     return picture

@@ -13,6 +13,8 @@ from graphc.drawing.theme import Theme
 
 __all__ = ["drawn", "mark_style"]
 
+_OVERLAP = 0.4  # points by which pieces of a wire overlap
+
 
 @dataclass(frozen=True, slots=True)
 class _Pen:
@@ -53,7 +55,8 @@ def drawn(
             box = axes.box(start + 2, middle - 9, end - 2, middle + 9) if axes.down else Box(*frame)
             rule.append(_mark(element.mark, box, theme))
         rim = start - (shape.slot - shape.gate_width) / 2 if element.symbol and not axes.down else start
-        rule.append(axes.line(rim, middle, end, middle, theme.wire))
+        seam = 0.0 if element.root else _OVERLAP  # the link begins where the rule ends: no light line between them
+        rule.append(axes.line(rim, middle, round(end + seam, 2), middle, theme.wire))
         if element.readers > 1:
             rule.append(circle(*axes.point(end, middle), 2.4, fill=theme.wire))
         if element.root:
@@ -183,7 +186,7 @@ def _input(
     width, height = tag_size(tag)
     size = height if axes.down else width
     if with_wire:
-        items.insert(0, axes.line(along, row, tag_end - size, row, theme.wire))
+        items.insert(0, axes.line(round(along - _OVERLAP, 2), row, tag_end - size, row, theme.wire))
     if axes.down:
         frame = Box(row - width / 2, tag_end - height, row + width / 2, tag_end)
     else:

@@ -158,7 +158,7 @@ class _Page(Strips):
         unmeasured = [name for name in flow.states if name not in flow.sensitivity]
         said = "Boxes show how strongly a state depends on the first input"
         if unmeasured:
-            names = ", ".join(cut(name, _SMALL, 90) for name in unmeasured[:8])
+            names = ", ".join(cut(_own(self.flow, name), _SMALL, 90) for name in unmeasured[:8])
             names += f" and {len(unmeasured) - 8} others" if len(unmeasured) > 8 else ""
             loss = "how strongly the loss depends on a state"
             said = f"{said}, or {loss} where that was not measured ({names})"
@@ -172,7 +172,7 @@ class _Page(Strips):
         top += 2
         strips: list[Strip] = []
         for name, norms in flow.states.items():
-            shown = cut(name, _TEXT, 90)
+            shown = cut(_own(self.flow, name), _TEXT, 90)
             strips.append(Strip(_of_loss(shown), norms[1:], "gradient"))
             if name in flow.sensitivity:
                 strips.append(Strip(_of_input(shown), flow.sensitivity[name], "sensitivity"))
@@ -193,6 +193,7 @@ class _Page(Strips):
         values = self.flow.sensitivity[name] if measured else self.flow.states[name][1:]
         values = numpy.asarray(values, dtype="float64")
         quantity = _of_input if measured else _of_loss
+        name = _own(self.flow, name)
         what = quantity(printable(name))
         colour = theme.value if measured else theme.gradient
         finite = values[numpy.isfinite(values)]
@@ -268,11 +269,18 @@ class _Page(Strips):
         self.items.append(Group((line(start, y, end - 4, y, ink, 1.1), head), id=name, classes="link"))
 
 
+def _own(flow: Flow, name: str) -> str:
+    """Name of a state without that of its layer, where no other state has it."""
+    short = name.rpartition(".")[2]
+    return short if sum(other.rpartition(".")[2] == short for other in flow.states) == 1 else name
+
+
 def _words(flow: Flow, steps: int) -> str:
     said = [f"States of {printable(flow.name)} over {steps} step{'s' * (steps > 1)}."]
     for name, norms in flow.states.items():
-        rows = [(f"|dL/d{printable(name)}_t|", norms[1:])]
+        own = printable(_own(flow, name))
+        rows = [(f"|dL/d{own}_t|", norms[1:])]
         if name in flow.sensitivity:
-            rows.append((f"|d{printable(name)}_t/dx_1|", flow.sensitivity[name]))
+            rows.append((f"|d{own}_t/dx_1|", flow.sensitivity[name]))
         said += [f"{what} is {number_text(n[0])} at the first, {number_text(n[-1])} at the last." for what, n in rows]
     return " ".join(said)

@@ -189,6 +189,9 @@ class _Choosing(Folding):
     def listed(self, item: Any) -> None:
         """Fold what an entry of a list names."""
         position = {gate.id: k for k, gate in enumerate(self.order.gates)}
+        if isinstance(item, Fold):  # as it was chosen before
+            self.add(item.label, item.kind, sorted(position[n.id] for n in item.nodes if n.id in position), item.copies)
+            return
         if isinstance(item, str):
             label, kind, found = printable(item, 28), "name", self._named(item)
         elif isinstance(item, Node):

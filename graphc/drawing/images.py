@@ -83,7 +83,7 @@ def feature_maps(
     maps = value.reshape(-1, *value.shape[-2:])
     counted = f"{len(maps)} map{'s' * (len(maps) > 1)} of {maps.shape[1]} × {maps.shape[2]}"
     said = f"{counted}" + (f", example {example}" if batched else "")
-    page = _Page(theme, digits, f"Feature maps of {_named(chosen)}", said)
+    page = _Page(theme, digits, f"{'Feature maps of ' if chosen.operands else 'Input '}{_named(chosen)}", said)
     images = [_Image(f"map-{k}", str(k), plane[None]) for k, plane in enumerate(maps)]
     return page.sheet(images, "map", _columns(len(images)))
 
@@ -310,7 +310,9 @@ class _Page:
         low = top + rows * row_height + 10.0
         bar = Box(_MARGIN, round(low, 2), _MARGIN + 130.0, round(low + 10.0, 2))
         items.append(Group(scale_bar(scale, bar, theme, 3, colours=every.shape[1] == 3), id="scale", classes="scale"))
-        notes = [f"scale of all {kind}s" + (", each colour" if every.shape[1] == 3 else "")]
+        notes = [
+            (f"scale of all {kind}s" if len(images) > 1 else "scale") + (", each colour" if every.shape[1] == 3 else "")
+        ]
         if small != (height, width):
             notes.append(f"drawn as means, {small[0]} × {small[1]}")
         if self.left_out:

@@ -1,8 +1,9 @@
-"""Writes a picture as one HTML file that steps through its frames and, for scalar circuits, computes.
+"""Writes a picture as one HTML file that steps through its frames, folds, and, for scalar circuits, computes.
 
 Nothing is loaded from anywhere. In a scalar circuit every input has a number field: forward values, gradients
 and local gradients are printed to JavaScript from the formulas that graphc itself evaluates, so an edited
-input changes every number in the page. Text of the user travels as data, never as script.
+input changes every number in the page. Parts fold and unfold by showing another picture that was laid out beforehand.
+Text of the user travels as data, never as script.
 """
 
 from __future__ import annotations
@@ -11,210 +12,20 @@ import base64
 import hashlib
 import json
 import math
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from typing import Any
 
-from graphc.drawing.circuit import Circuit, Port, share_texts
-from graphc.drawing.fonts import formula_text, number_text, text_width
-from graphc.drawing.javascript import Program, program_of
-from graphc.drawing.scene import Group, Item, Scene, Text
-from graphc.drawing.svg import svg_text
+from graphc.drawing.circuit import Circuit
+from graphc.drawing.javascript import Program
+from graphc.drawing.page_view import PageView, element_names, page_view
+from graphc.drawing.scene import Scene
 from graphc.drawing.theme import THEMES
+from graphc.drawing.views import Views, fold_views
 from graphc.drawing.written import Written
-from graphc.errors import DerivativeError
-from graphc.formula.expression import symbols
-from graphc.gradients.local import node_expression
-from graphc.graph.node import Node
 
 __all__ = ["page_text"]
-
-_PREFIX = "c-"  # of every id in the picture, so that none meets an id of the page
-_NUMBERED = frozenset(("above", "below", "local-gradient"))  # groups whose title says a number
-
-# ---------------------------------------------------------------- the picture in the page
-
-
-def _with_room(circuit: Circuit, digits: int) -> Circuit:
-    """Give every number that an edit can change the room of a long one."""
-    widest = "−0.0" + "0" * digits
-
-    def wide(text: str) -> str:
-        return max(text, widest, key=lambda t: text_width(t, 1.0)) if text else text
-
-    def wide_port(port: Port) -> Port:
-        # a local gradient that is a constant is written as its number
-        number = port.number if port.formula == port.number else wide(port.number)
-        return replace(port, number=number, upstream=wide(port.upstream), sent=wide(port.sent))
-
-    elements = tuple(
-        replace(
-            e,
-            value=wide(e.value),
-            gradient=e.gradient if e.root else wide(e.gradient),
-            ports=tuple(wide_port(p) for p in e.ports),
-        )
-        for e in circuit.elements
-    )
-    return replace(circuit, elements=elements)
-
-
-def _shown(circuit: Circuit) -> dict[str, str]:
-    """Id in the picture -> the number printed there."""
-    shown: dict[str, str] = {}
-    for e in circuit.elements:
-        shown[f"wire-{e.index}-value"] = e.value
-        shown[f"wire-{e.index}-gradient"] = e.gradient
-        for port in e.ports:
-            shown[_local_id(e.index, port.operand, port.position)] = port.number
-            line = f"wire-{port.operand}-work-{e.index}-{port.position}"
-            shown |= {f"{line}-upstream": port.upstream, f"{line}-downstream": port.sent}
-        for (gate, position), term in zip(e.shares, share_texts(circuit, e), strict=False):
-            shown[f"wire-{e.index}-share-{gate}-{position}"] = term
-    return shown
-
-
-def _local_id(gate: int, operand: int, position: int) -> str:
-    return f"wire-{operand}-local-{gate}-{position}"
-
-
-def _filled(
-    items: Iterable[Item], shown: Mapping[str, str], rooms: dict[str, tuple[float, float, bool]]
-) -> tuple[Item, ...]:
-    """Put the numbers into their rooms; ``rooms`` collects left end, width and whether to centre."""
-    items = tuple(items)
-    # after "name =" a number starts where the words end
-    centred = sum(isinstance(item, Text) for item in items) == 1 or not any(
-        isinstance(item, Text) and item.id.endswith("-value") for item in items
-    )
-    made: list[Item] = []
-    for item in items:
-        if isinstance(item, Group):
-            item = replace(item, items=_filled(item.items, shown, rooms))
-        elif isinstance(item, Text) and item.id in shown:
-            text = shown[item.id]
-            length = text_width(text, item.size, item.bold)
-            rooms[item.id] = (round(item.x, 2), round(item.length, 2), centred)
-            item = replace(item, text=text, length=length, x=item.x + centred * (item.length - length) / 2)
-        made.append(item)
-    return tuple(made)
-
-
-def _stepped(items: Iterable[Item]) -> tuple[Item, ...]:
-    """Write the frames of a group into its classes, and drop titles whose numbers would grow stale."""
-    made: list[Item] = []
-    for item in items:
-        if isinstance(item, Group):
-            classes = item.classes
-            if item.appears or item.vanishes is not None:
-                until = "" if item.vanishes is None else f" until until-{item.vanishes}"
-                classes = f"{classes} step from-{item.appears}{until}".strip()
-            title = "" if item.classes in _NUMBERED else item.title
-            item = replace(item, items=_stepped(item.items), classes=classes, title=title, appears=0, vanishes=None)
-        made.append(item)
-    return tuple(made)
-
-
-def _groups(items: Iterable[Item]) -> Iterator[Group]:
-    for item in items:
-        if isinstance(item, Group):
-            yield item
-            yield from _groups(item.items)
-
-
-def _captions(scene: Scene, circuit: Circuit | None) -> list[str]:
-    """What each frame adds, in words."""
-    captions = [""] * scene.frames
-    if circuit is None:
-        return captions
-    names = _names(circuit)
-    said: dict[int, str] = {0: "the inputs", scene.frames - 1: "every number"}
-    for group in _groups(scene.items):
-        if not group.id.startswith("gate-"):
-            continue
-        element = circuit.elements[int(group.id.removeprefix("gate-"))]
-        lights = [inner.appears for inner in _groups(group.items) if inner.classes == "now"]
-        for frame, way in zip(lights, ("forward", "backward"), strict=False):
-            what = f"gives {names[element.index]}" if way == "forward" else "sends gradients to its inputs"
-            said[frame] = f"{way}, gate {element.symbol} {what}"
-    for frame in range(scene.frames):
-        captions[frame] = said.get(frame, "backward, the gradient at the output")
-    return captions
-
-
-def _names(circuit: Circuit) -> list[str]:
-    return [e.name or f"wire {e.index}" for e in circuit.elements]
-
-
-# ---------------------------------------------------------------- data for the script
-
-_MARK = "\x00"  # cannot be in a name, which is one printable line
-
-
-def _parts(node: Node, index: Mapping[str, int]) -> list[str | int]:
-    """The formula of a gate, split into plain text and elements, so that names and numbers can be put in."""
-    try:
-        expression = node_expression(node)
-    except DerivativeError:
-        return []
-    if any(name not in index for name in symbols(expression)):
-        return []
-    text = formula_text(expression, {label: f"{_MARK}{k}{_MARK}" for label, k in index.items()})
-    pieces = re.split(_MARK, text)
-    return [int(piece) if k % 2 else piece for k, piece in enumerate(pieces) if piece]
-
-
-def _wires(circuit: Circuit, run: Any, program: Program | None, digits: int) -> list[dict[str, Any]]:
-    index = {node.label: k for k, node in enumerate(circuit.nodes)}
-    names = _names(circuit)
-    found: list[dict[str, Any]] = []
-    for e, node in zip(circuit.elements, circuit.nodes or (None,) * len(circuit.elements), strict=True):
-        ports: list[dict[str, Any]] = []
-        for p in e.ports:
-            down = ""
-            if run is not None and node is not None and (node, p.position) in run.back.edges:
-                sent = run.edge(node, p.position)
-                down = number_text(float(sent.reshape(())), digits) if sent.size == 1 else ""
-            port: dict[str, Any] = {
-                "wire": p.operand, "position": p.position, "formula": p.formula, "local": p.number, "down": down,
-            }  # fmt: skip
-            if program is not None and (e.index, p.position) in program.edge:
-                port["edge"] = program.edge[e.index, p.position]
-                port["slope"] = program.local[e.index, p.position]
-            ports.append(port)
-        wire: dict[str, Any] = {
-            "name": names[e.index],
-            "symbol": e.symbol,
-            "kind": e.kind,
-            "formula": _parts(node, index) if e.symbol and node is not None else [],
-            "value": e.value,
-            "gradient": e.gradient,
-            "shares": e.shares,
-            "ports": ports,
-        }
-        if program is not None:
-            wire["at"] = program.value[e.index]
-            if e.index in program.gradient:
-                wire["back"] = program.gradient[e.index]
-        found.append(wire)
-    return found
-
-
-def _finite(values: Sequence[float]) -> list[float | str]:
-    """Numbers for JSON, which has no infinities: those travel as text."""
-    return [v if math.isfinite(v) else {"nan": "NaN", "inf": "Infinity"}.get(str(v), "-Infinity") for v in values]
-
-
-def _json(data: Any) -> str:
-    """JSON that cannot end the script element it stands in; every character beyond ASCII is escaped."""
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-# ---------------------------------------------------------------- the page
 
 
 def page_text(subject: Any, drawing: Any = None, *, digits: int = 4) -> str:
@@ -240,55 +51,27 @@ def page_text(subject: Any, drawing: Any = None, *, digits: int = 4) -> str:
         If the subject cannot be drawn.
     """
     from graphc.drawing.drawing import Drawing, draw
-    from graphc.gradients.backward import Backward
-    from graphc.gradients.run import Run
 
     if isinstance(subject, Written):
         drawing = subject
     elif drawing is None:
         drawing = draw(subject, digits=digits)
-    circuit = drawing.content if isinstance(drawing, Drawing) and isinstance(drawing.content, Circuit) else None
-    run = subject if isinstance(subject, Run) else None
-    program: Program | None = None
-    note = "Numbers cannot be edited in this page." if circuit is not None else ""
-    if circuit is not None and not circuit.nodes:
-        run, note = None, "Gates are folded in this picture, so numbers cannot be edited in this page."
-    elif circuit is not None and any(e.gradient.startswith("∂") for e in circuit.elements) and run is not None:
-        note = "The picture shows formulas, so numbers cannot be edited in this page."
-    elif circuit is not None and run is not None:
-        made = program_of(run, circuit)
-        program, note = (None, made) if isinstance(made, str) else (made, "")
-    elif run is not None:
-        note = "Numbers can be edited in the page of a scalar graph drawn with style='circuit'."
-    elif circuit is not None and isinstance(subject, Node | Backward):
-        note = "The picture has no numbers to edit: give the inputs values with graphc.backward(node).at(...)."
-    rooms: dict[str, tuple[float, float, bool]] = {}
-    if circuit is not None and program is not None:
-        # the still picture is tight around its numbers; edited ones need room, so this one is laid out wider
-        scene = drawing.circuit_scene(circuit, lambda part: _with_room(part, digits))[0]
-        scene = replace(scene, items=_filled(scene.items, _shown(circuit), rooms))
-    else:
-        scene = drawing.scene
-    wires = _wires(circuit, run, program, digits) if circuit is not None else []
+    states = fold_views(drawing) if isinstance(drawing, Drawing) else None
+    pictures = [state.picture for state in states.states] if states is not None else [drawing]
+    views = [page_view(subject, picture, digits=digits, prefix=_prefix(k)) for k, picture in enumerate(pictures)]
+    computing = next((k for k, view in enumerate(views) if view.program is not None), None)
+    program = None if computing is None else views[computing].program
     data = {
-        "prefix": _PREFIX,
         "digits": digits,
-        "frames": scene.frames,
-        "captions": _captions(scene, circuit),
-        "wires": wires,
-        "rooms": rooms,
+        "computing": computing,
         "start": _finite(program.start) if program is not None else [],
+        "views": [view.data for view in views],
+        "states": _states(states),
     }
-    if program is not None:
-        description = f"{scene.title}. The numbers stand in the table below the picture and change with the inputs."
-        scene = replace(scene, description=description)
-    picture = svg_text(replace(scene, items=_stepped(scene.items), frames=1), prefix=_PREFIX)
-    # inside HTML the namespace is known; what can be reached by keyboard must not be a flat image
-    picture = re.sub(r' xmlns="[^"]*"', "", picture, count=1)
-    picture = picture.replace('role="img"', f'role="group" style="min-width: {0.6 * scene.width:.0f}pt"', 1)
+    scene = drawing.scene
     assets = files("graphc.drawing") / "assets"
     lines = "\n".join(program.lines) if program is not None else ""
-    behaviour = (assets / "page.js").read_text(encoding="utf-8")
+    behaviour = "".join((assets / name).read_text(encoding="utf-8") for name in ("functions.js", "page.js"))
     script = f'"use strict";\nfunction compute(v, m) {{\n{lines}\n}}\n{behaviour}'
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
@@ -306,12 +89,14 @@ def page_text(subject: Any, drawing: Any = None, *, digits: int = 4) -> str:
         "<body>",
         "<main>",
         f"<h1>{title}</h1>",
-        *(_CONTROLS if scene.frames > 1 else ()),
-        f"<figure>\n{picture}</figure>",
-        *(_EXPLANATION if wires else ()),
-        *(_fields(circuit, program) if circuit is not None and program is not None else ()),
-        *([f'<p id="note">{escape(note)}</p>'] if note else ()),
-        *(_table(wires) if wires else ()),
+        *_toolbar(views, states),
+        '<figure id="picture">',
+        *(_view(k, "div", [view.picture]) for k, view in enumerate(views)),
+        "</figure>",
+        *(_EXPLANATION if any(view.data["wires"] for view in views) else ()),
+        *(_fields(views[computing].circuit, program, hidden=computing > 0) if computing is not None else ()),
+        f'<p id="note" role="status">{escape(views[0].data["note"])}</p>',
+        *(_view(k, "details", _table(view.data["wires"])) for k, view in enumerate(views) if view.data["wires"]),
         "</main>",
         f'<script type="application/json" id="data">{_json(data)}</script>',
         f"<script>{script}</script>",
@@ -319,6 +104,54 @@ def page_text(subject: Any, drawing: Any = None, *, digits: int = 4) -> str:
         "</html>",
     ]
     return "\n".join(out) + "\n"
+
+
+def _prefix(number: int) -> str:
+    """What goes before the ids of a view, so that none meets an id of the page or of another view."""
+    return f"c{number or ''}-"
+
+
+def _states(states: Views | None) -> dict[str, Any]:
+    """Which clusters are unfolded in each view, and which block of its picture stands for which cluster."""
+    if states is None:
+        return {"unfolded": [[]], "blocks": [{}]}
+    return {
+        "unfolded": [sorted(state.unfolded) for state in states.states],
+        "blocks": [state.blocks for state in states.states],
+    }
+
+
+def _view(number: int, element: str, parts: Sequence[str]) -> str:
+    """An element that belongs to one view; a page shows the first until its script runs."""
+    hidden = " hidden" if number else ""
+    inside = "\n".join(parts)
+    return f'<{element} class="view" data-view="{number}"{hidden}>\n{inside}</{element}>'
+
+
+def _toolbar(views: Sequence[PageView], states: Views | None) -> list[str]:
+    stepping = max(view.data["frames"] for view in views) > 1
+    out: list[str] = ['<div id="tools">', *(_CONTROLS if stepping else ())]
+    if states is not None and states.clusters:
+        out.append('<div id="folds" role="group" aria-label="Parts that fold and unfold">')
+        for k, label in enumerate(states.clusters):
+            shown = str(k in states.states[0].unfolded).lower()
+            out.append(
+                f'<button type="button" data-cluster="{k}" aria-controls="picture" aria-expanded="{shown}">'
+                f"{escape(_whole(label))}</button>"
+            )
+        out.append("</div>")
+    return [*out, _SAVE, "</div>"]
+
+
+def _finite(values: Sequence[float]) -> list[float | str]:
+    """Numbers for JSON, which has no infinities: those travel as text."""
+    return [v if math.isfinite(v) else {"nan": "NaN", "inf": "Infinity"}.get(str(v), "-Infinity") for v in values]
+
+
+def _json(data: Any) -> str:
+    """JSON that cannot end the script element it stands in; every character beyond ASCII is escaped."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _colours(drawing: Any, scene: Scene) -> str:
@@ -343,10 +176,11 @@ _CONTROLS = (
     '<button type="button" id="previous" aria-keyshortcuts="ArrowLeft">Back</button>',
     '<button type="button" id="next" aria-keyshortcuts="ArrowRight Space">Forward</button>',
     '<button type="button" id="last" aria-keyshortcuts="End">Last</button>',
-    '<button type="button" id="save">Save this view as SVG</button>',
     '<span id="step" role="status" aria-live="polite"></span>',
     "</div>",
 )
+
+_SAVE = '<button type="button" id="save">Save this view as SVG</button>'
 
 _EXPLANATION = (
     '<section id="explanation" aria-live="polite" aria-label="Explanation">',
@@ -355,9 +189,11 @@ _EXPLANATION = (
 )
 
 
-def _fields(circuit: Circuit, program: Program) -> list[str]:
-    out = ['<form id="inputs">', "<fieldset><legend>Inputs</legend>"]
-    names = _names(circuit)
+def _fields(circuit: Circuit | None, program: Program | None, *, hidden: bool) -> list[str]:
+    assert circuit is not None
+    assert program is not None
+    out = [f'<form id="inputs"{" hidden" if hidden else ""}>', "<fieldset><legend>Inputs</legend>"]
+    names = element_names(circuit)
     for e, node in zip(circuit.elements, circuit.nodes, strict=True):
         if e.symbol or node.kind == "constant":
             continue
@@ -374,8 +210,8 @@ def _fields(circuit: Circuit, program: Program) -> list[str]:
 
 def _table(wires: Sequence[Mapping[str, Any]]) -> list[str]:
     heads = "".join(f'<th scope="col">{head}</th>' for head in ("wire", "gate", "value", "gradient"))
-    out = ["<details><summary>All numbers</summary>", f"<table><thead><tr>{heads}</tr></thead><tbody>"]
+    out = ["<summary>All numbers</summary>", f"<table><thead><tr>{heads}</tr></thead><tbody>"]
     for k, wire in enumerate(wires):
         cells = "".join(f'<td class="{c}">{escape(_whole(str(wire[c])))}</td>' for c in ("symbol", "value", "gradient"))
         out.append(f'<tr data-wire="{k}"><th scope="row">{escape(_whole(str(wire["name"])))}</th>{cells}</tr>')
-    return [*out, "</tbody></table></details>"]
+    return [*out, "</tbody></table>"]

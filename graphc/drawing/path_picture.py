@@ -76,7 +76,7 @@ def cell_picture(
         if abs(y1 - y2) < 0.01:
             commands = [("M", a, y1), ("L", b, y2)]
         if not run.arrives:
-            commands.append(("L", run.until, y2))
+            commands.append(("L", round(run.until + 0.6 * (not dash), 2), y2))  # pieces overlap: no seam between them
         drawn: list[Item] = [Path(tuple(commands), stroke=colour, width=width, dash=dash)]
         if head:
             at, y, way = (x2, y2, -1) if not backward else (x1, y1, 1)

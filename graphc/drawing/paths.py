@@ -54,11 +54,18 @@ def chosen_repeat(nodes: Sequence[Node], name: str | None, style: str) -> Unroll
 
 def state_names(application: Unrolling) -> tuple[str, ...]:
     """Names by which people know the states."""
-    nodes = []
+    found = []
     for before, behind in zip(application.initial, application.cell.following, strict=True):
         made = short_name(behind) and behind not in application.cell.states  # not one that is only handed on
-        nodes.append(behind if made or not short_name(before) else before)
-    return _told_apart(nodes, "s")
+        own = "" if made else _declared(behind)
+        found.append((own, own) if own else _names_of(behind if made or not short_name(before) else before, "s"))
+    return _told_apart(found)
+
+
+def _declared(node: Node) -> str:
+    """The name that the formula of a cell has for its new state: ``h`` for ``h_new``."""
+    output = node.application.formula.outputs[node.output] if node.application is not None else ""
+    return output.removesuffix("_new") if output.endswith("_new") else ""
 
 
 def input_names(application: Unrolling) -> tuple[str, ...]:
@@ -67,14 +74,18 @@ def input_names(application: Unrolling) -> tuple[str, ...]:
     for node in application.sequences:
         while node.name is None and node.gate in ("slice", "transpose"):
             (node,) = node.operands
-        found.append(node)
-    return _told_apart(found, "x")
+        found.append(_names_of(node, "x"))
+    return _told_apart(found)
 
 
-def _told_apart(nodes: Sequence[Node], letter: str) -> tuple[str, ...]:
+def _names_of(node: Node, letter: str) -> tuple[str, str]:
+    """Short and longer name of a node."""
+    return short_name(node) or node.gate.rpartition(" ")[2] or letter, (node.name or "").rpartition(".")[2]
+
+
+def _told_apart(pairs: Sequence[tuple[str, str]]) -> tuple[str, ...]:
     """Short names; longer ones, or numbers, where short ones are the same."""
-    short = [short_name(n) or n.gate.rpartition(" ")[2] or letter for n in nodes]
-    whole = [(n.name or "").rpartition(".")[2] for n in nodes]
+    short, whole = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     names: list[str] = []
     for k, (name, longer) in enumerate(zip(short, whole, strict=True)):
         if short.count(name) > 1:

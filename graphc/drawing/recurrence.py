@@ -33,6 +33,7 @@ _VIEWS = ("rolled", "folded", "unrolled")
 _DETAILS = ("cell", "gates")
 #: A folded picture has no more nodes than this.
 _NODES = 40
+_SAME = ("slice", "transpose", "reshape", "concat")  # gates behind which a sequence is still the same numbers
 #: States that a folded picture shows.
 _STATES = 6
 #: Steps that are written out; more of them would be a wall and no picture.
@@ -334,11 +335,27 @@ def _read(
         tuple(outputs), tuple(shown), tuple(k for k, f in enumerate(finals) if f in used), read, measured,
         tuple(state_name(application, t) for t in tensors), reaching,
         read_cell(application)[0] if detail == "gates" else None, theme,
-        "L" if back is not None or run is not None else printable(root.name or root.gate or root.label, 12),
+        _goal(application, nodes)
+        or ("L" if back is not None or run is not None else printable(root.name or root.gate or root.label, 12)),
         digits, columns,
         len(states) - len(kept), _begins(application),
         tuple(cell_lines(application)) if view == "rolled" and detail == "cell" else (),
     )  # fmt: skip
+
+
+def _goal(application: Unrolling, nodes: Sequence[Node]) -> str:
+    """The other repeat that takes all that leaves this one: the next layer, or a decoder; empty where there is none."""
+    leaving, names = set(application.results), set()
+    for node in nodes:
+        if node.application is application or leaving.isdisjoint(node.operands):
+            continue
+        if isinstance(node.application, Unrolling):
+            names.add(node.application.formula.name)
+        elif node.gate in _SAME:
+            leaving.add(node)
+        else:
+            return ""
+    return printable(names.pop(), 12) if len(names) == 1 else ""
 
 
 def _begins(application: Unrolling) -> int:

@@ -13,7 +13,7 @@ from graphc.drawing.cell_lines import pieces
 from graphc.drawing.fonts import number_text, printable, text_label
 from graphc.drawing.scene import Box, Command, Group, Item, Path, Scene, moved, rounded
 from graphc.drawing.step_parts import INPUT, TITLE, Column, boxed, columns_of, gated
-from graphc.drawing.strips import BETWEEN, STRIP, Strip, cut, readable, subscripted
+from graphc.drawing.strips import BETWEEN, STRIP, Strip, cut, lowered, readable, subscripted
 
 if TYPE_CHECKING:
     from graphc.drawing.recurrence import RecurrenceDrawing, Weight
@@ -337,7 +337,7 @@ class _Page(Boxes):
         middle = top + _SHORT / 2
         if first:
             name = cut(weight.name, _TEXT, _LEFT - _MARGIN - 34)
-            self.write(text_label(f"dL/d{name}", _TEXT, theme.ink), _MARGIN, middle - 2)
+            self.write(subscripted(lowered(f"dL/d{name}"), _TEXT, theme.ink), _MARGIN, middle - 2)
             self.write(text_label("= sum over t", _SMALL, theme.quiet), _MARGIN, middle + 10)
         for position, column in enumerate(columns):
             frame_left = _LEFT + position * self.pitch + _ARROW
@@ -385,7 +385,7 @@ class _Page(Boxes):
         fill = theme.card_fills[1] if not total else theme.paper
         drawn: list[Item] = [rounded(box, 3, fill=fill, stroke=theme.ink, width=1.6 if total else 0.9)]
         middle = (box.left + box.right) / 2
-        label = text_label(cut(said, _SMALL, _CHIP - 8), _SMALL, theme.ink)
+        label = subscripted(lowered(cut(said, _SMALL, _CHIP - 8)), _SMALL, theme.ink)
         if value is None:
             drawn += label.centred(middle, (box.top + box.bottom) / 2)
         else:

@@ -18,6 +18,7 @@ __all__ = [
     "Strip",
     "Strips",
     "cut",
+    "lowered",
     "luminance",
     "plain_text",
     "readable",
@@ -58,6 +59,15 @@ def subscripted(pieces: Sequence[str], size: float, colour: str) -> Label:
         items += label.at(round(at, 2), 0.24 * size if low else 0.0) if piece.strip() else ()
         at += label.width + (0.06 * size if low else 0.0)
     return Label(tuple(items), at, 0.72 * size, 0.21 * size, "".join(pieces))
+
+
+def lowered(name: str) -> list[str]:
+    """Split a name so that every second piece stands low: ``W_hh``, ``w1``."""
+    stem, _, low = name.partition("_")
+    if not (stem and low):
+        stem = name.rstrip("0123456789")
+        low = name[len(stem) :]
+    return [stem, low] if stem and low else [name]
 
 
 def luminance(colour: str) -> float:

@@ -222,11 +222,18 @@ class _Window:
             tables[self.channels.index(channel), rows.index(row), columns.index(column)] = weight
         return [numbered(table, self.digits) for table in tables]
 
+    @property
+    def shared(self) -> bool:
+        """Whether every element of the map meets the same weights."""
+        met = self.sliding.element[self.first : self.first + self.output.size]
+        return bool((met == met[0]).all())
+
     def _heading(self) -> tuple[Label, Label]:
         settings = self.sliding.settings()
-        rule = "each output element is the sum of products of the window and the filter"
+        title = "a filter slides over the input" if self.shared else "a filter of its own at each place of the input"
+        rule = f"each output element is the sum of products of the window and {'the' if self.shared else 'its'} filter"
         return (
-            text_label(f"{self.name}: a filter slides over the input", _TITLE, self.theme.ink, bold=True),
+            text_label(f"{self.name}: {title}", _TITLE, self.theme.ink, bold=True),
             text_label(rule + (f"; {settings}" if settings else ""), _TEXT, self.theme.quiet),
         )
 

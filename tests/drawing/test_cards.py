@@ -21,7 +21,7 @@ from graphc.drawing.scene import Group, Item, Path, Scene, texts
 from graphc.drawing.theme import theme_named
 from graphc.errors import DrawingError
 from graphc.graph.mode import in_training
-from tests.drawing.geometry import overlaps
+from tests.drawing.geometry import element_boxes, label_boxes, overlaps
 from tests.drawing.graphs import convolutional_network
 
 AVAILABLE = [name for name in ENGINES if engine_available(name)]
@@ -290,3 +290,13 @@ def test_measures_of_several_layers_are_taken_together_exactly() -> None:
     assert together["parameters"].count == weights.size
     dead = [item.dead for item in measures if item.dead is not None]
     assert combined(measures).dead == Dead("ReLU", sum(d.dead for d in dead), 4704 + 1600 + 120)
+
+
+def test_an_expanded_card_has_no_empty_half() -> None:
+    """Its wire is half way down, and what is said stands above and below."""
+    scene = draw(convolutional_network(), style="cards", expand=["conv2"]).scene
+    boxes = dict(label_boxes(scene))
+    card = element_boxes(scene)["3"]
+    assert boxes["conv2"].top - card.top < 16
+    assert card.bottom - boxes["2,416 parameters"].bottom < 16
+    assert boxes["weight"].top - boxes["conv2"].bottom < 60

@@ -158,7 +158,7 @@ def test_structure_without_values_and_closed_forms_from_backward() -> None:
     bare = circuit_of(draw(f))
     assert not any(e.value or e.gradient for e in bare.elements)
     formal = circuit_of(draw(graphc.backward(f)))
-    assert {e.name: e.gradient for e in formal.elements}["q"] == "∂f/∂q"
+    assert {e.name: e.gradient for e in formal.elements}["q"] == "∂f/∂q = z"
     assert overlaps(draw(f).scene) == overlaps(draw(graphc.backward(f)).scene) == []
 
 
@@ -335,7 +335,7 @@ def test_wires_say_numbers_formulas_or_both() -> None:
     run = simple()
     forms = {form: {e.name: e for e in circuit_of(draw(run, form=form)).elements} for form in FORMS}
     assert (forms["numeric"]["q"].value_text, forms["numeric"]["q"].gradient) == ("3", "−4")
-    assert (forms["symbolic"]["q"].value_text, forms["symbolic"]["q"].gradient) == ("x + y", "∂f/∂q")
+    assert (forms["symbolic"]["q"].value_text, forms["symbolic"]["q"].gradient) == ("x + y", "∂f/∂q = z")
     assert (forms["both"]["q"].value_text, forms["both"]["q"].gradient_name, forms["both"]["q"].gradient) == (
         "x + y = 3", "∂f/∂q", "−4",
     )  # fmt: skip
@@ -439,3 +439,31 @@ def test_three_statements_draw_the_lecture_circuit(tmp_path: Any) -> None:
     run = graphc.backward(1 / (1 + graphc.exp(-(w0 * x0 + w1 * x1 + w2)))).at(w0=2, x0=-1, w1=-3, x1=-2, w2=-3)
     run.draw(tmp_path / "neuron.svg")
     assert "0.7311" in (tmp_path / "neuron.svg").read_text("utf-8")
+
+
+def test_symbolic_gradients_are_short_formulas_that_agree_with_the_numbers() -> None:
+    from graphc.drawing.closed_forms import LONGEST, closed_forms
+    from graphc.formula.expression import evaluate, operation_count
+    from graphc.formula.numeric import NUMPY
+    from graphc.gradients.local import elementwise, local_expression
+    from graphc.graph.node import topological
+
+    said = 0
+    for run in (simple(), neuron(), CORPUS["folded_neuron"](), CORPUS["router"](), CORPUS["square_by_itself"]()):
+        back, nodes = run.back, topological([run.back.root])
+        local = {
+            (node.id, k): local_expression(node, k)
+            for node, k in back.edges
+            if node.formula is not None and elementwise(node.formula)
+        }
+        values = {node.label: run.value(node) for node in nodes}
+        for node_id, expression in closed_forms(back.root, nodes, local, back.edges).items():
+            (node,) = (n for n in nodes if n.id == node_id)
+            assert operation_count(expression) <= LONGEST
+            assert float(evaluate(expression, values, NUMPY)) == pytest.approx(float(run.grad(node)), rel=1e-12)
+            said += 1
+    assert said > 25
+    gradients = {e.name: e.gradient for e in circuit_of(draw(neuron().back)).elements}
+    assert gradients["w2"] == "∂f/∂w2 = s·f²"
+    folded = {e.name: e.gradient for e in circuit_of(draw(CORPUS["folded_neuron"]().back)).elements}
+    assert folded["w0"] == "∂f/∂w0 = x0·f·(1 − f)"

@@ -278,3 +278,12 @@ def test_texts_stand_out_from_their_cells(theme: str, view: str) -> None:
     for path in boxes:
         if len(path.commands) % 5 == 0:  # rectangles
             assert max(contrast(colour, path.fill) for colour in ink) >= 4.5
+
+
+def test_the_heading_says_whether_places_share_their_filter() -> None:
+    for build, shared in ((lecture, True), (SETTINGS["groups"], True), (SETTINGS["local"], False)):
+        for at in (None, (0, 0)):
+            said = {text.text for text in texts(draw(build(), style="convolution", at=at).scene.items)}
+            headings = [text for text in said if text.endswith(("slides over the input", "each place of the input"))]
+            assert len(headings) == 1
+            assert headings[0].endswith("a filter slides over the input") == shared

@@ -203,3 +203,13 @@ def test_what_is_no_function_of_one_number_is_refused() -> None:
             graphc.draw(x * x, style="curve", interval=interval)
     with pytest.raises(DrawingError, match="beside= is for nodes, found str"):
         graphc.draw(x * x, style="curve", beside=["tanh"])
+
+
+@pytest.mark.parametrize(("count", "columns"), [(1, 1), (4, 4), (5, 3), (6, 3), (7, 4), (9, 3)])
+def test_plots_stand_in_lines_of_about_equal_length(count, columns):
+    x = graphc.input("x")
+    first, *others = [graphc.tanh(x * (k + 1.0)).named(f"f{k}") for k in range(count)]
+    scene = graphc.draw(first, style="curve", beside=others).scene
+    titles = [text for text in texts(scene.items) if text.bold]
+    assert len({round(text.y) for text in titles}) == -(-count // columns)
+    assert len({round(text.x) for text in titles}) == columns

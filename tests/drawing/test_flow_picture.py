@@ -367,3 +367,15 @@ def test_bad_requests_are_refused():
         flow_drawing(flow(3), gates=["ff"])
     with pytest.raises(DrawingError, match="no state and step to draw"):
         flow_drawing(Flow("cell", {}, {}, {}, {}))
+
+
+def test_states_of_a_layer_are_named_without_the_layer():
+    x = graphc.input("x", (4, "N", 2))
+    last = graphc.layers.lstm(x, 3, name="memory", returns="last")
+    weights = {
+        n.name: numpy.full(n.shape, 0.3) for n in graphc.backward(graphc.sum(last)).nodes if n.kind == "parameter"
+    }
+    flow = graphc.backward(graphc.sum(last)).at(x=numpy.ones((4, 1, 2)), parameters=weights).flow()
+    svg = flow_drawing(flow).svg()
+    assert "<title>c_1: |dc_t/dx_1|" in svg
+    assert "memory.c" not in svg

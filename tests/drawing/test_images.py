@@ -219,3 +219,9 @@ def test_scales_start_at_zero_where_nothing_is_negative() -> None:
     assert scale_of(numpy.array([-1.0, numpy.nan])) == (-1.0, -1.0)
     assert shaded(numpy.zeros((1, 2)), (0.0, 0.0), theme) == [[theme.paper] * 2]
     assert coloured(numpy.ones((3, 1, 1)), (0.0, 1.0), theme) == [["FFFFFF"]]
+
+
+def test_a_single_image_is_no_row_of_maps() -> None:
+    said = {text.text for text in texts(draw(network(), style="feature_maps", node="image").scene.items)}
+    assert {"Input image", "scale"} <= said
+    assert "scale of all maps" in {text.text for text in texts(draw(network(), style="feature_maps").scene.items)}

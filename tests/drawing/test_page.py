@@ -67,11 +67,11 @@ const enter = (wire, text) => {
   field.value = text;
   field.dispatchEvent(new Event("input", { bubbles: true }));
 };
+const shown = (what) => [...document.querySelectorAll(`.view:not([hidden]) ${what}`)];
 const numbers = () => ({
-  exact: [...document.querySelectorAll("tbody tr")].map((row) =>
-    [".value", ".gradient"].map((c) => row.querySelector(c).dataset.exact ?? null)),
-  texts: Object.fromEntries([...document.querySelectorAll("figure text[id]")].map((t) => [t.id, t.textContent])),
-  table: [...document.querySelectorAll("tbody tr")].map((row) => [...row.children].map((c) => c.textContent)),
+  exact: shown("tbody tr").map((row) => [".value", ".gradient"].map((c) => row.querySelector(c).dataset.exact ?? null)),
+  texts: Object.fromEntries(shown("text[id]").map((t) => [t.id, t.textContent])),
+  table: shown("tbody tr").map((row) => [...row.children].map((c) => c.textContent)),
 });
 """
 
@@ -136,7 +136,12 @@ def close(found: str, expected: float) -> bool:
     return abs(number - expected) <= 1e-12 * max(1.0, abs(expected))
 
 
-@pytest.mark.parametrize("name", EDITED)
+_ALWAYS = {"neuron", "extremes", "shared", "seeded"}  # each page takes a browser two seconds
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in _ALWAYS else pytest.param(name, marks=pytest.mark.slow) for name in EDITED]
+)
 def test_an_edited_input_changes_every_number_as_graphc_would(name: str, tmp_path: Path) -> None:
     run = EDITED[name]()
     circuit = read_circuit(run.back.root, run.back, run)
@@ -215,8 +220,9 @@ def test_a_number_that_is_none_is_underlined_and_after_an_edit_no_more(tmp_path:
 def test_formulas_and_folded_gates_are_pages_without_fields() -> None:
     assert "shows formulas, so numbers cannot be edited" in draw(simple(), form="symbolic").html()
     page = draw(scalar_lstm(3), fold=["c2"]).html()
-    assert "Gates are folded in this picture, so numbers cannot be edited" in page
+    assert "Gates are folded in this picture, so its numbers cannot be edited" in page
     assert '<form id="inputs">' not in page
+    assert '<form id="inputs" hidden>' in page  # of the picture in which all is unfolded
 
 
 def test_numbers_are_printed_as_in_python(tmp_path: Path) -> None:

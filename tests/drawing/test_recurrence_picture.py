@@ -425,3 +425,34 @@ def test_a_thousand_nodes_take_less_than_five_seconds():
     assert len(svg) > 10**5
     assert overlaps(picture.scene) == []
     assert min(seconds) < 5.0
+
+
+def words_of(picture):
+    return ["".join(text.text for text in texts((group,))) for group in groups(picture, NODES | {"link"})]
+
+
+@pytest.mark.parametrize(("kind", "names"), [("rnn", ["h"]), ("gru", ["h"]), ("lstm", ["h", "c"])])
+def test_a_state_that_is_given_from_outside_keeps_the_name_of_the_cell(kind, names):
+    start = tuple(graphc.input(name, ("N", 3)) for name in ("image", "memory")[: len(names)])
+    said = graphc.input("said", (4, "N", 2))
+    hs = getattr(graphc.layers, kind)(said, 3, name="say", state=start if len(names) > 1 else start[0])
+    picture = graphc.draw(hs, style="recurrence")
+    assert picture.states == tuple(names)
+
+
+def test_what_an_encoder_reads_goes_to_the_decoder_and_not_to_the_loss():
+    words, said = graphc.input("words", (4, "N", 2)), graphc.input("said", (3, "N", 2))
+    _, meaning = graphc.layers.rnn(words, 5, name="read", returns="both")
+    loss = graphc.sum(graphc.layers.rnn(said, 5, name="say", state=meaning)).named("loss")
+    first, second = graphc.draw(loss, style="recurrence").parts
+    assert (first.loss, second.loss) == ("say", "loss")
+    every = [text.text for text in texts(first.scene.items)]
+    assert "to say" in every
+    assert "to loss" not in every
+
+
+def test_what_follows_an_underscore_stands_low():
+    picture = graphc.draw(by_hand(), style="recurrence", view="rolled")
+    every = [text.text for text in texts(picture.scene.items)]
+    assert {"hh", "xh"} <= set(every)
+    assert not [text for text in every if "_" in text]

@@ -1,90 +1,25 @@
-// Scalar functions of the formulas that JavaScript lacks or rounds otherwise; none overflows or cancels.
-const functions = {
-  max: (a, b) => (a >= b || a !== a ? a : b),
-  min: (a, b) => (a <= b || a !== a ? a : b),
-  pow(a, b) {
-    // unlike IEEE's pow, ** makes NaN of 1 to the power NaN and of a unit to an infinite power
-    return a === 1 || (a === -1 && Math.abs(b) === Infinity) ? 1 : a ** b;
-  },
-  floordiv(a, b) {
-    if (b === 0 || Math.abs(a) === Infinity) return a / b;
-    const rest = a % b;
-    let quotient = (a - rest) / b;
-    if (rest !== 0 && b < 0 !== rest < 0) quotient -= 1;
-    const whole = Math.floor(quotient);
-    return quotient - whole > 0.5 ? whole + 1 : whole;
-  },
-  sigmoid(x) {
-    const e = Math.exp(-Math.abs(x));
-    return (x < 0 ? e : 1) / (1 + e);
-  },
-  softplus: (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
-  sech2(x) {
-    const e = Math.exp(-2 * Math.abs(x));
-    return (4 * e) / ((1 + e) * (1 + e));
-  },
-  softsign: (x) => (Math.abs(x) === Infinity ? Math.sign(x) : x / (1 + Math.abs(x))),
-  logaddexp(a, b) {
-    if (a === b) return a + Math.LN2;
-    return functions.max(a, b) + Math.log1p(Math.exp(-Math.abs(a - b)));
-  },
-  erf(x) {
-    if (Math.abs(x) > 2) return x < 0 ? functions.erfc(-x) - 1 : 1 - functions.erfc(x);
-    // Abramowitz and Stegun 7.1.6: every term has the sign of x, so nothing cancels
-    let term = x, sum = x;
-    for (let n = 1; Math.abs(term) > 1e-18 * Math.abs(sum); n += 1) {
-      term *= (2 * x * x) / (2 * n + 1);
-      sum += term;
-    }
-    return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum;
-  },
-  erfc(x) {
-    if (!(x > 1)) return x < -2 ? 2 - functions.erfc(-x) : 1 - functions.erf(x);
-    // Abramowitz and Stegun 7.1.14, the continued fraction, from its tail
-    let tail = x;
-    for (let n = 200; n > 0; n -= 1) tail = x + n / 2 / tail;
-    return Math.exp(-x * x) / (Math.sqrt(Math.PI) * tail);
-  },
-};
-
-// Ties go to the even digit, as in Python; JavaScript rounds them up. A tie shows within 60 digits.
-function fixed(x, places) {
-  const exact = x.toFixed(Math.min(places + 60, 100));
-  const cut = exact.length - (Math.min(places + 60, 100) - places);
-  const kept = exact.slice(0, cut).replace(/\.$/, "");
-  return /^50*$/.test(exact.slice(cut)) && /[02468]$/.test(kept) ? kept : x.toFixed(places);
-}
-function exponential(x, places) {
-  const [mantissa, power] = x.toExponential(places + 60).split("e");
-  const kept = mantissa.slice(0, places + 2).replace(/\.$/, "");
-  const rest = mantissa.slice(places + 2);
-  return /^50*$/.test(rest) && /[02468]$/.test(kept) ? `${kept}e${power}` : x.toExponential(places);
-}
-const trimmed = (text) => (text.includes(".") ? text.replace(/0+$/, "").replace(/\.$/, "") : text);
-function numberText(x, digits) {
-  if (x !== x) return "nan";
-  const sign = x < 0 ? "−" : "";
-  const size = Math.abs(x);
-  if (size === Infinity) return `${sign}∞`;
-  if (Number.isInteger(x) && size < 1e6) return `${sign}${size}`;
-  const [mantissa, exponent] = exponential(size, digits - 1).split("e");
-  const power = Number(exponent);
-  if (power >= -4 && power < Math.max(6, digits)) return sign + trimmed(fixed(size, Math.max(digits - 1 - power, 0)));
-  return `${sign}${trimmed(mantissa)}e${power < 0 ? "−" : ""}${Math.abs(power)}`;
-}
-
-const data = JSON.parse(document.getElementById("data").textContent);
-const picture = document.querySelector("figure svg");
+const page = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 const inPicture = (id) => byId(data.prefix + id);
 
+// ---- views: the same graph with parts folded or unfolded, one of them shown
+
+const views = page.views.map((data, number) => {
+  const [place, table] = ["figure .view", "details.view"].map((kind) =>
+    document.querySelector(`${kind}[data-view="${number}"]`));
+  const picture = place.querySelector("svg");
+  const stepped = [...picture.querySelectorAll(".step")].map((group) => {
+    const of = (word) => group.getAttribute("class").match(new RegExp(`(?:^| )${word}-(\\d+)`));
+    const until = of("until");
+    return { group, from: Number(of("from")[1]), until: until ? Number(until[1]) : Infinity };
+  });
+  return { data, place, table, picture, stepped };
+});
+let current = 0;
+let { data, picture, stepped } = views[current];
+
 // ---- steps
 
-const stepped = [...picture.querySelectorAll(".step")].map((group) => {
-  const of = (word) => group.getAttribute("class").match(new RegExp(`(?:^| )${word}-(\\d+)`));
-  const until = of("until");
-  return { group, from: Number(of("from")[1]), until: until ? Number(until[1]) : Infinity };
-});
 let frame = data.frames - 1;
 function show() {
   for (const { group, from, until } of stepped) {
@@ -95,6 +30,7 @@ function go(to) {
   frame = Math.min(Math.max(to, 0), data.frames - 1);
   show();
   if (!byId("step")) return;
+  byId("controls").hidden = data.frames < 2;
   const caption = data.captions[frame];
   byId("step").textContent = `Step ${frame + 1} of ${data.frames}${caption ? `: ${caption}` : ""}`;
   for (const [id, end] of [["first", 0], ["previous", 0], ["next", data.frames - 1], ["last", data.frames - 1]]) {
@@ -189,21 +125,25 @@ function named(k) {
     if (group) group.setAttribute("aria-label", id[0] === "g" || !wireOf(k).symbol ? lines(k)[0] : `wire ${wireOf(k).name}`);
   }
 }
-data.wires.forEach((wire, k) => {
-  const group = inPicture(wire.symbol ? `gate-${k}` : `wire-${k}`);
-  if (!group) return;
-  group.setAttribute("tabindex", "0");
-  group.setAttribute("role", "img");
-  named(k);
-  const places = [inPicture(`gate-${k}`), inPicture(`wire-${k}`)];
-  for (const port of wire.ports) places.push(inPicture(`wire-${port.wire}-local-${k}-${port.position}-tag`));
-  for (const place of places) if (place) place.addEventListener("pointerenter", () => explain(k));
-  group.addEventListener("focus", () => explain(k));
-});
+for (const view of views) {
+  ({ data, picture, stepped } = view);
+  data.wires.forEach((wire, k) => {
+    const group = inPicture(wire.symbol ? `gate-${k}` : `wire-${k}`);
+    if (!group) return;
+    group.setAttribute("tabindex", "0");
+    group.setAttribute("role", "img");
+    named(k);
+    const places = [inPicture(`gate-${k}`), inPicture(`wire-${k}`)];
+    for (const port of wire.ports) places.push(inPicture(`wire-${port.wire}-local-${k}-${port.position}-tag`));
+    for (const place of places) if (place) place.addEventListener("pointerenter", () => explain(k));
+    group.addEventListener("focus", () => explain(k));
+  });
+}
+({ data, picture, stepped } = views[current]);
 
 // ---- numbers
 
-const slots = data.start.map(Number);
+const slots = page.start.map(Number);
 // a number that is none is underlined, in the page and in a saved view
 function marked(element) {
   if (/nan|∞/.test(element.textContent)) element.setAttribute("text-decoration", "underline");
@@ -224,9 +164,9 @@ function write(id, text) {
 function update() {
   compute(slots, functions);
   for (const { group } of stepped) group.style.display = "inline"; // some browsers measure only what is displayed
-  const shown = (slot) => numberText(slots[slot], data.digits);
+  const shown = (slot) => numberText(slots[slot], page.digits);
   data.wires.forEach((wire, k) => {
-    const row = document.querySelector(`tr[data-wire="${k}"]`);
+    const row = views[current].table.querySelector(`tr[data-wire="${k}"]`);
     for (const [what, slot] of [["value", wire.at], ["gradient", wire.back]]) {
       if (slot === undefined || wire[what] === "") continue; // what is hidden stays so
       wire[what] = shown(slot);
@@ -257,7 +197,12 @@ function update() {
   data.wires.forEach((wire, k) => named(k));
   explain(explained);
 }
-Object.keys(data.rooms).map(inPicture).filter(Boolean).forEach(marked);
+for (const view of views) {
+  for (const id of Object.keys(view.data.rooms)) {
+    const text = byId(view.data.prefix + id);
+    if (text) marked(text);
+  }
+}
 const fields = [...document.querySelectorAll("#inputs input")];
 for (const field of fields) {
   field.addEventListener("input", () => {
@@ -266,19 +211,82 @@ for (const field of fields) {
     if (wrong) return; // the numbers stay those of the last number that was one
     slots[wireOf(field.dataset.wire).at] = Number(field.value);
     update();
+    offer();
   });
 }
 if (byId("inputs")) {
   byId("inputs").addEventListener("submit", (event) => event.preventDefault());
   byId("reset").addEventListener("click", () => {
-    data.start.forEach((number, slot) => { slots[slot] = Number(number); });
+    page.start.forEach((number, slot) => { slots[slot] = Number(number); });
     for (const field of fields) {
       field.value = field.defaultValue;
       field.setAttribute("aria-invalid", "false");
     }
     update();
+    offer();
   });
 }
+
+// ---- folding
+
+const clusters = [...document.querySelectorAll("#folds button")];
+const opened = (number) => new Set(page.states.unfolded[number]);
+const same = (one, other) => one.size === other.size && [...one].every((k) => other.has(k));
+const stateOf = (wanted) => page.states.unfolded.findIndex((k) => same(new Set(k), wanted));
+// numbers of the other views are those of the beginning
+const edited = () => fields.some((field) => field.value !== field.defaultValue);
+function target(cluster) {
+  const wanted = opened(current);
+  const opens = !wanted.delete(cluster);
+  if (opens) wanted.add(cluster);
+  const found = stateOf(wanted);
+  // where parts do not unfold together, one takes the place of another
+  return found >= 0 ? found : stateOf(new Set(opens ? [cluster] : []));
+}
+function offer() {
+  clusters.forEach((button, cluster) => {
+    button.setAttribute("aria-expanded", String(opened(current).has(cluster)));
+    button.setAttribute("aria-disabled", String(edited() || target(cluster) < 0));
+  });
+  const wait = clusters.length && edited() ? "Parts fold and unfold with the numbers of the beginning: reset the inputs first." : "";
+  byId("note").textContent = wait || data.note;
+}
+function turn(number) {
+  const atEnd = frame === data.frames - 1;
+  const moved = number !== current;
+  current = number;
+  ({ data, picture, stepped } = views[current]);
+  views.forEach(({ place, table }, k) => {
+    place.hidden = k !== current;
+    if (table) table.hidden = k !== current;
+  });
+  if (byId("inputs")) byId("inputs").hidden = current !== page.computing;
+  if (moved && explained >= 0) {
+    explained = -1; // another picture counts its wires otherwise
+    byId("explanation").replaceChildren();
+  }
+  go(atEnd ? data.frames - 1 : frame);
+  offer();
+}
+function fold(cluster) {
+  const number = target(cluster);
+  if (edited() || number < 0) return;
+  turn(number);
+  const pressed = document.activeElement === clusters[cluster] ? "" : clusters[cluster].textContent;
+  if (pressed && number >= 0) clusters[cluster].focus(); // the block that had the focus is gone
+}
+clusters.forEach((button, cluster) => button.addEventListener("click", () => fold(cluster)));
+views.forEach((view, number) => {
+  for (const [id, cluster] of Object.entries(page.states.blocks[number])) {
+    const block = byId(view.data.prefix + id);
+    if (!block) continue;
+    block.classList.add("folds");
+    block.addEventListener("dblclick", () => fold(cluster));
+    block.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") fold(cluster);
+    });
+  }
+});
 
 // ---- saving
 
@@ -286,6 +294,7 @@ if (byId("save")) {
   byId("save").addEventListener("click", () => {
     const copy = picture.cloneNode(true);
     copy.removeAttribute("style");
+    for (const element of copy.querySelectorAll("[tabindex]")) element.removeAttribute("tabindex");
     for (const group of copy.querySelectorAll(".step")) if (group.style.display === "none") group.remove();
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([new XMLSerializer().serializeToString(copy)], { type: "image/svg+xml" }));
@@ -294,4 +303,4 @@ if (byId("save")) {
     setTimeout(() => URL.revokeObjectURL(link.href), 60000); // some browsers are still reading
   });
 }
-go(frame);
+turn(0);
