@@ -15,15 +15,13 @@ import numpy as np
 from graphc.drawing.closed_forms import closed_forms
 from graphc.drawing.fonts import number_text
 from graphc.drawing.gate_names import gate_pattern, gate_symbol, inside_gate, is_scalar
-from graphc.drawing.wording import is_symbol, printed_names, written
+from graphc.drawing.wording import is_symbol, printed_names, symbol_latex, written
 from graphc.errors import DrawingError, did_you_mean
 from graphc.formula.expression import (
     Expression,
     Number,
-    Symbol,
     operation_count,
     symbols,
-    to_latex,
 )
 from graphc.gradients.local import elementwise, local_expression, node_expression
 from graphc.graph import shapes
@@ -355,7 +353,7 @@ def _element(reading: _Reading, node: Any, ports: tuple[Port, ...], root: Any, p
         if form != "numeric" and name and node is not root and (form == "symbolic" or is_scalar(node)):
             gradient_name = _gradient_name(reading, node)
             if reading.outlined and plain and is_symbol(reading.root_name):
-                over, under = (to_latex(Symbol(n)) for n in (reading.root_name, name))
+                over, under = (symbol_latex(n) for n in (reading.root_name, name))
                 gradient_latex = rf"\partial {over} / \partial {under}"
         if run is not None and form != "symbolic":
             gradient = reading.gradients[node.id] or _norm_text(run.grad(node), reading.digits)
@@ -368,7 +366,7 @@ def _element(reading: _Reading, node: Any, ports: tuple[Port, ...], root: Any, p
         index=reading.index[node.id],
         label=node.name or "",
         name=name,
-        name_latex=to_latex(Symbol(name)) if reading.outlined and plain else "",
+        name_latex=symbol_latex(name) if reading.outlined and plain else "",
         symbol=gate_symbol(node, reading.digits) if node.gate else "",
         kind=node.kind,
         value=value,

@@ -89,7 +89,8 @@ def _rows(shape: Shape, start: float, end: float, middle: float, pen: _Pen) -> l
         x_below, y_below = middle + ASIDE, y
     else:
         centre = (start + end) / 2
-        x, y = centre - above / 2, middle - 5
+        deep = max((part.label.descent for part in shape.named), default=0.0)
+        x, y = centre - above / 2, middle - max(5.0, deep + 1.2)  # a low letter stays clear of the wire
         x_below, y_below = centre - row_width(shape.gradient) / 2, middle + 13.5
     items: list[Item] = row_items(shape.named, x, y, theme)
     value = row_items(shape.value, x + row_width(shape.named), y, theme, 1.0 if pen.axes.down else 0.5)

@@ -222,16 +222,12 @@ class _Window:
             tables[self.channels.index(channel), rows.index(row), columns.index(column)] = weight
         return [numbered(table, self.digits) for table in tables]
 
-    @property
-    def shared(self) -> bool:
-        """Whether every element of the map meets the same weights."""
-        met = self.sliding.element[self.first : self.first + self.output.size]
-        return bool((met == met[0]).all())
-
     def _heading(self) -> tuple[Label, Label]:
         settings = self.sliding.settings()
-        title = "a filter slides over the input" if self.shared else "a filter of its own at each place of the input"
-        rule = f"each output element is the sum of products of the window and {'the' if self.shared else 'its'} filter"
+        title = "a filter slides over the input" if self._shared() else "a filter of its own at each place of the input"
+        rule = (
+            f"each output element is the sum of products of the window and {'the' if self._shared() else 'its'} filter"
+        )
         return (
             text_label(f"{self.name}: {title}", _TITLE, self.theme.ink, bold=True),
             text_label(rule + (f"; {settings}" if settings else ""), _TEXT, self.theme.quiet),
@@ -266,7 +262,7 @@ class _Window:
             items.append(grid.texts(theme.ink, dim))
         for grid in self.filters:
             items += grid.lines(theme.frame, theme.wire)
-            if len(set(map(str, self.sliding.element[self.shown].tolist()))) == 1:
+            if self._shared():
                 items.append(grid.texts(theme.value))
         items += self.result.lines(theme.frame, theme.wire)
         if len(self.shown) == 1:  # no frames: the other elements are there from the start
@@ -323,7 +319,7 @@ class _Window:
 
     def _shared(self) -> bool:
         """Whether every output of the map meets the same weights."""
-        part = self.sliding.element[self.shown]
+        part = self.sliding.element[self.first : self.first + self.output.size]
         return bool((part == part[0]).all())
 
     def _sum(self, output: int) -> list[Label]:

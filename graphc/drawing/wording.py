@@ -9,7 +9,7 @@ from typing import Any
 from graphc.drawing.fonts import formula_text, number_text, printable
 from graphc.formula.expression import Call, Expression, Number, Symbol, call, symbols, to_latex
 
-__all__ = ["is_symbol", "printed_names", "written"]
+__all__ = ["is_symbol", "printed_names", "symbol_latex", "written"]
 
 _LETTERS = tuple("uvpqrstabcdghmnk")
 _SIMPLE = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
@@ -30,6 +30,15 @@ def _letters(taken: set[str]) -> Iterator[str]:
 def is_symbol(name: str) -> bool:
     """Say whether a name can be set as a symbol of mathematics."""
     return _SIMPLE.match(name) is not None
+
+
+def symbol_latex(name: str) -> str:
+    """Set a name as a symbol; what follows one letter and an underscore stands low: ``W_xh``."""
+    letter, _, low = name.partition("_")
+    if len(letter) == 1 and low.isalnum():
+        below = low if len(low) == 1 or low.isdigit() else rf"\mathrm{{{low}}}"
+        return f"{letter}_{{{below}}}"
+    return to_latex(Symbol(name))
 
 
 def printed_names(root: Any, drawn: Sequence[Any], needed: set[str]) -> dict[str, str]:
@@ -58,7 +67,7 @@ def written(expression: Expression | None, names: Mapping[str, str]) -> tuple[st
     mentioned = {name: names.get(name, name) for name in symbols(expression)}
     if not all(_SIMPLE.match(name) for name in mentioned.values()):
         return plain, ""
-    return plain, to_latex(expression, {name: to_latex(Symbol(shown)) for name, shown in mentioned.items()})
+    return plain, to_latex(expression, {name: symbol_latex(shown) for name, shown in mentioned.items()})
 
 
 _OPPOSITE = {

@@ -467,3 +467,15 @@ def test_symbolic_gradients_are_short_formulas_that_agree_with_the_numbers() -> 
     assert gradients["w2"] == "∂f/∂w2 = s·f²"
     folded = {e.name: e.gradient for e in circuit_of(draw(CORPUS["folded_neuron"]().back)).elements}
     assert folded["w0"] == "∂f/∂w0 = x0·f·(1 − f)"
+
+
+def test_what_follows_a_letter_and_an_underscore_stands_low() -> None:
+    from graphc.drawing.wording import symbol_latex
+
+    assert [symbol_latex(name) for name in ("W_xh", "d_p", "w_12", "w0", "learning_rate", "x_")] == [
+        r"W_{\mathrm{xh}}", "d_{p}", "w_{12}", "w_{0}", r"\mathrm{learning\_rate}", r"\mathrm{x\_}",
+    ]  # fmt: skip
+    W, x = graphc.inputs("W_xh x_t")
+    elements = circuit_of(draw(graphc.backward((W * x).named("f")).at(W_xh=2, x_t=3))).elements
+    assert [e.name_latex for e in elements[:2]] == [r"W_{\mathrm{xh}}", "x_{t}"]
+    assert elements[0].name == "W_xh"  # in words and tables it stays what the user wrote

@@ -27,7 +27,7 @@ from graphc.drawing.circuit import read_circuit
 from graphc.drawing.fonts import number_text
 from graphc.drawing.javascript import JAVASCRIPT, to_javascript
 from graphc.drawing.page import page_text
-from graphc.drawing.scene import texts
+from graphc.drawing.scene import texts, visible
 from graphc.errors import DrawingError
 from graphc.formula.expression import FUNCTIONS, Call, Number, Symbol
 from graphc.formula.numeric import NUMPY
@@ -525,6 +525,26 @@ def test_marks_of_a_check_keep_the_numbers_as_they_were() -> None:
 
 def test_the_same_graph_gives_the_same_page() -> None:
     assert page_text(neuron()) == page_text(neuron())
+
+
+@pytest.mark.parametrize("view", ["window", "toeplitz"])
+def test_pictures_of_other_styles_step_too(view: str, tmp_path: Path) -> None:
+    image, weight = graphc.input("image", (1, 1, 4, 4)), graphc.parameter("w", (1, 1, 2, 2))
+    y = graphc.conv2d(image, weight).named("y")
+    run = graphc.backward(graphc.sum(y)).at(image=np.arange(16.0).reshape(1, 1, 4, 4), w=np.ones((1, 1, 2, 2)))
+    drawing = draw(run, style="convolution", view=view)
+    driver = """
+    const seen = () => [...document.querySelectorAll("figure text")].filter((t) => t.getClientRects().length);
+    const said = () => seen().map((t) => t.textContent);
+    const found = [document.getElementById("step").textContent, said().sort()];
+    go(0); found.push(document.getElementById("step").textContent, said().sort());
+    report(found);
+    """
+    last, end, first, begin = browsed(drawing.html(), driver, tmp_path)
+    assert last.startswith("Step 9 of 9")
+    assert first.startswith("Step 1 of 9")
+    for frame, found in ((8, end), (0, begin)):
+        assert found == sorted(text.text for text in texts(visible(drawing.scene.items, frame)))
 
 
 def test_what_cannot_be_written_in_javascript_is_refused() -> None:

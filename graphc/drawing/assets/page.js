@@ -8,7 +8,7 @@ const views = page.views.map((data, number) => {
   const [place, table] = ["figure .view", "details.view"].map((kind) =>
     document.querySelector(`${kind}[data-view="${number}"]`));
   const picture = place.querySelector("svg");
-  const stepped = [...picture.querySelectorAll(".step")].map((group) => {
+  const stepped = [...picture.querySelectorAll(".step[class*=from-]")].map((group) => {
     const of = (word) => group.getAttribute("class").match(new RegExp(`(?:^| )${word}-(\\d+)`));
     const until = of("until");
     return { group, from: Number(of("from")[1]), until: until ? Number(until[1]) : Infinity };
