@@ -23,7 +23,10 @@ from graphc.checking.sheets import Exercise
 from graphc.checking.text import derivation_parts, finding_parts
 from graphc.errors import CheckError, GraphcError
 
-__all__ = ["judged", "main", "read_exercise"]
+__all__ = ["STARTING", "judged", "main", "read_exercise"]
+
+#: How long a process for a Python file may take to start, beside the time limit of a claim, in seconds.
+STARTING = 5.0
 
 #: Most memory that judging may take, in bytes.
 _MEMORY = 4 << 30
@@ -179,11 +182,14 @@ class _Answering:
             if self.runner is not None:
                 self.runner.stop()
             self.file = question["python"]
-            self.runner = Helper("graphc.checking.run_python", [self.file], own_group=False)
+            self.runner = Helper(
+                "graphc.checking.run_python", [self.file], own_group=False, starting=seconds + STARTING
+            )
         try:
             greeting = self.runner.ready()
-        except HelperError:
-            return {"problem": "the file ended the process that runs it"}
+        except HelperError as error:
+            late = f"the file took longer than {seconds + STARTING:g} s to load"
+            return {"problem": late if error.late else "the file ended the process that runs it"}
         if "error" in greeting:
             return {"problem": greeting["error"]}
         found = functions(greeting, exercise.name, question["asked"], self.runner, seconds, question["single"])

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from graphc.checking.grader import STARTING
 from graphc.checking.helper import Helper, HelperError
 from graphc.checking.schema import FORMAT
 from graphc.checking.sheets import Answers, Exercise, Sheet, read_answers
@@ -366,7 +367,7 @@ class _Judge:
             "single": single,
         }  # fmt: skip
         try:
-            return self.ask(question, self.seconds * len(asked))
+            return self.ask(question, self.seconds * (len(asked) + 1) + STARTING)
         except HelperError as error:
             return {name: self.stopped(name, f"a function of {file.name}", error) for name in asked}
 

@@ -37,13 +37,14 @@ class Helper:
         For it.
     own_group : bool
         Whether it gets a process group of its own, so that what it starts ends with it.
+    starting : float
+        Longest wait for a fresh process to be ready, in seconds.
     """
 
-    #: Longest wait for a fresh process to be ready, in seconds.
-    START = 60.0
-
-    def __init__(self, module: str, arguments: Sequence[str] = (), *, own_group: bool = True) -> None:
-        self.module, self.arguments, self.own_group = module, list(arguments), own_group
+    def __init__(
+        self, module: str, arguments: Sequence[str] = (), *, own_group: bool = True, starting: float = 60.0
+    ) -> None:
+        self.module, self.arguments, self.own_group, self.starting = module, list(arguments), own_group, starting
         self.greeting: Any = None
         self.started = 0
         self.closed = False
@@ -93,7 +94,7 @@ class Helper:
         """
         self.start()
         if self.greeting is None:
-            self.greeting = self._answer(self.START)
+            self.greeting = self._answer(self.starting)
         return self.greeting
 
     def ask(self, question: Any, seconds: float) -> Any:

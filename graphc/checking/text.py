@@ -84,7 +84,8 @@ def finding_parts(finding: Finding) -> Parts:
     parts += _indented("", finding.note)
     if finding.counterexample is not None:
         parts += _indented("", str(finding.counterexample))
-    parts += _indented("why", finding.diagnosis or "")
+    unknown = "" if finding.note else "the cause is not known"
+    parts += _indented("why", finding.diagnosis or unknown)
     if finding.correct is not None:
         parts += _indented("right", f"correct: {finding.correct}")
     return parts

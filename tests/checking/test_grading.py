@@ -88,6 +88,15 @@ def test_sheet_without_answers_says_so(tmp_path):
         answers_of_sheet(read_sheet(path))
 
 
+def test_conventions_of_the_sheet_and_of_the_exercise_count(tmp_path):
+    exercise = "[[exercise]]\nname = '{}'\ngraph = 'f = relu(x)'\nclaims = ['x']\n"
+    text = "conventions = { relu_at_zero = 0 }\n" + exercise.format("a") + exercise.format("b")
+    (tmp_path / "sheet.toml").write_text(text + "conventions = { relu_at_zero = 1 }\n", encoding="utf-8")
+    sheet = read_sheet(tmp_path / "sheet.toml")
+    (graded,) = grade(sheet, [Answers("ada", "", {"a": {"x": "x >= 0"}, "b": {"x": "x >= 0"}})])
+    assert [mark.verdict for mark in graded.marks] == ["differs", "agrees"]
+
+
 def write(folder, **files):
     for name, text in files.items():
         stem, _, suffix = name.rpartition("_")
@@ -140,12 +149,12 @@ def test_programs_are_judged_in_a_process_of_their_own(sheet, tmp_path):
         fail_py="def neuron(f): return 1/0",
         loud_py="import os\ndef neuron_s(f):\n    os.write(1, b'x'*100000)\n    return f*(1 - f)\n",
     )
-    book = grade(sheet, answers_of_folder(tmp_path, sheet), seconds=1, python=tmp_path)
+    book = grade(sheet, answers_of_folder(tmp_path, sheet), seconds=2, python=tmp_path)
     ada, endless, stopped, fail, loud = book
     assert verdicts(ada) == {
         "neuron.s": "agrees", "neuron.w": "agrees", "square.h": "differs", "square.v": "missing",
     }  # fmt: skip
-    assert "longer than 1 s" in endless.marks[0].text
+    assert "longer than 2 s" in endless.marks[0].text
     assert endless.marks[1].verdict == "agrees"
     assert "ended the process" in stopped.problem
     assert "ZeroDivisionError" in fail.marks[0].text
