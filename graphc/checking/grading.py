@@ -104,7 +104,8 @@ class _Judge:
 
     def judged(self, exercise: Exercise, claims: Mapping[str, str]) -> dict[str, dict[str, Any]]:
         try:
-            return self.ask({"exercise": exercise.plain(), "claims": claims}, self.seconds)
+            question = {"exercise": exercise.plain(), "claims": claims}
+            return self.ask(question, self.seconds + self.proof * len(claims))  # proofs have a limit of their own
         except HelperError as error:
             if len(claims) == 1:
                 (name,) = claims
