@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from graphc.checking.drawn import drawn_marks
 from graphc.checking.text import finding_parts, shortened
 from graphc.errors import GraphcError
 
@@ -24,7 +25,8 @@ section.right { border-color: var(--right); } section.wrong { border-color: var(
 section.undecided { border-color: var(--open); }
 h2 { font-size: 1.05rem; margin: .2rem 0; overflow-wrap: anywhere; }
 .right b { color: var(--right); } .wrong b { color: var(--wrong); } .undecided b { color: var(--open); }
-figure { margin: 1.5rem 0; overflow-x: auto; background: #fff; } svg { max-width: 100%; height: auto; }
+figure { margin: 1.5rem 0; overflow-x: auto; background: #fff; color: #222; padding: .5rem; }
+svg { max-width: 100%; height: auto; }
 footer { color: GrayText; font-size: .9rem; }
 """
 
@@ -92,6 +94,10 @@ def _figure(report: Report) -> str:
     """The marked graph; without the picture where it cannot be drawn."""
     try:
         picture = report.draw()
-        return f"<figure>{picture.svg()}</figure>"
+        items = "".join(
+            f"<li>{escape(said)}</li>" for said in dict.fromkeys(drawn_marks(report)[1].values()) if ":" in said
+        )
+        caption = f"<figcaption>Dotted frames<ul>{items}</ul></figcaption>" if items else ""
+        return f"<figure>{picture.svg()}{caption}</figure>"
     except GraphcError as error:
         return f"<p>No picture: {escape(str(error))}</p>"

@@ -357,9 +357,7 @@ def _finding(
         word = "differs"
         note = "\n".join(filter(None, (verdict.misfit, verdict.note)))
         if fewest == 1:
-            found = told_at(
-                circuit, claim.target, verdict.samples, [n for found in names.nodes.values() for n in found]
-            )
+            found = told_at(claim.target, verdict.samples, [n for found in names.nodes.values() for n in found])
         elif shared < _DIAGNOSED:
             found = diagnose(circuit, claim.target, verdict.samples, list(names.nodes))
     elif verdict.points < fewest or verdict.unclear:

@@ -32,6 +32,12 @@ def _plain(value: Any) -> Any:
     return numpy.asarray(value, dtype=numpy.float64).tolist()
 
 
+def _said(error: BaseException) -> str:
+    """What an exception says, on one line of bounded length."""
+    words = " ".join(str(error).split())[:400]
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+
+
 def _described(function: Any) -> list[list[str]] | None:
     """Name and kind of each parameter; None where they cannot be read."""
     try:
@@ -62,7 +68,7 @@ def _answer(table: Mapping[str, Any], question: Mapping[str, Any]) -> dict[str, 
         with numpy.errstate(all="ignore"):
             return {"value": _plain(table[name](**arguments))}
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a student's function raises is its answer
-        return {"error": f"{name} failed with {type(error).__name__}: {error}"[:500]}
+        return {"error": f"{name} failed with {_said(error)}"}
 
 
 def main() -> None:
@@ -86,7 +92,7 @@ def main() -> None:
             described = {k: _described(v) for k, v in table.items() if inspect.isfunction(v)}
             greeting = {"functions": {k: v for k, v in described.items() if v is not None}}
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the file raises is said to its reader
-            greeting = {"error": f"{file.name} failed with {type(error).__name__}: {error}"[:500]}
+            greeting = {"error": f"{file.name} failed with {_said(error)}"}
         channel.write(json.dumps(greeting) + "\n")
         channel.flush()
         for line in questions:

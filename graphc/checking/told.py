@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 
-from graphc.checking.circuit import Circuit, State
+from graphc.checking.circuit import State
 from graphc.checking.diagnosis import Diagnosis, Explanation
 from graphc.graph.node import Node
 
@@ -20,7 +20,7 @@ _CLOSE = 2e-3
 _MOST = 2
 
 
-def told_at(circuit: Circuit, target: Node, samples: Sequence[tuple[State, Any]], nodes: Sequence[Node]) -> Diagnosis:
+def told_at(target: Node, samples: Sequence[tuple[State, Any]], nodes: Sequence[Node]) -> Diagnosis:
     """Explain numbers that are wrong at one point.
 
     Parameters

@@ -60,7 +60,8 @@ def _expression(options: argparse.Namespace) -> int:
 
 
 def _sheet(options: argparse.Namespace) -> int:
-    from graphc.checking.grading import RUNS_PYTHON, Graded, answers_of_folder, answers_of_sheet, grade
+    from graphc.checking.gradebook import Graded
+    from graphc.checking.grading import RUNS_PYTHON, answers_of_folder, answers_of_sheet, grade
     from graphc.checking.sheets import read_sheet
     from graphc.checking.text import coloured, joined_text
 

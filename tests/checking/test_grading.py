@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from graphc.checking.grading import Answers, answers_of_folder, answers_of_sheet, grade
+from graphc.checking.grading import answers_of_folder, answers_of_sheet, grade
 from graphc.checking.helper import Helper, HelperError
-from graphc.checking.sheets import read_answers, read_sheet
+from graphc.checking.sheets import Answers, read_answers, read_sheet
 from graphc.errors import CheckError
 from tests.checking.exercises import FOLDER, SHEETS
 from tests.checking.test_report_formats import conforms

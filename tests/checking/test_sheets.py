@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import pytest
@@ -183,10 +184,19 @@ def test_sheets_cover_sections_1_2_and_4():
         assert {p.stem for p in (FOLDER / path.stem).glob("*.toml")} == {"right", "typical"}
 
 
+@functools.cache
+def graded_sheet(path):
+    """A sheet, and its own answers and those of the folder beside it, judged by one process."""
+    sheet = read_sheet(path)
+    others = [read_answers(FOLDER / path.stem / f"{name}.toml", sheet) for name in ("right", "typical")]
+    own, right, typical = grade(sheet, [answers_of_sheet(sheet), *others], processes=1)
+    return sheet, {"own": own, "right": right, "typical": typical}
+
+
 @pytest.mark.parametrize("path", SHEETS, ids=lambda path: path.stem)
 def test_answers_of_every_sheet_are_right(path):
-    sheet = read_sheet(path)
-    (graded,) = grade(sheet, [answers_of_sheet(sheet)])
+    sheet, students = graded_sheet(path)
+    graded = students["own"]
     assert graded.exit_code == 0, graded.marks
     assert graded.score == sheet.weight
     _, lines = stated(path)
@@ -198,9 +208,9 @@ def test_answers_of_every_sheet_are_right(path):
 @pytest.mark.parametrize("path", SHEETS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("name", ["right", "typical"])
 def test_submissions_get_the_verdicts_that_stand_beside_them(path, name):
-    sheet = read_sheet(path)
+    sheet, students = graded_sheet(path)
+    graded = students[name]
     file = FOLDER / path.stem / f"{name}.toml"
-    (graded,) = grade(sheet, [read_answers(file, sheet)])
     assert not graded.problem
     assert not graded.answers.notes
     answers, lines = stated(file)
