@@ -195,3 +195,11 @@ def test_messages_about_arrays_say_what_to_write(graph: str, text: str, message:
     with pytest.raises(graphc.CheckError, match=f"(?s)the claim for '.*{message}") as caught:
         read(graph, text)
     assert len(str(caught.value)) < 500
+
+
+def test_ds_with_a_node_d_is_refused_with_both_ways_of_writing():
+    d, s = graphc.inputs("d s")
+    f = (d * s * s).named("q")
+    with pytest.raises(graphc.CheckError, match=r"'ds' may be the gradient of s or d times s; write ∂f/∂s or d\*s"):
+        graphc.check(f, {"s": "2 ds"}, proof_seconds=0)
+    assert graphc.check(f, {"s": "2 d s"}, proof_seconds=0).ok

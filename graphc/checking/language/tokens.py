@@ -246,6 +246,10 @@ class _Lexer:
             self.node(letter) or (k == final and (decorated or (letter == "e" and power)))
             for k, letter in enumerate(cut)
         )
+        if fits and cut[0] == "d" and len(cut) == 2 and not self.known(run):
+            raise CheckError(
+                f"{run!r} may be the gradient of {cut[1]} or d times {cut[1]}; write ∂f/∂{cut[1]} or d*{cut[1]}"
+            )
         for k, name in enumerate(cut) if fits and not self.known(run) else [(final, run)]:
             self.name(name, start, last=last and k == final)
 
