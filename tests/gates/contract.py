@@ -410,7 +410,7 @@ def check_stable_form(gate: Gate, sample: Sample) -> int:
 # ---- (e) LaTeX --------------------------------------------------------------------------------------
 
 
-def check_latex(gate: Gate, sample: Sample, longest: int) -> int:
+def check_latex(gate: Gate, sample: Sample, longest: int = 400) -> int:
     """The formula, its adjoints and their gather forms are laid out as mathematics, up to a number of characters."""
     ziamath = pytest.importorskip("ziamath", reason="ziamath lays LaTeX out; install graphc[draw]")
     case = apply(gate, sample)

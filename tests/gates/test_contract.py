@@ -77,7 +77,7 @@ def test_the_scatter_form_is_the_gather_form_or_a_reason_is_given(name: str, cou
 @each_sample
 def test_the_latex_is_laid_out(name: str, k: int, count: Count) -> None:
     gate = registry.gate(name)
-    count(contract.check_latex(gate, gate.samples[k], longest=400))
+    count(contract.check_latex(gate, gate.samples[k]))
 
 
 @pytest.mark.slow
