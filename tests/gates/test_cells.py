@@ -273,7 +273,7 @@ def test_a_choice_of_operands_keeps_the_contract(case: Case) -> None:
     assert contract.check_scatter_and_gather(gate, [sample]) > 0
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
 @each_cell
 def test_kernels_are_the_reference_for_every_choice_of_operands(cell: str, dtype: str) -> None:
     """All cases of a cell as one program: values and gradients."""

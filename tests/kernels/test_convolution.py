@@ -21,6 +21,8 @@ from graphc.planning import convolution as planning
 from graphc.planning import plan
 from tests.planning.interpreter import Interpreter
 
+#: Both, where double precision takes as long and shares all of the code.
+ONE_AND_SLOW = ["float32", pytest.param("float64", marks=pytest.mark.slow)]
 DTYPES = ("float32", "float64")
 TOLERANCE = {"float32": 2e-5, "float64": 1e-13}
 #: Arguments of a filter of 3 x 3, steps of 1, two groups.
@@ -132,7 +134,7 @@ def test_filter_sizes_and_paddings(dtype, size):
 
 @pytest.mark.usefixtures("_vectors")
 @pytest.mark.parametrize("stride", [2, (1, 2), (3, 1)])
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", ONE_AND_SLOW)
 def test_strides(dtype, stride):
     cases = (0, (3, 3), (9, 11)), (0, (2, 5), (6, 7)), (1, (3, 3), (5, 5)), (1, (2, 5), (9, 11))
     for padding, window, image in cases:
@@ -140,7 +142,7 @@ def test_strides(dtype, stride):
     check(dtype, 2, 3, 4, (11, 12), (3, 2), stride=stride, padding=2, dilation=(2, 3), shards=(True,), kinds=ALL)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", ONE_AND_SLOW)
 def test_phases(dtype):
     """The gradient of an image that was seen with steps above 1."""
     # more steps than the filter has elements: some elements of the image have no gradient
@@ -152,7 +154,7 @@ def test_phases(dtype):
 
 
 @pytest.mark.usefixtures("_vectors")
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", ONE_AND_SLOW)
 def test_groups(dtype):
     for c, k, groups in ((4, 2, 2), (3, 3, 3), (2, 4, 2)):
         options = {"groups": groups, "threads": 2, "shards": (True,), "kinds": ALL}
@@ -179,7 +181,7 @@ def test_vectors_of_rows(monkeypatch, dtype, bits):
     assert planned.kernels[-1].literals == (1, 1, 0, 8)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", ONE_AND_SLOW)
 def test_groups_that_fill_vectors_of_maps(monkeypatch, dtype):
     monkeypatch.setattr(planning, "_LEAST_MAPS", 0.0)
     monkeypatch.setattr(planning, "_MAPS_SPEEDS", (1000.0, 1000.0))
