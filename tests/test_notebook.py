@@ -36,6 +36,16 @@ def test_models_and_reports_are_shown(trainer):
     assert "out" in shown(graphc.count(trainer.loss))["text/html"]
 
 
+def test_checks_are_shown():
+    x, y = graphc.inputs("x y")
+    f = (x * graphc.tanh(y)).named("f")
+    report = graphc.check(f, {"x": "tanh(y)", "y": "x"}, proof_seconds=0)
+    assert "<svg" in shown(report)["text/html"]
+    assert "WRONG" in shown(report)["text/plain"]
+    assert "line 1" in shown(graphc.check_derivation(f, ["dy = x"]))["text/plain"]
+    assert "right" in shown(graphc.check_gradients(f, {"x": 0.5, "y": 0.3}))["text/plain"]
+
+
 def test_a_large_graph_is_a_line_of_text():
     node = graphc.inputs("x")
     for _ in range(3000):

@@ -17,6 +17,7 @@ from graphc.checking.line_judge import LineJudge, Step
 from graphc.checking.lines import read_lines
 from graphc.errors import CheckError
 from graphc.gradients.backward import Backward
+from graphc.graph import verbs
 from graphc.graph.node import Node
 
 __all__ = ["Derivation", "Step", "check_derivation"]
@@ -91,6 +92,10 @@ class Derivation(Sequence[Step]):
             },
             indent=2,
         )
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002
+        """What a notebook shows."""
+        return verbs.lookup("notebook_bundle")(text=str(self))
 
     def __str__(self) -> str:
         first = self.first_wrong

@@ -194,6 +194,11 @@ class Report(Mapping[str, Finding]):
         """The report as the text of one page that needs nothing else: verdicts, explanations and the marked graph."""
         return html_text(self)
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002
+        """What a notebook shows."""
+        subject, marks = drawn_marks(self)
+        return verbs.lookup("notebook_bundle")(subject, text=str(self), marks=marks)
+
     def __str__(self) -> str:
         return self.text(colour=False)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from graphc.checking.conventions import Conventions
 from graphc.errors import CheckError, did_you_mean
+from graphc.graph import verbs
 
 __all__ = ["GradientFinding", "GradientReport", "Sample", "convention_lines"]
 
@@ -224,6 +225,10 @@ class GradientReport(Mapping[str, GradientFinding]):
             },
             indent=2,
         )
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002
+        """What a notebook shows."""
+        return verbs.lookup("notebook_bundle")(text=str(self))
 
     def __str__(self) -> str:
         right = sum(finding.ok for finding in self._findings.values())
