@@ -89,9 +89,11 @@ def place_apart(blocks: Sequence[Block], links: Sequence[Link], engine: str | No
     """Place boxes so that the wires into one box end apart from each other.
 
     Placed once to see from where each wire comes: the one that comes level keeps the middle, the others end above or
-    below it.
+    below it. Wires of Graphviz stay as they are: curves into the side of a box would run over its corners.
     """
     placed = place(blocks, links, engine, CHANNEL)
+    if placed.engine != "layered":
+        return placed
     incoming: dict[int, list[int]] = {}
     for n, link in enumerate(links):
         incoming.setdefault(link.head, []).append(n)
