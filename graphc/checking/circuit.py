@@ -469,9 +469,12 @@ class Circuit:
         application = edge.target.application
         assert application is not None
         formula = application.formula
-        tensors = state.inner.get(id(application)) if state.fresh else None
+        held = state.inner.get(id(application))
+        tensors = held if state.fresh else None
         if tensors is None:
-            tensors = dict(zip(formula.inputs, (state.values[o.id] for o in application.operands), strict=True))
+            # an output that nobody below the root reads is no node of the circuit: only the forward pass knows it
+            tensors = {name: held[name] for name in formula.outputs if name in held} if held is not None else {}
+            tensors |= zip(formula.inputs, (state.values[o.id] for o in application.operands), strict=True)
             outputs = zip(formula.outputs, application.outputs, strict=True)
             tensors |= {name: state.values[o.id] for name, o in outputs if o.id in state.values}
         inputs = {}

@@ -77,6 +77,8 @@ class Verdict:
         To which they agreed, or were compared.
     ties : int
         Points on a kink among them.
+    hurried : bool
+        Whether time was up before as many points were compared as a verdict rests on.
     unclear : bool
         Whether a point could not be decided: then nothing may be said but that.
     samples : list of (State, value)
@@ -90,6 +92,7 @@ class Verdict:
     points: int = 0
     digits: int = AGREEING
     ties: int = 0
+    hurried: bool = False
     unclear: bool = False
     samples: list[tuple[State, Any]] = field(default_factory=list)
     note: str = ""
@@ -137,6 +140,14 @@ class _Judge:
     def late(self) -> bool:
         """Whether time is up: work counts, so that a busy machine looks at the same points, but only up to a limit."""
         return time.thread_time() - self.worked > self.seconds or time.perf_counter() - self.start > _LONGEST
+
+    def overdue(self) -> bool:
+        """Whether so much was worked that a verdict must do with the points that there are."""
+        if time.thread_time() - self.worked <= _LONGEST:
+            return False
+        for verdict in self.verdicts:
+            verdict.hurried = verdict.points < FEWEST
+        return True
 
     # ---- evaluation ------------------------------------------------------------------------------
 
@@ -333,6 +344,8 @@ class _Judge:
             for _ in range(3 if self.circuit.scalar else 1):
                 point = sampler.generic(scale, positive)
                 self.generic += self.visit(point, "generic")
+                if self.overdue():
+                    return True
                 if not positive:
                     self.generic += self.visit(sampler.mirrored(point), "generic")
                 if self.generic >= FEWEST and self.late():

@@ -194,7 +194,7 @@ class Report(Mapping[str, Finding]):
         """The report as the text of one page that needs nothing else: verdicts, explanations and the marked graph."""
         return html_text(self)
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002 - IPython
         """What a notebook shows."""
         subject, marks = drawn_marks(self)
         return verbs.lookup("notebook_bundle")(subject, text=str(self), marks=marks)
@@ -368,6 +368,8 @@ def _finding(
     elif verdict.points < fewest or verdict.unclear:
         word = "undecided"
         few = f"only {verdict.points} of the points tried lie in the domain of the graph"
+        if verdict.hurried:
+            few = f"there was time for {verdict.points} points only: declare fewer steps or smaller extents"
         note = (
             "at ties everywhere its values lie between the slopes, but are not graphc's own" if verdict.unclear else few
         )

@@ -104,7 +104,7 @@ class Written(ABC):
 
         return unique_svg(self)
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002 - IPython
         from graphc.drawing.notebook import picture_bundle
 
         return picture_bundle(self)

@@ -401,7 +401,7 @@ class Backward:
 
         return verbs.lookup("draw")(self, path, **options)
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002 - IPython
         """What a notebook shows."""
         from graphc.graph import verbs
 

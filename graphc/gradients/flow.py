@@ -70,7 +70,7 @@ class Flow:
             picture.save(path)
         return picture
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002 - IPython
         """What a notebook shows."""
         return verbs.lookup("notebook_bundle")(self.draw(), text=str(self))
 

@@ -224,7 +224,7 @@ class Run:
         """Draw the forward and then the backward pass, one gate a frame."""
         return verbs.lookup("frames")(self, path, **options)
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002 - IPython
         """What a notebook shows."""
         return verbs.lookup("notebook_bundle")(self)
 

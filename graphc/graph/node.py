@@ -310,7 +310,7 @@ class Node:
         """Draw the graph below this node, without values; see ``graphc.draw``."""
         return verbs.lookup("draw")(self, path, **options)
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002 - IPython
         """What a notebook shows."""
         return verbs.lookup("notebook_bundle")(self) if verbs.known("notebook_bundle") else {}
 

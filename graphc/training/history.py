@@ -60,7 +60,7 @@ class History:
             )
         return [row[name] for row in self.rows if name in row]
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002 - IPython
         """What a notebook shows."""
         return verbs.lookup("notebook_bundle")(text=str(self))
 

@@ -141,7 +141,7 @@ class Trainer:
             )
         return by_name[name]
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002 - IPython
         """What a notebook shows."""
         return verbs.lookup("notebook_bundle")(self.loss, text=repr(self), style="cards")
 

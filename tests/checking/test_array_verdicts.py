@@ -476,3 +476,14 @@ def test_tie_that_rounding_hides_is_a_tie() -> None:
 
 def _centred(flow):
     return flow - flow.mean(0)
+
+
+def test_a_long_recurrence_is_judged_in_time_or_says_that_it_was_too_long():
+    """Beyond 64 steps a repeat is not written out; an output that nobody reads is known from the forward pass only."""
+    xs = graphc.input("x", (200, "N", 3))
+    hs = graphc.layers.lstm(xs, 4, name="lstm").named("hs")
+    loss = graphc.sum(hs * hs)
+    wrong = graphc.check(loss, {"lstm.bias": "2*lstm.bias"}, proof_seconds=0)["lstm.bias"]
+    assert wrong.verdict == "differs"
+    right = graphc.check(loss, {"hs": "2*hs"}, proof_seconds=0)["hs"]
+    assert right.verdict == "agrees" or "there was time for" in right.note

@@ -202,12 +202,12 @@ class PythonFunction:
     def _frozen_random(self) -> Iterator[None]:
         """The same random numbers at every call, from generators that are left as they were."""
         legacy, plain = numpy.random.get_state(), random.getstate()  # noqa: NPY002 - what users of it draw from
-        numpy.random.seed(self.seed)  # noqa: NPY002
+        numpy.random.seed(self.seed)  # noqa: NPY002 - the same
         random.seed(self.seed)
         try:
             yield
         finally:
-            numpy.random.set_state(legacy)  # noqa: NPY002
+            numpy.random.set_state(legacy)  # noqa: NPY002 - the same
             random.setstate(plain)
 
 
