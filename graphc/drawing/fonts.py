@@ -28,6 +28,7 @@ __all__ = [
     "formula_label",
     "formula_text",
     "has_outlines",
+    "measured",
     "number_text",
     "printable",
     "text_label",
@@ -71,7 +72,12 @@ _SYMBOL_WIDTHS = {
 }  # fmt: skip
 
 
-def _character_width(character: str, bold: bool) -> int:
+#: Room of a character whose width is not known: that of a wide capital.
+_ROOM = 800
+
+
+def _character_width(character: str, bold: bool) -> int | None:
+    """Thousandths of the font size; None where it is not known."""
     code = ord(character)
     if 32 <= code < 127:
         return (_BOLD if bold else _REGULAR)[code - 32]
@@ -82,16 +88,20 @@ def _character_width(character: str, bold: bool) -> int:
         return 0
     if unicodedata.east_asian_width(character) in "WF":
         return 1000
-    # an accented letter is as wide as the letter; anything else gets the room of a wide capital
+    # an accented letter is as wide as the letter
     base = unicodedata.normalize("NFD", character)[0]
-    if base != character and 32 <= ord(base) < 127:
-        return (_BOLD if bold else _REGULAR)[ord(base) - 32]
-    return 800
+    return _character_width(base, bold) if base != character and ord(base) < 127 else None
+
+
+def measured(text: str) -> bool:
+    """Whether the width of a text is known, and not only room for it."""
+    return all(_character_width(character, bold=False) is not None for character in text)
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:
-    """Return the width of a text in points."""
-    return sum(_character_width(character, bold) for character in text) * size / 1000
+    """Return the width of a text in points, or room for it where its script has no table (`measured`)."""
+    widths = (_character_width(character, bold) for character in text)
+    return sum(_ROOM if width is None else width for width in widths) * size / 1000
 
 
 def printable(text: str, limit: int = 40) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from xml.sax.saxutils import escape, quoteattr
 
+from graphc.drawing.fonts import measured
 from graphc.drawing.scene import Command, Group, Item, Path, Scene, Text, numbers_of, visible
 
 __all__ = ["svg_text"]
@@ -89,8 +90,10 @@ def _write_text(text: Text, out: list[str], prefix: str) -> None:
     if text.classes:
         named += f' class="{text.classes}"'
     style = (' font-weight="bold"' if text.bold else "") + (' font-style="italic"' if text.italic else "")
-    # textLength holds the measured width even where the reader's font is another one
-    fit = f' textLength="{_number(text.length)}" lengthAdjust="spacingAndGlyphs"' if len(text.text) > 1 else ""
+    # textLength holds the measured width even where the reader's font is another one; room for letters of a script
+    # without a table is no width: they would be stretched
+    fits = len(text.text) > 1 and measured(text.text)
+    fit = f' textLength="{_number(text.length)}" lengthAdjust="spacingAndGlyphs"' if fits else ""
     out.append(
         f'<text{named} x="{_number(text.x)}" y="{_number(text.y)}" font-size="{_number(text.size)}"'
         f'{style} fill="#{text.colour}"{fit} xml:space="preserve">'

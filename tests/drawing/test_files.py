@@ -341,3 +341,14 @@ def test_cards_as_text_have_what_a_run_measured_below_each_layer() -> None:
     assert number_text(largest, 2) in rows[k + 1]
     assert rows[k + 1].startswith("    ")
     assert "16" in rows[k]
+
+
+@pytest.mark.parametrize(("name", "fitted"), [("重み", True), ("משקל", False), ("وزن", False)])
+def test_letters_of_a_script_without_widths_are_not_stretched(name, fitted):
+    x = graphc.input(name)
+    picture = draw(graphc.backward(x * x).at({name: 3}))
+    texts = [element for element in ElementTree.fromstring(picture.svg()).iter() if element.text == name]
+    assert any(element.tag.endswith("text") for element in texts)
+    for element in texts:
+        if element.tag.endswith("text"):
+            assert ("textLength" in element.attrib) == fitted
