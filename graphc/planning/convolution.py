@@ -24,10 +24,10 @@ Then position ``p = i*pitch + j`` of the result meets ``image[p + offset of (r, 
                   the same
     convolution_of_phases
                   the same, then top, left
-    correlation   addresses of image, result, filter (written), then as for convolution,
-                  elements of a map of the result in its frame, the first of them that counts
+    correlation   addresses of image, result, filter (written), then as for convolution, then where the result lies:
+                  elements of a map, the first of them that counts, the pitch of its rows, which is that of the image
     correlation_of_maps
-                  addresses of image, result as it is, filter as (groups, C, R, S, K) (written), then as for convolution
+                  the same with the filter as (groups, C, R, S, K), and any pitch of the result's rows
 
 ``C`` and ``K`` are those of a group; ``rows`` and ``columns`` are those of the result. Literals: see
 `Convolution.literals`. Where sums are short, vectors of positions that are parts of rows save work when they are
@@ -503,7 +503,7 @@ def _correlation(p: _Problem, prefix: str) -> Convolution:
         {**frame.tensors, **other.tensors},
         (frame.tensor, other.tensor),
         (elements if elements <= _FEW else 0, p.k),
-        (*_arguments(p, frame), rows * other.pitch, first),
+        (*_arguments(p, frame), rows * other.pitch, first, other.pitch),
         _work(p),
     )
 
@@ -522,7 +522,7 @@ def _correlation_of_maps(p: _Problem, prefix: str) -> Convolution:
         {**frame.tensors, target: tuple(extents[axis] for axis in axes)},
         (frame.tensor, p.result),
         (p.s if p.stride[1] == p.dilation[1] == 1 and p.s <= 8 else 1, p.k),
-        _arguments(p, frame),
+        (*_arguments(p, frame), p.rows * p.columns, 0, p.columns),
         _work(p),
         Statement(write, "set", domain, (("v", read),), Symbol("v")),
     )

@@ -23,6 +23,7 @@ from graphc.formula.statement import (
     Affine,
     Axis,
     Gather,
+    Interval,
     Let,
     Statement,
     Wins,
@@ -45,6 +46,7 @@ __all__ = [
     "drop_kernels",
     "elementwise",
     "fuse_elementwise",
+    "other_names",
     "reaches_all",
     "renamed",
 ]
@@ -338,14 +340,14 @@ class _Fusion(Launches):
                 body=call("add", Symbol("before"), sink.body),
             )
         target = source.write.tensor
-        points = math.prod(self.size(affine_extent(axis.extent, sizes)) for axis in sink.axes)
+        points = math.prod(self.size(_reached(sink, axis, sizes)) for axis in sink.axes)
         repeats = points / max(self.elements(launch.buffers[0]), 1)
         floats = {self.builder.buffers[number].dtype for number in (*launch.buffers, *self.read(reader))}
         merged = _merged(sink, source, repeats, producer.cost, tiles=len(floats) == 1)
         if merged is None:
             return None
         # extents of the tensor that goes away are those of one that the producer reads
-        merged = renamed(merged, {t: t for t in ranks}, _other_names(sink, merged, target, sizes))
+        merged = renamed(merged, {t: t for t in ranks}, other_names(sink, merged, target, sizes))
         try:
             return canonical(merged, ranks, sizes)
         except PlanError:  # a size that is left without a tensor
@@ -419,6 +421,17 @@ def reaches_all(s: Statement, sizes: Mapping[str, Extent]) -> bool:
     )
 
 
+def _reached(s: Statement, axis: Axis, sizes: Mapping[str, Extent]) -> Extent:
+    """How many values of an axis its guards let pass, of those that compare it alone."""
+    extent = affine_extent(axis.extent, sizes)
+    for guard in s.guards:
+        if isinstance(guard, Interval) and (guard.index - affine(axis.name)).terms == ():
+            inner = affine_extent(guard.upper, sizes)
+            if isinstance(inner, int) and isinstance(extent, int):
+                extent = min(extent, inner)
+    return extent
+
+
 def _adds_everywhere(s: Statement, sizes: Mapping[str, Extent]) -> bool:
     """Whether a statement adds once to each element of its tensor, and reads it nowhere."""
     if not s.accumulate or s.operator not in ("set", "sum") or s.reduced() or s.guards or s.lets or s.write.flat:
@@ -451,7 +464,7 @@ def renamed(s: Statement, tensors: Mapping[str, str], names: Mapping[str, Affine
     )
 
 
-def _other_names(sink: Statement, merged: Statement, target: str, sizes: Mapping[str, Extent]) -> dict[str, Affine]:
+def other_names(sink: Statement, merged: Statement, target: str, sizes: Mapping[str, Extent]) -> dict[str, Affine]:
     """For each extent of a tensor that is read no more one of a tensor with the same index there, if there is one.
 
     A leading dimension may also be that of a tensor with a row more, at an offset: the steps of a state.

@@ -31,6 +31,7 @@ from graphc.planning.contraction import recognise, split_windows
 from graphc.planning.convolution import recognise_convolution
 from graphc.planning.factors import factor_out
 from graphc.planning.fusion import drop_kernels, fuse_elementwise
+from graphc.planning.layout import lay_out
 from graphc.planning.plan import THREADS, Buffer, Kernel, Launch, Plan, Stage, elements
 from graphc.planning.pooling import fuse_pooling
 from graphc.planning.repeats import Place, lower_part, lower_repeat, repeated
@@ -692,7 +693,10 @@ def _finish(
     needed = [*outputs, *gradients.values(), *(number for pair in updates for number in pair)]
     _drop_unused(builder, needed)
     if fuse:
+        lay_out(builder, needed)
         fuse_elementwise(builder, needed)
+        if lay_out(builder, needed):  # what was added up in several launches is one by now
+            fuse_elementwise(builder, needed)
         if "pooling" in builder.target.schedules:
             fuse_pooling(builder, needed)
         _drop_unused(builder, needed)

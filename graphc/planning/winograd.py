@@ -35,7 +35,7 @@ Steps and dilation are 1, there is one group. The kernels, arguments int64::
     convolution_by_tiles
                   addresses of image, u, result, then as for convolution
     correlation_by_tiles
-                  addresses of image, result as it is, d (written), then as for convolution
+                  addresses of image, result, d (written), then as for correlation_of_maps
     correlation_filters_by_tiles
                   addresses of d, the filter's gradient as (C, R, S, K) (written), then C, K
 

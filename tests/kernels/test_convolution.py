@@ -326,18 +326,22 @@ def test_sums_of_maps_write_and_read_their_own_only():
     generator = numpy.random.default_rng(3)
     for maps, taps in itertools.product((1, 6, 17, 70), (1, 3)):
         x = generator.standard_normal((3, 2, 4, 12, 11)).astype("float32")
-        t = generator.standard_normal((3, 2, maps, 10, 9)).astype("float32")
+        # the gradient of the result as it is, or somewhere in a frame
+        top, left, height, pitch = (2, 1, 13, 11) if taps == 3 else (0, 0, 10, 9)
+        framed = numpy.full((3, 2, maps, height, pitch), numpy.nan, "float32")
+        t = framed[..., top : top + 10, left : left + 9]
+        t[...] = generator.standard_normal(t.shape)
         text = emit_correlation_of_maps("float32", vector_lanes("float32"), taps, maps, shard=False)
         results = []
         for threads in (1, 2, 3, 50):
             dw = numpy.full((2, 4, 3, 3, maps), numpy.nan, "float32")
-            arguments = [3, 4, maps, 10, 9, 12, 11, *NINE]
-            call(text, (x, t, dw), arguments, threads)
+            arguments = [3, 4, maps, 10, 9, 12, 11, *NINE, height * pitch, top * pitch + left, pitch]
+            call(text, (x, framed, dw), arguments, threads)
             results.append(dw.tobytes())
             writers = numpy.zeros(dw.shape)
             for thread in range(threads):
                 dw = numpy.full_like(dw, numpy.nan)
-                call(text, (x, t, dw), arguments, threads, thread)
+                call(text, (x, framed, dw), arguments, threads, thread)
                 writers += numpy.isfinite(dw)
             assert (writers == 1).all()
         assert len(set(results)) == 1
@@ -350,7 +354,7 @@ def test_sums_of_maps_write_and_read_their_own_only():
 def test_no_images_and_an_empty_sum():
     dw = numpy.full((4, 3, 3, 3), numpy.nan, "float32")
     x = numpy.zeros(0, "float32")
-    call(emit_correlation("float32", (3, 2), 4), (x, x, dw), [0, 3, 2, 4, 4, 6, 6, *NINE, 24, 0])
+    call(emit_correlation("float32", (3, 2), 4), (x, x, dw), [0, 3, 2, 4, 4, 6, 6, *NINE, 24, 0, 6])
     assert (dw == 0).all()
 
 
@@ -424,10 +428,11 @@ for lanes, (rows, columns), maps in itertools.product((4, 16), ((1, 1), (3, 5), 
     text = emit_convolution_of_rows("float32", row_tile(maps, rows), lanes, unit=True, shard=False)
     call(text, (x, w, y), shared)
     t, dw = guarded(4 * maps * rows * pitch), guarded(54 * maps)
-    call(emit_correlation("float32", (4, 3), lanes), (x, t, dw), [*shared, rows * pitch, 0])
+    call(emit_correlation("float32", (4, 3), lanes), (x, t, dw), [*shared, rows * pitch, 0, pitch])
     t, dw = guarded(4 * maps * rows * columns), guarded(54 * maps)
+    whole = [*shared, rows * columns, 0, columns]
     for taps in (1, 3):
-        call(emit_correlation_of_maps("float32", lanes, taps, maps, shard=False), (x, t, dw), shared)
+        call(emit_correlation_of_maps("float32", lanes, taps, maps, shard=False), (x, t, dw), whole)
     for many in (lanes * 5 // 8 + 1, lanes + 1, 2 * lanes + 1, 4 * lanes + 1) if maps == 1 else ():
         w, y = guarded(72 * many), guarded(4 * many * rows * columns)
         text = emit_convolution_of_maps("float32", lanes, forward_tile(many, columns, lanes), 9, shard=False)

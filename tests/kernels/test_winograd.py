@@ -206,12 +206,17 @@ def test_a_shard_computes_its_images_only():
 
 
 @pytest.mark.parametrize("tile", SIZES)
-def test_gradients_of_filters_on_threads(tile):
+@pytest.mark.parametrize("place", [(8, 12, 0, 0), (11, 13, 1, 1), (9, 17, 0, 3)], ids=["whole", "framed", "apart"])
+def test_gradients_of_filters_on_threads(tile, place):
     """Each thread writes its own elements, or adds those of its images, whatever lies where nothing is read."""
     n, c, k, rows, columns = 5, 7, 21, 8, 12
     x, _, _, arguments = operands("float32", n, c, k, rows, columns, tile)
     x[:, :, rows + 2 :], x[..., columns + 2 :] = numpy.nan, numpy.nan
-    t = numpy.random.default_rng(6).standard_normal((n, k, rows, columns)).astype("float32")
+    height, pitch, top, left = place
+    framed = numpy.full((n, k, height, pitch), numpy.nan, "float32")
+    t = framed[:, :, top : top + rows, left : left + columns]
+    t[...] = numpy.random.default_rng(6).standard_normal(t.shape)
+    arguments = [*arguments, height * pitch, top * pitch + left, pitch]
     lanes = vector_lanes("float32")
     whole, shard = (
         emit_correlation_by_tiles("float32", lanes, columns, k, c, tile, shard=shard) for shard in (False, True)
@@ -219,12 +224,12 @@ def test_gradients_of_filters_on_threads(tile):
     results = []
     for threads in (1, 2, 3, 50):
         d = numpy.full((tile + 2, tile + 2, c, 32), numpy.nan, "float32")
-        call(whole, (x, t, d), arguments, threads)
+        call(whole, (x, framed, d), arguments, threads)
         results.append(d[..., :k].tobytes())
         writers = numpy.zeros(d.shape)
         for thread in range(threads):
             part = numpy.full_like(d, numpy.nan)
-            call(whole, (x, t, part), arguments, threads, thread)
+            call(whole, (x, framed, part), arguments, threads, thread)
             writers += numpy.isfinite(part)
         assert (writers[..., :k] == 1).all()
     assert len(set(results)) == 1
@@ -233,7 +238,7 @@ def test_gradients_of_filters_on_threads(tile):
     parts = numpy.zeros((tile + 2, tile + 2, c, 32), "float32")
     parts[..., k:] = numpy.nan
     for part in range(3):  # a sum that is added to
-        call(shard, (x, t, parts), arguments, 3, part)
+        call(shard, (x, framed, parts), arguments, 3, part)
     for sums in (d, parts):
         y = numpy.full((c, 3, 3, k), numpy.nan, "float32")
         call(emit_gradient_by_tiles("float32", lanes, tile), (sums, y), [c, k])
@@ -281,11 +286,15 @@ def errors(c):
             text = emit_convolution_by_tiles("float32", lanes, size, k, tile, shard=False)
             call(text, (frame, u, result), arguments)
             text = emit_correlation_by_tiles("float32", lanes, size, k, c, tile, shard=False)
-            call(text, (frame, t, d), arguments)
+            call(text, (frame, t, d), [*arguments, size**2, 0, size])
             call(emit_gradient_by_tiles("float32", lanes, tile), (d, sums), [c, k])
         else:
             call(emit_direct("convolution", "float32", (1, k, 0, 0), shard=False), (frame, w, result), arguments)
-            call(emit_direct("correlation_of_maps", "float32", (3, k), shard=False), (frame, t, sums), arguments)
+            call(
+                emit_direct("correlation_of_maps", "float32", (3, k), shard=False),
+                (frame, t, sums),
+                [*arguments, size**2, 0, size],
+            )
         found.append((numpy.abs(result - y).max(), numpy.abs(sums - dw).max()))
     return found
 
@@ -360,7 +369,8 @@ for lanes, rows, columns, maps, tile in cases:
     if rows % tile == columns % tile == 0:
         t, dw = guarded(2 * maps * rows * columns), guarded(3 * 9 * maps)
         d = guarded(3 * elements)
-        call(emit_correlation_by_tiles("float32", lanes, columns, maps, 3, tile, shard=False), (x, t, d), arguments)
+        text = emit_correlation_by_tiles("float32", lanes, columns, maps, 3, tile, shard=False)
+        call(text, (x, t, d), [*arguments, rows * columns, 0, columns])
         call(emit_gradient_by_tiles("float32", lanes, tile), (d, dw), [3, maps])
 print("whole")
 """

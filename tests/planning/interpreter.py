@@ -341,10 +341,10 @@ class Interpreter:
         n, channels, k, rows, columns, height, pitch, *window = arguments
         *known, size = kernel.literals
         assert known == [columns, k, channels]
-        assert window == [3, 3, 1, 1, 1, 1, 1]
+        assert window[:7] == [3, 3, 1, 1, 1, 1, 1]
         assert rows % size == columns % size == 0
         turn, mix, _ = transforms(3, size)
-        x, t = x.reshape(n, channels, height * pitch), t.reshape(n, k, rows, columns)
+        x, t = x.reshape(n, channels, height * pitch), self.placed(t, n, k, arguments)
         one = numpy.arange(size + 2)[:, None] * pitch + numpy.arange(size + 2)
         found = numpy.zeros((size + 2, size + 2, channels, k))
         for i, j in itertools.product(range(0, rows, size), range(0, columns, size)):
@@ -385,9 +385,10 @@ class Interpreter:
         x, t, w = arrays
         if examples is not None:
             x, t, arguments = x[slice(*examples)], t[slice(*examples)], [examples[1] - examples[0], *arguments[1:]]
-        n, channels, k, rows, columns, _, pitch, *_, groups, area, first = arguments
+        n, channels, k, rows, columns, _, pitch, *_, groups, area, first, line = arguments
         assert kernel.literals[0] in (0, channels * arguments[7] * arguments[8])
         assert w.size == 0 or n == len(t)
+        assert line == pitch
         maps = t.reshape(n, groups, k, area)[..., first:]
         positions = (rows - 1) * pitch + columns
         flat = numpy.zeros((n, groups, k, rows * pitch))
@@ -406,11 +407,18 @@ class Interpreter:
             x, t, arguments = x[slice(*examples)], t[slice(*examples)], [examples[1] - examples[0], *arguments[1:]]
         n, channels, k, rows, columns, _, _, height, width, *_ = arguments
         groups = arguments[13]
-        t = t.reshape(n, groups, k, rows, columns)
+        t = self.placed(t, n, groups * k, arguments).reshape(n, groups, k, rows, columns)
         w = w.reshape(groups, channels, height, width, k)
         for c, r, s, seen in self.seen(kernel, x, arguments):
             found = numpy.einsum("ngij,ngkij->gk", seen, t)
             w[:, c, r, s] = found if examples is None else w[:, c, r, s] + found
+
+    @staticmethod
+    def placed(t, n, maps, arguments):
+        """The gradient of a result from where it lies: (N, maps, rows, columns)."""
+        rows, columns = arguments[3:5]
+        plane, first, pitch = arguments[-3:]
+        return t.reshape(n, maps, plane)[..., first + numpy.arange(rows)[:, None] * pitch + numpy.arange(columns)]
 
     @staticmethod
     def seen(kernel, x, arguments):

@@ -10,7 +10,7 @@ import pytest
 import graphc
 from graphc.graph import topological
 from graphc.graph.reference import evaluate
-from graphc.planning import Plan, plan
+from graphc.planning import Plan, Target, plan
 from tests.planning.interpreter import Interpreter
 
 UNARY = [
@@ -36,7 +36,9 @@ def values_of(roots: list[graphc.Node], batch: int, seed: int) -> dict[graphc.No
     return values
 
 
-def judged(loss: graphc.Node, batch: int = 3, seed: int = 0, sizes: tuple[str, ...] = ("N",)) -> tuple[Plan, Plan]:
+def judged(
+    loss: graphc.Node, batch: int = 3, seed: int = 0, sizes: tuple[str, ...] = ("N",), target: Target | None = None
+) -> tuple[Plan, Plan]:
     """Plans without and with fusion, both held against the reference by the interpreter."""
     back = graphc.backward(loss)
     gradients = {node.label: back.grad(node) for node in back.wrt}
@@ -44,7 +46,7 @@ def judged(loss: graphc.Node, batch: int = 3, seed: int = 0, sizes: tuple[str, .
     expected = evaluate([loss, *gradients.values()], values)
     plans = []
     for fuse in (False, True):
-        planned, leaves = plan([loss], gradients, dtype="float64", fuse=fuse)
+        planned, leaves = plan([loss], gradients, dtype="float64", fuse=fuse, target=target)
         machine = Interpreter(planned, leaves, {n.label: v for n, v in values.items()}, dict.fromkeys(sizes, batch))
         machine.run()
         numbers = [planned.outputs[0], *planned.gradients.values()]

@@ -240,7 +240,7 @@ def kernel(arguments, thread, threads):
 {sizes}\
     phase = height * pitch
     channel = stride_h * stride_w * phase
-    area = rows * columns
+    plane, origin, line = arguments[17], arguments[18], arguments[19]  # where the result's gradient lies
     # pointers of a tile: each to {taps} neighbours in a row of the filter
     filter_size = channels * filter_rows * filter_columns
     places = filter_size // {taps}
@@ -260,10 +260,11 @@ def kernel(arguments, thread, threads):
                 block_rows = min(tall, rows - i)
                 for j in range(0, columns, some):
                     block_columns = min(some, columns - j)
-                    source = t + {bytes} * ((n * maps + first) * area + i * columns + j)
-                    for row in range(1 if block_columns == columns else block_rows):
-                        steps = block_rows * columns if block_columns == columns else block_columns
-                        pack(source + {bytes} * row * columns, area, 1, count, steps,
+                    source = t + {bytes} * ((n * maps + first) * plane + origin + i * line + j)
+                    joined = block_columns == line  # rows follow each other
+                    for row in range(1 if joined else block_rows):
+                        steps = block_rows * columns if joined else block_columns
+                        pack(source + {bytes} * row * line, plane, 1, count, steps,
                              copied + {bytes} * row * block_columns * wide, wide)
                     seen = x + {bytes} * (n * channels * channel + i * pitch + j)
                     for number in range(begin, end):

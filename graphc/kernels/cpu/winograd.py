@@ -184,7 +184,7 @@ def kernel(arguments, thread, threads):
     x, t, d = arguments[0], arguments[1], arguments[2]
 {sizes}\
     channel = height * pitch
-    area = rows * columns
+    plane, origin, line = arguments[17], arguments[18], arguments[19]  # where the result's gradient lies
     row_d = (maps + {round} - 1) // {round} * {round}
     tall = rows // {size}  # rows of tiles
     across = columns // {span}  # pieces of a row of tiles
@@ -217,14 +217,14 @@ def kernel(arguments, thread, threads):
                 wide = (own + {lanes} - 1) // {lanes} * {lanes}
                 for number in range(count):
                     row = first + number
-                    place = (row // tall * maps + k) * area + row % tall * {size} * columns
+                    place = (row // tall * maps + k) * plane + origin + row % tall * {size} * line
                     source = t + {bytes} * (place + start * {span})
                     target = copied + {bytes} * number * {size} * held * wide
-                    if length == across:
-                        pack(source, area, 1, own, {size} * columns, target, wide)
+                    if held == line:  # rows follow each other
+                        pack(source, plane, 1, own, {size} * columns, target, wide)
                     else:
                         for r in range({size}):
-                            pack(source + {bytes} * r * columns, area, 1, own, held,
+                            pack(source + {bytes} * r * line, plane, 1, own, held,
                                  target + {bytes} * r * held * wide, wide)
                 for e in range(vectors * {pieces}):
                     piece = min(e, pieces - 1)

@@ -1,0 +1,137 @@
+"""Layout: tensors lie in the frames that convolutions read, with the same numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy
+import pytest
+
+import graphc
+from graphc.formula.expression import Symbol
+from graphc.planning import Plan, Target, plan
+from tests.planning.interpreter import Interpreter
+from tests.planning.test_fusion import judged, values_of
+
+IMAGE = graphc.input("x", ("N", 3, 8, 8))
+
+
+def convolution(x: graphc.Node, name: str, maps: int, stride: int = 1, size: int = 3) -> graphc.Node:
+    channels = x.shape[1]
+    weight = graphc.parameter(name, (maps, channels, size, size))
+    return graphc.conv2d(x, weight, stride=stride, padding=size // 2)
+
+
+def normed(x: graphc.Node, name: str) -> graphc.Node:
+    gain, bias = (graphc.parameter(f"{name}.{part}", (x.shape[1],)) for part in ("gain", "bias"))
+    return graphc.batch_norm(x, gain, bias)
+
+
+def copies(planned: Plan) -> list[str]:
+    """Labels of launches that do nothing but copy a tensor that another launch has computed, with guards."""
+    found = []
+    for launch in planned.launches:
+        statement = planned.kernels[launch.kernel].statement
+        if statement is None or not statement.guards or not isinstance(statement.body, Symbol):
+            continue
+        sources = [planned.buffers[number] for number in launch.buffers[1:]]
+        found += [launch.label] if all(source.role == "arena" for source in sources) else []
+    return found
+
+
+def plain(x: graphc.Node) -> graphc.Node:
+    h = graphc.relu(convolution(x, "a", 5) + graphc.parameter("bias", (5, 1, 1)))
+    h = graphc.relu(convolution(h, "b", 5) * 2.0)
+    return convolution(h, "c", 3)
+
+
+def blocks(x: graphc.Node) -> graphc.Node:
+    h = graphc.relu(normed(convolution(x, "a", 4), "an"))
+    for k in range(2):
+        beside = graphc.relu(normed(convolution(h, f"b{k}", 4), f"bn{k}"))
+        h = graphc.relu(normed(convolution(beside, f"c{k}", 4), f"cn{k}") + h)
+    return h
+
+
+def residual(x: graphc.Node) -> graphc.Node:
+    h = blocks(x)
+    beside = graphc.relu(normed(convolution(h, "d", 6, stride=2), "dn"))
+    return graphc.relu(normed(convolution(beside, "e", 6), "en") + convolution(h, "f", 6, stride=2, size=1))
+
+
+def dense(x: graphc.Node) -> graphc.Node:
+    """Every layer reads all before it, in frames of two widths."""
+    h = graphc.relu(convolution(x, "a", 4))
+    return convolution(h, "b", 4) + convolution(h, "c", 4, size=5) + convolution(graphc.relu(h), "d", 4)
+
+
+def pooled(x: graphc.Node) -> graphc.Node:
+    h = graphc.max_pool2d(graphc.relu(convolution(x, "a", 4)), 2)
+    return convolution(graphc.relu(convolution(h, "b", 4)), "c", 4)
+
+
+def other_activations(x: graphc.Node) -> graphc.Node:
+    h = graphc.tanh(convolution(x, "a", 4))
+    h = graphc.sigmoid(convolution(h, "b", 4))
+    h = graphc.leaky_relu(convolution(h, "c", 4))
+    return convolution(h, "d", 4)
+
+
+NETWORKS = [plain, blocks, residual, dense, pooled, other_activations]
+
+
+@pytest.mark.parametrize("lanes", [16, 4])
+@pytest.mark.parametrize("network", NETWORKS)
+def test_networks_compute_the_same_in_frames(network, lanes):
+    judged(graphc.mean(network(IMAGE) ** 2), target=Target(lanes=lanes))
+
+
+def training(network: Callable[[graphc.Node], graphc.Node]) -> Plan:
+    loss = graphc.mean(network(IMAGE) ** 2)
+    back = graphc.backward(loss)
+    return plan([loss], {node.label: back.grad(node) for node in back.wrt})[0]
+
+
+def forward(planned: Plan) -> list[int]:
+    """Results of the convolutions of the forward pass."""
+    launches = [launch for launch in planned.launches if ".d" not in launch.label]
+    return [k.buffers[-1] for k in launches if planned.kernels[k.kernel].kind.startswith("convolution")]
+
+
+@pytest.mark.parametrize("network", [plain, blocks])
+def test_nothing_is_copied_into_a_frame_that_could_be_computed_there(network):
+    assert copies(training(network)) == []
+
+
+def test_what_a_caller_reads_is_whole():
+    seen = graphc.relu(convolution(IMAGE, "a", 4))
+    planned, _ = plan([convolution(seen, "b", 4), seen])
+    assert planned.buffers[planned.outputs[1]].shape[1:] == (4, 8, 8)
+    assert len(copies(planned)) == 1
+
+
+def test_masks_ask_results_where_operands_would_be_kept_for_nothing_else():
+    planned = training(plain)
+    first = forward(planned)[0]
+    assert sum(first in launch.buffers[:-1] for launch in planned.launches) == 1
+    # what a norm was given is read again in any case: there the mask is computed from it, in the same pass
+    planned = training(residual)
+    first = forward(planned)[0]
+    assert any("relu.dx" in launch.label and first in launch.buffers for launch in planned.launches)
+
+
+def test_a_mask_finds_no_number_where_its_operand_is_none():
+    loss = graphc.sum(plain(IMAGE))
+    back = graphc.backward(loss)
+    names = {node.label: value for node, value in values_of([loss], 2, 3).items()}
+    names["x"][0, 0, 1, 1] = numpy.nan
+    found = []
+    for fuse in (False, True):
+        gradients = {node.label: back.grad(node) for node in back.wrt}
+        planned, leaves = plan([loss], gradients, dtype="float64", fuse=fuse)
+        machine = Interpreter(planned, leaves, names, {"N": 2})
+        machine.run()
+        found.append([numpy.isnan(machine.array(number)) for number in planned.gradients.values()])
+    assert any(array.any() for array in found[0])
+    for one, other in zip(*found, strict=True):
+        numpy.testing.assert_array_equal(one, other)
