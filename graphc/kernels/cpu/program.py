@@ -25,6 +25,7 @@ from graphc.kernels.cpu.emit import emit
 from graphc.kernels.cpu.executor import EXECUTOR, HEAD, LAUNCH, MEET, SEGMENT
 from graphc.kernels.cpu.pooling import emit_pooling
 from graphc.kernels.cpu.rows import accepts, emit_rows
+from graphc.kernels.cpu.strided import accepts_strided, emit_strided
 from graphc.kernels.cpu.threads import available, default_threads, run
 from graphc.kernels.cpu.writer import extent_names
 from graphc.planning.plan import ALIGNMENT, THREADS, Kernel, Launch, Layout, Plan, Segment, Stage, item_bytes
@@ -160,6 +161,9 @@ class Program:
         if accepts(kernel, best):
             self.schedules[number] = "rows"
             return emit_rows(kernel, best)
+        if accepts_strided(kernel, best):
+            self.schedules[number] = "strided"
+            return emit_strided(kernel)
         try:
             return emit(kernel, best)
         except KernelError as error:
