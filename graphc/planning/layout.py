@@ -5,8 +5,8 @@ the frame, it does, at shifted indices; then the copy alone reads the tensor, an
 computes the tensor where it is copied to: what makes it writes into the frame.
 
 What reads a tensor: derived loops at any index, and the gradients of filters, which are told where a result's gradient
-lies. Not moved are what a caller reads, what is seen in another shape, and what the kernel of windows makes
-(`graphc.planning.pooling`), which writes whole tensors.
+lies. What a caller reads, or what is seen in another shape, is not moved. The kernel of windows
+(`graphc.planning.pooling`) is told where the frame begins; what it will make is left to it.
 
 A ReLU's gradient may ask its result instead of its operand: ``0 >= max(0, x)`` where ``0 >= x``. It does where the
 result is kept in any case and the operand would be kept for nothing else.
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 __all__ = ["lay_out"]
 
+#: Literals of a kernel of windows that writes a whole tensor; into a frame, the first row and column follow.
+_WHOLE = 2
 #: Kernels that are told where the gradient of a result lies, their second operand.
 _TOLD = ("correlation_of_maps", "correlation_by_tiles")
 #: Where in their arguments it stands: elements of a map, the first of them, the pitch of its rows.
@@ -94,7 +96,10 @@ class _Layout(Launches):
         if writer is None or base in self.kept or self.same(source) != base or self.builder.base(framed) in self.kept:
             return
         producer = self.launches[writer]
-        if producer is None or self.pooled(writer) or elementwise(self.kernel(producer)) is None:
+        if producer is None:
+            return
+        framing = self.framing(producer, framed, first)
+        if framing is None and (self.pooled(writer) or elementwise(self.kernel(producer)) is None):
             return
         readers = sorted(self.readers[base] - {position})
         moved: dict[int, Launch] = {}
@@ -103,12 +108,16 @@ class _Layout(Launches):
             if found is None:
                 return
             moved[reader] = found
-        if not moved:
+        if not moved and framing is None:
             return
         for reader, found in moved.items():
             self.change(reader, found)
         self.launches[position] = None
-        self.behind.setdefault(writer, []).append(launch)
+        if framing is None:
+            self.behind.setdefault(writer, []).append(launch)
+        else:
+            self.launches[writer] = framing
+            self.writers[self.builder.base(framed)] = [writer]
         self.changed = True
 
     def writer(self, base: int) -> int | None:
@@ -145,6 +154,27 @@ class _Layout(Launches):
                         return True
                     waiting.append(writer)
         return False
+
+    def framing(self, launch: Launch, framed: int, first: tuple[int, ...]) -> Launch | None:
+        """A launch of the kernel of windows that writes into a frame itself, or None."""
+        kernel = self.kernel(launch)
+        if kernel.kind != "pooling" or len(first) < 3 or any(first[:-2]) or len(kernel.literals) > _WHOLE:
+            return None
+        statement = kernel.statement
+        assert statement is not None
+        written, *_ = kernel.written(launch.buffers)
+        before, after = (self.builder.buffers[number].shape for number in (written, framed))
+        names: dict[str, Affine] = {}
+        for d, (own, extent) in enumerate(zip(before, after, strict=True)):
+            name, spare = size_name(statement.write.tensor, d), extent - own
+            if not isinstance(spare, int) or (spare and d < len(before) - 2):
+                return None
+            names[name] = affine({name: 1}, -spare)
+        inner = renamed(statement, {tensor: tensor for tensor, _ in kernel.dtypes}, names)
+        made = replace(kernel, statement=inner, literals=(*kernel.literals, *first[-2:]))
+        buffers = tuple(framed if number == written else number for number in launch.buffers)
+        arguments = (*launch.arguments[: -len(after)], *after)
+        return replace(launch, kernel=self.builder.kernel_number(made), buffers=buffers, arguments=arguments)
 
     # ---- reading in the frame --------------------------------------------------------------------
 

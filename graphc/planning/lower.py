@@ -699,6 +699,7 @@ def _finish(
             fuse_elementwise(builder, needed)
         if "pooling" in builder.target.schedules:
             fuse_pooling(builder, needed)
+            lay_out(builder, needed)
         _drop_unused(builder, needed)
         update_in_place(builder, updates, [*outputs, *gradients.values()])
         collapse_axes(builder)

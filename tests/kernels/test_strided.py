@@ -160,13 +160,15 @@ def test_a_network_with_steps_runs_on_strided_rows():
     wide, narrow = graphc.parameter("wide", (4, 3, 3, 3)), graphc.parameter("narrow", (4, 3, 1, 1))
     h = graphc.conv2d(image, wide, stride=2, padding=1) + graphc.conv2d(image, narrow, stride=2)
     loss = graphc.mean(graphc.conv2d(graphc.relu(h), graphc.parameter("last", (4, 4, 1, 1)), stride=2) ** 2)
-    step = graphc.compile([loss], gradients=True, dtype="float64", threads=2)
+    named = {node.label: node for node in graphc.graph.topological([loss]) if node.kind == "parameter"}
+    values = {node: filled(node.shape, "float64", k) for k, node in enumerate(named.values())}
+    start = {node.label: value for node, value in values.items()}
+    step = graphc.compile([loss], gradients=True, dtype="float64", threads=2, parameters=start)
     assert step.program.schedules.count("strided") > 2
     back = graphc.backward(loss)
-    named = {node.label: node for node in graphc.graph.topological([loss]) if node.kind == "parameter"}
-    values = {image: filled((3, 3, 9, 9), "float64", 5)}
-    values |= {node: numpy.array(step.parameters[label]) for label, node in named.items()}
+    values[image] = filled((3, 3, 9, 9), "float64", 5)
     (found,), gradients = step(image=values[image])
     expected = evaluate([loss, *(back.grad(node) for node in named.values())], values)
+    assert all(numpy.any(value) for value in expected)
     for value, other in zip([found, *(gradients[label] for label in named)], expected, strict=True):
         numpy.testing.assert_allclose(value, other, rtol=1e-9, atol=1e-12)

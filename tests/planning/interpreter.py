@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy
 
-from graphc.formula.expression import evaluate, symbols
+from graphc.formula.expression import Number, evaluate, symbols
 from graphc.formula.numeric import NUMPY
 from graphc.formula.size import extent_value
 from graphc.formula.statement import NEUTRAL, Affine, Axis, Wins, affine, substitute_axes
@@ -265,7 +265,19 @@ class Interpreter:
         dtypes = (kernel.dtypes[-1], *kernel.dtypes[:-1])
         assert [tensor for tensor, _ in dtypes] == [f"t{k}" for k in range(len(dtypes))]
         kernel = replace(kernel, dtypes=dtypes, shard=kernel.statement.write.index[0].plain())
-        self.loops(kernel, [arrays[-1], *arrays[:-1]], arguments[-rank:] + arguments[:-rank], examples)
+        arrays, arguments = [arrays[-1], *arrays[:-1]], arguments[-rank:] + arguments[:-rank]
+        if len(kernel.literals) > 2:  # into a frame of zeros
+            *index, row, column = kernel.statement.write.index
+            index += [row + kernel.literals[2], column + kernel.literals[3]]
+            write = replace(kernel.statement.write, index=tuple(index))
+            kernel = replace(kernel, statement=replace(kernel.statement, write=write))
+            ones = replace(kernel, statement=replace(kernel.statement, body=Number(1)))
+            reached = numpy.zeros_like(arrays[0])
+            self.loops(ones, [reached, *arrays[1:]], arguments, examples)
+        self.loops(kernel, arrays, arguments, examples)
+        if len(kernel.literals) > 2:
+            own = slice(*examples) if examples is not None else slice(None)
+            arrays[0][own] = numpy.where(reached[own] == 1, arrays[0][own], 0)
 
     def contraction(self, split, arrays, arguments, examples):
         assert bool(split) == (examples is not None)

@@ -5,8 +5,9 @@ taken apart in registers. Masks hold back the lanes behind the end of a row, so 
 
 Arguments of a kernel: the address of each tensor in the order of ``dtypes``, then every extent, as for loops. The
 literals are the lanes that a row needs, a power of two, or 0 where these are many or not known yet; and whether windows
-cover the whole tensor: where they do not, the rest of a written tensor becomes 0. Part ``p`` of ``P`` are the examples
-``N*p//P`` to ``N*(p+1)//P``.
+cover the whole tensor: where they do not, the rest of a written tensor becomes 0. Where what is written lies in a frame
+of zeros, its first row and column there follow, and the extents of the written tensor are those of the frame. Part
+``p`` of ``P`` are the examples ``N*p//P`` to ``N*(p+1)//P``.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class _Emitter(Levels):
         found = tiling(s) if s is not None else None
         if s is None or found is None or s.operator == "argmax":
             raise KernelError(f"a pooling kernel needs windows side by side, reduced or set; found {s}")
-        most, self.exact = kernel.literals
+        most, self.exact, *self.first = kernel.literals
         lanes = vector_lanes(compute_type(kernel))
         super().__init__(kernel, s, min(lanes, most or lanes), len(found.axes) - 1)
         self.tiling = found
@@ -161,6 +162,10 @@ class _Emitter(Levels):
         written: dict[str, list[str]] = {}
         for access, value in zip(places, values, strict=True):
             at, _, _ = self.place(access)
+            if self.first:
+                top, left = self.first
+                self.add(-1, f"first = {top} * {self.out.row_stride(s.write.tensor, len(access.index) - 2)} + {left}")
+                at = f"first + {at}"
             written.setdefault(at, []).append(value.text)
         pointer = s.write.tensor
         for at, names in written.items():
@@ -168,7 +173,9 @@ class _Emitter(Levels):
             self.functions.add(f"write_{step}")
             result = names[0] if step == 1 else f"({', '.join(names)})"
             self.add(self.last, f"write_{step}({pointer}, {at}, {result}, {self.inside(step)})")
-        if s.operator == "set" and not self.exact:
+        if self.first:
+            self.surround(pointer)
+        elif s.operator == "set" and not self.exact:
             self.clear(pointer)
         return self.module(self.loops())
 
@@ -196,6 +203,14 @@ class _Emitter(Levels):
         assert isinstance(nan, Name)
         total = self.operation("choose", nan, self.vector(math.nan), values[0])
         return self.vector(self.value(outer, dict(s.reads), {_LARGEST: total}))
+
+    def surround(self, pointer: str) -> None:
+        """Zeros in a whole plane of the frame, before anything is written there."""
+        self.out.use("store")
+        s, rank, nothing = self.statement, len(self.statement.write.index), affine({}, 0)
+        begin, _ = self.row(Access(pointer, (*s.write.index[:-2], nothing, nothing)))
+        size, zero = self.out.row_stride(pointer, rank - 3), self.out.constant(0)
+        self.add(rank - 3, f"for rest in range({begin}, {begin} + {size}):\n    store({pointer}, rest, {zero})")
 
     def clear(self, pointer: str) -> None:
         """Zeros behind the last window of each dimension."""
