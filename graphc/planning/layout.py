@@ -371,8 +371,7 @@ def _shifted(
         spare = sizes[new] - sizes[old]
         assert isinstance(spare, int)
         names.setdefault(old, affine({new: 1}, -spare))
-    tensors = {name.rpartition(".")[0] for name in sizes}
-    return renamed(result, {tensor: tensor for tensor in tensors}, names)
+    return renamed(result, {tensor: tensor for tensor in (s.write.tensor, target, *s.tensors())}, names)
 
 
 def _total(s: Statement, source: str, target: str, sizes: Mapping[str, Extent]) -> Statement | None:

@@ -135,3 +135,36 @@ def test_a_mask_finds_no_number_where_its_operand_is_none():
     assert any(array.any() for array in found[0])
     for one, other in zip(*found, strict=True):
         numpy.testing.assert_array_equal(one, other)
+
+
+def drawn(seed: int) -> graphc.Node:
+    """A network of convolutions of any kind, whose results are added, scaled, masked, pooled and normed."""
+    draw = numpy.random.default_rng(seed)
+    rows, columns = (int(draw.choice((6, 8, 9))) for _ in range(2))
+    pool = [graphc.input("x", ("N", 2, rows, columns))]
+    for k in range(int(draw.integers(4, 10))):
+        h = pool[int(draw.integers(max(0, len(pool) - 3), len(pool)))]
+        choice = int(draw.integers(0, 8))
+        fitting = [other for other in pool if other.shape == h.shape and other is not h]
+        if choice < 3:
+            size = int(draw.choice((1, 3, 5)))
+            stride = 2 if draw.integers(0, 5) == 0 and min(h.shape[2:]) > 3 else 1
+            h = convolution(h, f"w{k}", int(draw.choice((2, 3, 4))), stride, size)
+        elif choice == 3:
+            h = graphc.relu(h)
+        elif choice == 4 and fitting:
+            h = fitting[int(draw.integers(0, len(fitting)))] + h
+        elif choice == 5:
+            h = normed(h, f"n{k}")
+        elif choice == 6:
+            h = graphc.relu(h + graphc.parameter(f"b{k}", (h.shape[1], 1, 1)))
+        elif choice == 7 and min(h.shape[2:]) > 3:
+            h = graphc.max_pool2d(graphc.relu(h), 2)
+        pool.append(h)
+    last = convolution(pool[-1], "last", 2)
+    return graphc.mean(last * last) + graphc.mean(graphc.tanh(pool[len(pool) // 2]))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_networks_drawn_at_random(seed):
+    judged(drawn(seed), seed=seed)
