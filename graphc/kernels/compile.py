@@ -182,8 +182,10 @@ class Step:
         self.program: Program = Program(self.plan, check_numerics=check_numerics, threads=threads)
         self._inputs = {n.label: (b, n) for b, n in leaves.items() if n.kind == "input"}
         self._shapes: tuple[tuple[int, ...], ...] | None = None  # of the inputs at the last call
+        self._dtypes = numpy.dtype("int32"), numpy.dtype(dtype)  # of integers and of floats
         if optimizer is not None:
             self._rate = self._inputs.pop(optimizer.learning_rate_node.label, None)
+            self._rate_value = numpy.zeros((), dtype)
         self._fill(leaves, own_states, parameters, seed)
 
     def _backward(self, root: Node, wanted: list[Node], optimizer: Optimizer | None) -> Backward | None:
@@ -277,8 +279,8 @@ class Step:
         for name, array in arrays.items():
             self.program.bind(self._inputs[name][0], array)
         if self.optimizer is not None and self._rate is not None:
-            rate = numpy.asarray(self.optimizer.learning_rate, dtype=self.dtype)
-            self.program.bind(self._rate[0], rate)
+            self._rate_value[...] = self.optimizer.learning_rate
+            self.program.bind(self._rate[0], self._rate_value)
         self.program.run()
         values = [numpy.array(self.program.view(number)) for number in self.plan.outputs]
         if not self.gradient_names:
@@ -305,6 +307,8 @@ class Step:
         return arrays
 
     def _array(self, node: Node, value: Any) -> numpy.ndarray:
+        if type(value) is numpy.ndarray and value.dtype == self._dtypes[node.is_float] and value.flags.c_contiguous:
+            return value
         array = numeric_array(node, value)
         if node.is_float:
             return numpy.ascontiguousarray(array, dtype=self.dtype).reshape(array.shape)

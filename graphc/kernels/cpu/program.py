@@ -28,7 +28,7 @@ from graphc.kernels.cpu.rows import accepts, emit_rows
 from graphc.kernels.cpu.strided import accepts_strided, emit_strided
 from graphc.kernels.cpu.threads import available, default_threads, run
 from graphc.kernels.cpu.writer import extent_names
-from graphc.planning.plan import ALIGNMENT, THREADS, Kernel, Launch, Layout, Plan, Segment, Stage, item_bytes
+from graphc.planning.plan import ALIGNMENT, THREADS, Buffer, Kernel, Launch, Layout, Plan, Segment, Stage, item_bytes
 from graphc.planning.repeats import repeated
 
 __all__ = ["Program"]
@@ -36,6 +36,7 @@ __all__ = ["Program"]
 #: What a named size is taken to be where only an estimate is needed (the choice of a loop order).
 _TYPICAL_SIZE = 64
 _FRAMES_KEPT = 8
+_UNSIGNED = numpy.dtype("uint32")
 #: Looks at the meeting counter before a thread gives way, about 50 microseconds: on a busy machine, the thread that it
 #: waits for may need its processor.
 _PATIENCE = 2_000
@@ -104,6 +105,7 @@ class Program:
         self._execute = cache.function(self._executor_address)
         self._bases = [self._base(number) for number in range(len(plan.buffers))]
         self._arrays: dict[int, numpy.ndarray] = {}
+        self._dtypes = [numpy.dtype(buffer.dtype) for buffer in plan.buffers]
         for number, buffer in enumerate(plan.buffers):
             if buffer.role in ("parameter", "state", "constant") and buffer.view_of is None:
                 shape = tuple(extent_value(e, {}) for e in buffer.shape)
@@ -251,6 +253,8 @@ class Program:
         buffer = self.plan.buffers[number]
         if buffer.role == "arena" or buffer.view_of is not None:
             raise DataError(f"{buffer.name!r} has no storage of its own to bind (role {buffer.role!r})")
+        if array is self._arrays.get(number) and self._stays(number, array):
+            return
         found = numpy.asarray(array)
         if buffer.role != "input":
             expected = self._arrays[number]
@@ -272,6 +276,13 @@ class Program:
                 found = self._converted(buffer.name, found, buffer.dtype)
         self._arrays[number] = found
         self._moved.add(number)
+
+    def _stays(self, number: int, array: numpy.ndarray) -> bool:
+        """Whether an array that is bound already can be read where it was: to ask for its address takes longer."""
+        frame = self._frame
+        if frame is None or frame.shapes[number] != array.shape or not array.flags.c_contiguous:
+            return False
+        return array.dtype == self._dtypes[number]
 
     @staticmethod
     def _converted(name: str, found: numpy.ndarray, dtype: str) -> numpy.ndarray:
@@ -527,21 +538,19 @@ class Program:
             moves = self.plan.buffers[buffer].step != 0  # of a sequence, all steps are looked at
             values = self.view(self._bases[buffer] if moves else buffer)
             limit = extent_value(extent, frame.sizes)
-            if values.size:
-                low, high = int(values.min()), int(values.max())
-                if low < 0 or high >= limit:
-                    base = self.plan.buffers[self._bases[buffer]]
-                    wrong = low if low < 0 else high
-                    place = [int(k) for k in numpy.argwhere(values == wrong)[0]]
-                    step = (
-                        f", step {place[0]} of a sequence" if base.shape[:1] and base.shape[0] in self._lengths else ""
-                    )
-                    raise DataError(
-                        f"{base.name!r} is used as an index by {launch.label}: it must hold integers from 0 to "
-                        f"{limit - 1}, found {wrong} at {place}{step}"
-                        + (f"\n  declared at {launch.site}" if launch.site else ""),
-                        site=launch.site,
-                    )
+            if values.size and values.view(_UNSIGNED).max() >= limit:  # one look: negative numbers are large ones
+                self._refuse_indices(values, limit, self.plan.buffers[self._bases[buffer]], launch)
+
+    def _refuse_indices(self, values: numpy.ndarray, limit: int, base: Buffer, launch: Launch) -> None:
+        low, high = int(values.min()), int(values.max())
+        wrong = low if low < 0 else high
+        place = [int(k) for k in numpy.argwhere(values == wrong)[0]]
+        step = f", step {place[0]} of a sequence" if base.shape[:1] and base.shape[0] in self._lengths else ""
+        raise DataError(
+            f"{base.name!r} is used as an index by {launch.label}: it must hold integers from 0 to "
+            f"{limit - 1}, found {wrong} at {place}{step}" + (f"\n  declared at {launch.site}" if launch.site else ""),
+            site=launch.site,
+        )
 
     def run(self) -> None:
         """Run every launch, then store the updates of parameters and states.
