@@ -59,7 +59,7 @@ _LAZY = {
     "datasets": ("graphc.datasets", ""),
     "draw": ("graphc.drawing", "draw"),
     "patches": ("graphc.planning", "patches"),
-    "profile": ("graphc.kernels", "profile"),
+    "profile": ("graphc.kernels.profile", "profile"),
     "expanded": ("graphc.graph.expand", "expanded"),
     "sample": ("graphc.training", "sample"),
     "unroll": ("graphc.graph.unroll", "unroll"),
@@ -86,7 +86,8 @@ if TYPE_CHECKING:
     from graphc.graph.expand import expanded
     from graphc.graph.networks import to_networkx
     from graphc.graph.unroll import unroll, unrolled
-    from graphc.kernels import compile, profile
+    from graphc.kernels import compile
+    from graphc.kernels.profile import profile
     from graphc.planning import count, patches, toeplitz
     from graphc.training import SGD, Adam, Trainer, accuracy, sample
 

@@ -10,7 +10,7 @@ import numpy
 
 from graphc.benchmarks.workloads import Workload
 
-__all__ = ["Peer", "Runner", "RunnerError", "Task", "own_runner"]
+__all__ = ["Peer", "Runner", "RunnerError", "Task", "not_written", "own_runner"]
 
 
 class RunnerError(Exception):
@@ -52,6 +52,15 @@ class Runner:
 
     name: str
     step: Callable[[], float]
+
+
+def not_written(name: str) -> Runner:
+    """Return a contestant without a model of the workload."""
+
+    def step() -> float:
+        raise RunnerError("the network is not written for it")
+
+    return Runner(name, step)
 
 
 class Peer(Protocol):

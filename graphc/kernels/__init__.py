@@ -1,6 +1,5 @@
 """Kernels and the steps that run them; the only floor that knows numba."""
 
 from graphc.kernels.compile import Step, compile
-from graphc.kernels.profile import profile
 
-__all__ = ["Step", "compile", "profile"]
+__all__ = ["Step", "compile"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import importlib.util
 import math
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,8 +17,8 @@ import graphc
 from graphc.benchmarks import WORKLOADS, Runner, RunnerError, measure, memory_table, report, workload
 from graphc.benchmarks.floor import floor_of
 from graphc.benchmarks.measure import TOLERANCE, difference
-from graphc.benchmarks.peers import PEERS, peers
-from graphc.benchmarks.runner import own_runner
+from graphc.benchmarks.peers import OPTIONAL, PEERS, installed, peers
+from graphc.benchmarks.runner import not_written, own_runner
 from graphc.benchmarks.timing import time_in_turn
 from graphc.cli.main import main
 from graphc.kernels.cpu.peak import fma_peak
@@ -205,17 +207,36 @@ def test_bad_input_gives_exit_code_2(capsys, tmp_path, monkeypatch, arguments, w
     assert all(word in err for word in words)
 
 
-def test_a_peer_that_is_not_installed_says_how_to_get_it(capsys, monkeypatch):
-    monkeypatch.setattr("graphc.benchmarks.peers.installed", list)
-    assert main(["bench", "mlp", "--against", "torch"]) == 2
-    assert "graphc[bench]" in capsys.readouterr().err
+def peers_that_write_nothing():
+    return [SimpleNamespace(runners=lambda _: [not_written("nobody")])]
+
+
+@pytest.mark.parametrize(("peer", "what"), [("torch", '"graphc[bench]"'), ("tinygrad", "tinygrad")])
+def test_a_peer_that_is_not_installed_says_how_to_get_it(capsys, monkeypatch, peer, what):
+    monkeypatch.setattr("graphc.benchmarks.peers._found", lambda _: False)
+    assert main(["bench", "mlp", "--against", peer]) == 2
+    assert f"pip install {what}" in capsys.readouterr().err
+
+
+def test_optional_peers_take_part_only_where_they_are_named(monkeypatch):
+    monkeypatch.setattr("graphc.benchmarks.peers._found", lambda _: True)
+    assert installed() == ["torch", "jax"]
+    assert [module.__name__.rpartition(".")[2] for module in peers(OPTIONAL)] == list(OPTIONAL)
+
+
+def test_a_network_that_is_not_written_for_a_peer_is_not_timed():
+    own, other = measure(workload("circuit"), peers_that_write_nothing(), steps=2).rows
+    assert own.times is not None
+    assert other.times is None
+    assert other.note == "the network is not written for it"
 
 
 def test_no_peer_is_imported_before_it_is_asked_for():
-    code = "import sys, graphc.benchmarks.peers.torch, graphc.benchmarks.peers.jax; print(*sys.modules)"
+    code = "import sys, graphc.benchmarks.peers as p; [p.importlib.import_module(m) for m in p.PEERS.values()]"
+    code += "; print(*sys.modules)"
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
-    assert not {"torch", "jax"} & set(done.stdout.split())
+    assert not set(PEERS) & set(done.stdout.split())
 
 
 # ---- the peers' models ---------------------------------------------------------------------------
@@ -229,6 +250,8 @@ def test_no_peer_is_imported_before_it_is_asked_for():
 def test_the_models_of_a_peer_are_the_same_network(peer, name):
     if importlib.util.find_spec(peer) is None:
         pytest.skip(f"{peer} is not installed")
+    if name not in importlib.import_module(PEERS[peer]).MODELS:
+        pytest.skip(f"the network is not written for {peer}")
     own, task = own_runner(workload(name), 1)
     expected = [own.step() for _ in range(10)]
     runners = [r for r in peers([peer])[0].runners(task) if "compiled" not in r.name]

@@ -29,32 +29,32 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_the_second_process_builds_all_from_the_last(folder):
-    with builder.helped(texts(3, 0.125), 2):
+    with builder.helped(texts(10, 0.125), 2):
         end = time.monotonic() + 120
-        while len(list(folder.glob("k*.o"))) < 3 and time.monotonic() < end:
+        while len(list(folder.glob("k*.o"))) < 10 and time.monotonic() < end:
             time.sleep(0.1)
     files = sorted(folder.glob("k*.o"), key=lambda path: path.stat().st_mtime_ns)
-    assert len(files) == 3
-    assert cache.path_of(texts(3, 0.125)[-1]).stem == files[0].stem
+    assert len(files) == 10
+    assert cache.path_of(texts(10, 0.125)[-1]).stem == files[0].stem
     before = {path: path.stat().st_mtime_ns for path in files}
-    assert all(cache.addresses([cache.Source(text) for text in texts(3, 0.125)]))
+    assert all(cache.addresses([cache.Source(text) for text in texts(10, 0.125)]))
     assert {path: path.stat().st_mtime_ns for path in folder.glob("k*.o")} == before  # nothing was built again
 
 
 def test_two_processes_build_each_kernel_once(folder, monkeypatch):
     monkeypatch.setenv("GRAPHC_THREADS", "2")
-    assert len(set(cache.addresses([cache.Source(text) for text in texts(6, 0.25)]))) == 6
-    assert len(list(folder.glob("k*.o"))) == 6
+    assert len(set(cache.addresses([cache.Source(text) for text in texts(12, 0.25)]))) == 12
+    assert len(list(folder.glob("k*.o"))) == 12
 
 
 def test_without_a_second_process_the_first_builds(folder, monkeypatch):
     monkeypatch.setenv("GRAPHC_THREADS", "2")
     monkeypatch.setattr(builder.sys, "executable", "/no/such/python")
-    assert all(cache.addresses([cache.Source(text) for text in texts(3, 0.5)]))
-    assert len(list(folder.glob("k*.o"))) == 3
+    assert all(cache.addresses([cache.Source(text) for text in texts(10, 0.5)]))
+    assert len(list(folder.glob("k*.o"))) == 10
 
 
-@pytest.mark.parametrize(("count", "processors"), [(3, 1), (2, 2)])
+@pytest.mark.parametrize(("count", "processors"), [(10, 1), (9, 2)])
 def test_little_work_starts_no_process(folder, monkeypatch, count, processors):
     def refused(*_arguments, **_options):
         raise AssertionError("a process was started")

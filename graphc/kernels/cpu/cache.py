@@ -4,7 +4,10 @@ A kernel is a self-contained module text. Its SHA-256 (with the text of the intr
 and llvmlite, the processor and the compiler flags in it) names two files in a private folder:
 
 - ``k<hash>.py``: the text, for people and tracebacks;
-- ``k<hash>.o``: the object file that Numba's LLVM made of it, behind a line with its own checksum.
+- ``k<hash>.o``: the object file that LLVM made of it, behind a line with its own checksum.
+
+A text is a Numba module. Its kernel is translated to LLVM instructions by `graphc.kernels.cpu.translate`, which knows
+the part of Python that kernels are written in, and by Numba where that does not understand it.
 
 A warm start maps the object files and needs neither Numba nor a Python import of the text. (Numba's own
 cache unpickles, has no checksum, and takes about 5 ms for each kernel on top of Numba's start.) Both files are
@@ -31,7 +34,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import CodeType
+from types import CodeType, ModuleType, SimpleNamespace
 from typing import Any
 
 from graphc.errors import KernelError, Site
@@ -51,8 +54,8 @@ _LIBRARY = re.compile(
     r"(sin|cos|erf|erfc|pow|fmod|fmax|fmin|exp|log|log1p|expm1|tanh|fma|floor|ceil|rint|trunc)f?|mem(set|cpy|move)|sched_yield"
 )
 _MAGIC = b"graphc kernel"
-#: Files whose text is part of every kernel: generated modules import them.
-_INTRINSICS = ("lanes.py", "memory.py", "scalar.py", "tiles.py", "vector.py", "window.py")
+#: Files whose text is part of every kernel: generated modules import them, or are translated by them.
+_INTRINSICS = ("lanes.py", "memory.py", "scalar.py", "tiles.py", "translate.py", "vector.py", "window.py")
 _SETTINGS = ("NUMBA_OPT", "NUMBA_LOOP_VECTORIZE", "NUMBA_SLP_VECTORIZE")
 
 _FLAGS = {"enable_pyobject": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "no_compile": True}
@@ -228,8 +231,22 @@ class _Engine:
         )
         self.engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), self.machine)
 
-    def assemble(self, text: str) -> bytes:
+    def optimised(self, text: str) -> Any:
+        """A module from LLVM text, after the passes of Numba's settings."""
+        from numba.core import config
+
+        settings: Any = config  # made from the environment when it is imported
         module = self.llvm.parse_assembly(text)
+        module.triple, module.data_layout = self.machine.triple, str(self.machine.target_data)
+        module.verify()
+        tuning = self.llvm.create_pipeline_tuning_options(int(settings.OPT))
+        tuning.loop_vectorization = bool(settings.LOOP_VECTORIZE)
+        tuning.slp_vectorization = bool(settings.SLP_VECTORIZE)
+        passes = self.llvm.create_pass_builder(self.machine, tuning)
+        passes.getModulePassManager().run(module, passes)
+        return module
+
+    def assemble(self, module: Any) -> bytes:
         for function in module.functions:
             name = function.name
             if function.is_declaration and not name.startswith("llvm.") and not _LIBRARY.fullmatch(name):
@@ -258,12 +275,23 @@ class _Loader(importlib.machinery.SourceFileLoader):
         return self.source_to_code(self.text.encode(), self.path)
 
 
-def _llvm(full: str, digest: str, path: Path) -> str:
-    """Optimised LLVM text of a module's kernel, under the name of its hash."""
-    from numba.core import compiler, types
-    from numba.core.compiler_lock import global_compiler_lock
-    from numba.core.registry import cpu_target
+def _llvm(full: str, digest: str, path: Path) -> Any:
+    """Optimised LLVM module with a text's kernel, under the name of its hash."""
+    from numba.core.fastmathpass import rewrite_module
 
+    from graphc.kernels.cpu import translate
+
+    module = _module(full, digest, path)
+    try:
+        written = translate.translated(full, vars(module), _symbol(digest))
+    except translate.NotUnderstoodError:
+        return _engine().llvm.parse_assembly(_by_numba(module.kernel, digest))
+    rewrite_module(written, SimpleNamespace(flags=FASTMATH))
+    return _engine().optimised(str(written))
+
+
+def _module(full: str, digest: str, path: Path) -> ModuleType:
+    """Run a text as a module."""
     module_name = f"graphc_kernel_{digest}"
     loader = _Loader(module_name, str(path), full)
     spec = importlib.util.spec_from_file_location(module_name, path, loader=loader)
@@ -272,6 +300,15 @@ def _llvm(full: str, digest: str, path: Path) -> str:
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module  # before it runs: Numba looks a function's module up there
     spec.loader.exec_module(module)
+    return module
+
+
+def _by_numba(kernel: Any, digest: str) -> str:
+    """Optimised LLVM text of a kernel that Numba reads."""
+    from numba.core import compiler, types
+    from numba.core.compiler_lock import global_compiler_lock
+    from numba.core.registry import cpu_target
+
     flags = compiler.Flags()
     cpu_target.options.parse_as_flags(flags, {"error_model": "numpy", "fastmath": set(FASTMATH), "nopython": True})
     # no Python objects, no wrappers, no machine code: that is made below, once
@@ -281,7 +318,7 @@ def _llvm(full: str, digest: str, path: Path) -> str:
         result = compiler.compile_extra(
             cpu_target.typing_context,
             cpu_target.target_context,
-            module.kernel,
+            kernel,
             (types.CPointer(types.int64), types.int64, types.int64),
             types.void,
             flags,
@@ -308,7 +345,7 @@ def llvm_text(text: str) -> str:
     with _lock:
         path = path_of(text)
         _write(path, full.encode())
-        return _llvm(full, _hash(full), path)
+        return str(_llvm(full, _hash(full), path))
 
 
 def _build(full: str, digest: str, path: Path, source: Source) -> bytes:
