@@ -13,52 +13,20 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from fractions import Fraction
-from typing import TypeAlias
+from collections.abc import Iterable, Mapping
 
 from graphc.errors import KernelError
 from graphc.formula.expression import ZERO, Call, Expression, Number, Symbol, symbols
 from graphc.formula.statement import Access, Affine, affine
 from graphc.kernels.cpu.convolution import vector_lanes
+from graphc.kernels.cpu.values import Name, Value, Values
 from graphc.kernels.cpu.writer import Writer, _formula_text, bracketed
 from graphc.planning.plan import Kernel
 from graphc.planning.tiling import tiling
 
 __all__ = ["emit_pooling"]
 
-_SPELLED = {"abs": "absolute", "max": "maximum", "min": "minimum", "and": "both", "or": "any", "not": "invert"}
 _LARGEST = "largest"  # placeholder
-_COMPARISONS: Mapping[str, Callable[[float | Fraction, float | Fraction], bool]] = {
-    "less": lambda x, y: x < y,
-    "less_equal": lambda x, y: x <= y,
-    "greater": lambda x, y: x > y,
-    "greater_equal": lambda x, y: x >= y,
-    "equal": lambda x, y: x == y,
-    "not_equal": lambda x, y: x != y,
-}
-
-
-@dataclass(frozen=True)
-class _Name:
-    """A vector or a mask with a name; the loop, counted from outside, that it is computed in (-1: before all)."""
-
-    text: str
-    level: int
-    mask: bool = False
-
-
-@dataclass(frozen=True)
-class _Choice:
-    """One of two values, not yet computed."""
-
-    condition: _Name
-    first: _Value
-    second: _Value
-
-
-_Value: TypeAlias = "_Name | _Choice | bool | int | float | Fraction"
 
 
 def _split(body: Expression, inside: set[str]) -> tuple[Expression, Expression]:
@@ -97,7 +65,7 @@ def emit_pooling(kernel: Kernel) -> str:
     return _Emitter(kernel).text()
 
 
-class _Emitter:
+class _Emitter(Values):
     """One kernel in the making."""
 
     def __init__(self, kernel: Kernel) -> None:
@@ -105,33 +73,18 @@ class _Emitter:
         found = tiling(s) if s is not None else None
         if s is None or found is None or s.operator == "argmax":
             raise KernelError(f"a pooling kernel needs windows side by side, reduced or set; found {s}")
-        self.statement, self.tiling = s, found
         self.out = Writer(kernel)
+        super().__init__(self.out, len(found.axes))
+        self.statement, self.tiling = s, found
         self.out.variables = set(found.axes)
         self.out.numbers = {tensor: int(tensor[1:]) for tensor in self.out.numbers}  # what is written comes last
         most, self.exact = kernel.literals
         self.lanes = min(vector_lanes(self.out.real), most or vector_lanes(self.out.real))
         self.last = len(found.axes) - 1
         self.whole = self.lanes == most  # a row is one vector
-        self.lines: list[list[str]] = [[] for _ in range(self.last + 2)]  # before the loops, and inside each
-        self.known: dict[tuple[object, ...], _Name] = {}
         self.places: dict[tuple[object, ...], str] = {}  # offsets
-        self.functions: set[str] = set()
 
     # ---- where things are ------------------------------------------------------------------------
-
-    def add(self, level: int, line: str) -> None:
-        """Write a line into a loop; level -1 is before all of them."""
-        if line not in self.lines[level + 1]:
-            self.lines[level + 1].append(line)
-
-    def new(self, key: tuple[object, ...], level: int, text: str, *, mask: bool = False) -> _Name:
-        """The name of a value, computed once."""
-        if key not in self.known:
-            name = f"{'m' if mask else 'x'}{len(self.known)}"
-            self.add(level, f"{name} = {text}")
-            self.known[key] = _Name(name, level, mask)
-        return self.known[key]
 
     def row(self, access: Access) -> tuple[str, int]:
         """Offset of an access without the axis of the lanes and what stands beside it, and the loop that knows it."""
@@ -177,7 +130,7 @@ class _Emitter:
         beside = "" if self.whole else f" + {axis if step == 1 else f'{step} * {axis}'}"
         return f"{row}{beside}", step, item.constant
 
-    def read(self, access: Access) -> _Name:
+    def read(self, access: Access) -> Name:
         """A vector with what an access means in each window."""
         pointer = access.tensor
         if self.tiling.axes[-1] not in access.axes():
@@ -194,85 +147,10 @@ class _Emitter:
             names = [f"x{len(self.known)}_{r}" for r in range(step)]
             self.functions.add(f"read_{step}")
             self.add(self.last, f"{', '.join(names)} = read_{step}({pointer}, {at}, {self.inside(step)})")
-            self.known[key] = _Name(f"x{len(self.known)}", self.last)
-        return _Name(f"{self.known[key].text}_{element}", self.last)
+            self.known[key] = Name(f"x{len(self.known)}", self.last)
+        return Name(f"{self.known[key].text}_{element}", self.last)
 
-    # ---- values ----------------------------------------------------------------------------------
-
-    def vector(self, value: _Value) -> _Name:
-        """A value as a vector."""
-        if isinstance(value, _Name):
-            return self.operation("choose", value, self.vector(1), self.vector(0)) if value.mask else value
-        if isinstance(value, _Choice):
-            return self.operation("choose", value.condition, self.vector(value.first), self.vector(value.second))
-        self.functions.add("spread")
-        literal = self.out.constant(float(value))
-        return self.new(("constant", literal), -1, f"spread({literal})")
-
-    def truth(self, value: _Value) -> _Name | bool:
-        """A value as a condition: a number counts as true unless it is 0."""
-        if isinstance(value, _Name) and value.mask:
-            return value
-        if isinstance(value, _Name | _Choice):
-            return self.operation("not_equal", self.vector(value), self.vector(0))
-        return bool(value)
-
-    def operation(self, name: str, *operands: _Name) -> _Name:
-        """An operation on vectors, in the outermost loop that knows them all."""
-        mask = name in _COMPARISONS or name in ("both", "any", "invert", "unordered")
-        self.functions.add(name)
-        level = max(operand.level for operand in operands)
-        return self.new((name, *operands), level, f"{name}({', '.join(o.text for o in operands)})", mask=mask)
-
-    def combined(self, name: str, operands: list[_Name | bool]) -> _Name | bool:
-        """``and``, ``or`` and ``not`` of conditions, some of which are known."""
-        unknown = [operand for operand in operands if not isinstance(operand, bool)]
-        if name == "not":
-            return self.operation("invert", *unknown) if unknown else not operands[0]
-        decisive = name == "or"  # one such operand decides
-        if any(operand is decisive for operand in operands):
-            return decisive
-        if not unknown:
-            return not decisive
-        result = unknown[0]
-        for other in unknown[1:]:
-            result = self.operation(_SPELLED[name], result, other)
-        return result
-
-    def equal(self, value: _Value, number: float | Fraction) -> _Name | bool:
-        """Whether a choice between numbers is this one, without computing it."""
-        if isinstance(value, _Choice):
-            first, second = self.equal(value.first, number), self.equal(value.second, number)
-            chosen = self.combined("and", [value.condition, first])
-            other = self.combined("and", [self.combined("not", [value.condition]), second])
-            return self.combined("or", [chosen, other])
-        if isinstance(value, _Name):
-            return self.operation("equal", self.vector(value), self.vector(number))
-        return value == number
-
-    def apply(self, function: str, operands: list[_Value]) -> _Value:
-        """A scalar function of values."""
-        if function in ("and", "or", "not"):
-            return self.combined(function, [self.truth(operand) for operand in operands])
-        if function == "select":
-            condition = self.truth(operands[0])
-            if isinstance(condition, bool):
-                return operands[1 if condition else 2]
-            return _Choice(condition, operands[1], operands[2])
-        numbers = [operand for operand in operands if isinstance(operand, int | float | Fraction)]
-        if len(numbers) == len(operands):
-            if function in _COMPARISONS:
-                return _COMPARISONS[function](numbers[0], numbers[1])
-            if function in ("add", "mul") and all(isinstance(value, int) for value in numbers):
-                return numbers[0] + numbers[1] if function == "add" else numbers[0] * numbers[1]
-        if function in ("max", "min") and numbers:  # no NaN among literals
-            literal, other = sorted(operands, key=lambda operand: isinstance(operand, _Name | _Choice))
-            return self.operation("above" if function == "max" else "below", self.vector(literal), self.vector(other))
-        if function == "equal" and numbers and isinstance(operands[0], _Choice):
-            return self.equal(operands[0], numbers[0])
-        return self.operation(_SPELLED.get(function, function), *map(self.vector, operands))
-
-    def value(self, body: Expression, reads: Mapping[str, Access], point: Mapping[str, _Value]) -> _Value:
+    def value(self, body: Expression, reads: Mapping[str, Access], point: Mapping[str, Value]) -> Value:
         """A body at one element of the windows."""
         if isinstance(body, Number):
             return body.value
@@ -304,7 +182,7 @@ class _Emitter:
             self.clear(pointer)
         return self.module(self.loops())
 
-    def elements(self, body: Expression) -> list[_Name]:
+    def elements(self, body: Expression) -> list[Name]:
         """A body at each element of a window."""
         values = []
         for point in self.tiling.points():
@@ -313,7 +191,7 @@ class _Emitter:
             values.append(self.vector(self.value(body, reads, point)))
         return values
 
-    def largest(self) -> _Name:
+    def largest(self) -> Name:
         """The largest element of a window; what is monotone in it is computed afterwards, once."""
         s = self.statement
         inside = {placeholder for placeholder, access in s.reads if access.axes() & set(self.tiling.window)}
@@ -325,7 +203,7 @@ class _Emitter:
         pairs = [(elements[k], elements[min(k + 1, len(elements) - 1)]) for k in range(0, len(elements), 2)]
         missing = [self.operation("unordered", x, y) for x, y in pairs]
         nan = self.combined("or", [*missing])
-        assert isinstance(nan, _Name)
+        assert isinstance(nan, Name)
         total = self.operation("choose", nan, self.vector(math.nan), values[0])
         return self.vector(self.value(outer, dict(s.reads), {_LARGEST: total}))
 

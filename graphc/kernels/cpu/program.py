@@ -25,6 +25,7 @@ from graphc.kernels.cpu.emit import emit
 from graphc.kernels.cpu.executor import EXECUTOR, HEAD, LAUNCH, MEET, SEGMENT
 from graphc.kernels.cpu.pooling import emit_pooling
 from graphc.kernels.cpu.rows import accepts, emit_rows
+from graphc.kernels.cpu.sums import emit_sums
 from graphc.kernels.cpu.threads import available, default_threads, run
 from graphc.kernels.cpu.writer import extent_names
 from graphc.planning.plan import ALIGNMENT, THREADS, Kernel, Launch, Layout, Plan, Segment, Stage, item_bytes
@@ -137,6 +138,8 @@ class Program:
             return emit_direct(kernel.kind, dict(kernel.dtypes)["Y"], kernel.literals, shard=bool(kernel.shard))
         if kernel.kind == "pooling":
             return emit_pooling(kernel)
+        if kernel.kind == "sums":
+            return emit_sums(kernel)
         if kernel.kind == "chain":
             return emit_chain(kernel)
         if kernel.kind == "product_chain":
@@ -370,7 +373,7 @@ class Program:
         return max(1, min(self.threads, int(work), sizes[self.plan.batch]))
 
     def _least(self, launch: Launch) -> int:
-        return _WORK if self.plan.kernels[launch.kernel].kind in ("loops", "pooling") else _PRODUCT_WORK
+        return _WORK if self.plan.kernels[launch.kernel].kind in ("loops", "pooling", "sums") else _PRODUCT_WORK
 
     def _table(self, frame: _Frame) -> numpy.ndarray:
         """The table of a frame for the executor."""
