@@ -122,12 +122,13 @@ class Kernel:
     access whether it moves along the units; its arguments are those of a chain, then the stride of A's rows, the
     offset of the first, and their length.
 
-    ``"sums"`` are several sums over the axes ``n``, ``i`` and ``j`` into vectors along ``c``: line ``k`` is the term of the
-    sum that is written to buffer ``k``, over ``a0``, ``a1``, ... (buffers, those that are written first) and ``e0``,
-    ``e1``, ... (extents, as numbers). Its ``literals`` are 4, the number of sums, and for each buffer that is read the
-    axes along which it moves: 1 for ``n``, 2 for ``c``, 4 for ``i`` and 8 for ``j``, where neighbours are neighbours in
-    memory. Its arguments are the extents of ``n``, ``c``, ``i`` and ``j``, then for each buffer that is read an offset and
-    the strides along ``n``, ``c`` and ``i``, then ``e0``, ``e1``, ... Parts are channels, or examples of a shard over ``n``.
+    ``"sums"`` are several sums over the axes ``n``, ``i`` and ``j`` into vectors along ``c``: line ``k`` is the term of
+    the sum that is written to buffer ``k``, over ``a0``, ``a1``, ... (buffers, those that are written first) and
+    ``e0``, ``e1``, ... (extents, as numbers). Its ``literals`` are 4, the number of sums, and for each buffer that is
+    read the axes along which it moves: 1 for ``n``, 2 for ``c``, 4 for ``i`` and 8 for ``j``, where neighbours are
+    neighbours in memory. Its arguments are the extents of ``n``, ``c``, ``i`` and ``j``, then for each buffer that is
+    read an offset and the strides along ``n``, ``c`` and ``i``, then ``e0``, ``e1``, ... Parts are channels, or, in a
+    shard over ``n``, examples.
 
     A kernel is called with a part and a number of parts. What parts share is up to the kernel, unless ``shard`` names
     the axis of the batch: then part ``p`` of ``P`` computes the examples ``N*p//P`` to ``N*(p+1)//P``. Kernels

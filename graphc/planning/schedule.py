@@ -322,7 +322,9 @@ def _privately(builder: _Builder, launch: Launch, found: _Sharded) -> tuple[list
         merge = builder.kernel_number(Kernel("loops", total, (("t0", buffer.dtype), ("t1", buffer.dtype))))
         fills.append(Launch(fill, (own,), (shape[0], count), f"zeros for {launch.label}", launch.site, count))
         merges.append(
-            Launch(merge, (written, own), (count, shape[0], count), f"{launch.label} of all threads", launch.site, count)
+            Launch(
+                merge, (written, own), (count, shape[0], count), f"{launch.label} of all threads", launch.site, count
+            )
         )
     arguments = sharded.arguments
     if builder.kernel_list[sharded.kernel].kind == "contraction":

@@ -228,6 +228,35 @@ class Interpreter:
             for other in range(len(arrays)):
                 assert other == k or not reached[k] & reached[other], f"accesses {k} and {other} share memory"
 
+    def sums(self, kernel, arrays, arguments, examples):
+        rank, stores, *moving = kernel.literals
+        assert rank == 4
+        assert stores == len(kernel.lines)
+        reads = arrays[stores:]
+        extents, numbers = arguments[:4], arguments[4 + 4 * len(reads) :]
+        points = [numpy.arange(extent) for extent in extents]
+        if examples is not None:
+            assert kernel.shard == "n"
+            assert extents[0] == self.sizes[self.plan.batch]
+            points[0] = numpy.arange(*examples)
+        grid = numpy.meshgrid(*points, indexing="ij")
+        values = {f"e{k}": number for k, number in enumerate(numbers)}
+        for k, array in enumerate(reads):
+            offset, *strides = arguments[4 + 4 * k : 8 + 4 * k]
+            for bit, stride in zip((1, 2, 4), strides, strict=True):
+                assert bool(moving[k] & bit) == (stride != 0)
+            place = numpy.full([len(p) for p in points], offset)
+            for axis, stride in zip(grid, [*strides, int(bool(moving[k] & 8))], strict=True):
+                place += axis * stride
+            assert place.size == 0 or 0 <= place.min() <= place.max() < array.size
+            values[f"a{stores + k}"] = array.reshape(-1)[place]
+        for k, line in enumerate(kernel.lines):
+            assert line.store == k
+            with numpy.errstate(all="ignore"):
+                value = numpy.asarray(evaluate(line.body, values, NUMPY), dtype="float64")
+            total = numpy.broadcast_to(value, [len(p) for p in points]).sum(axis=(0, 2, 3))
+            arrays[k][...] = arrays[k] + total if line.adds else total
+
     def loops(self, kernel, arrays, arguments, examples):
         statement = kernel.statement
         assert not statement.partial

@@ -100,14 +100,6 @@ def _comparison(operator: str) -> Callable[[Any, Any, Any], Any]:
     return lambda builder, x, y: builder.fcmp_ordered(operator, x, y)
 
 
-def _divided(builder: Any, x: Any, y: Any, reciprocal: Any) -> Any:
-    quotient = builder.fmul(x, reciprocal)
-    remainder = _multiply_add(builder, builder.fneg(quotient), y, x)
-    better = _multiply_add(builder, remainder, reciprocal, quotient)
-    # infinite quotients and divisors have no remainder
-    return builder.select(builder.fcmp_unordered("uno", better, better), quotient, better)
-
-
 def _rounding_error(builder: Any, x: Any, y: Any) -> Any:
     total = builder.fadd(x, y)
     part = builder.fsub(total, x)
@@ -148,10 +140,9 @@ class Lanes:
     Their masks have ``step * count`` lanes: where they are false, zeros are read and nothing is written.
     ``load(tensor, at)`` and ``keep(tensor, at, vector)`` read and write whole vectors.
 
-    ``multiply_add(x, y, z)`` is ``x*y + z``, rounded once. ``divided(x, y, one_over_y)`` is ``x / y`` without a division:
-    the quotient is corrected by its remainder, which rounds as a division does wherever the reciprocal is a normal
-    number. ``rounding_error(x, y)`` is what ``add(x, y)`` loses. ``halved(n)`` returns the function that adds halves of a
-    vector until ``n`` lanes are left, and ``total(sum, lost)`` adds all lanes, and what is lost on the way.
+    ``multiply_add(x, y, z)`` is ``x*y + z``, rounded once; ``rounding_error(x, y)`` is what ``add(x, y)`` loses.
+    ``halved(n)`` returns the function that adds halves of a vector until ``n`` lanes are left, and ``total(sum, lost)``
+    adds all lanes, and what is lost on the way.
     """
 
     def __init__(self, dtype: str, count: int) -> None:
@@ -181,7 +172,6 @@ class Lanes:
         self.any = _function(m, (m, m), lambda builder, x, y: builder.or_(x, y))
         self.invert = _function(m, (m,), lambda builder, x: builder.not_(x))
         self.multiply_add = _function(v, (v, v, v), _multiply_add)
-        self.divided = _function(v, (v, v, v), _divided)
         self.rounding_error = _function(v, (v, v), _rounding_error)
         self.total = _function(element, (v, v), _compensated)
         self.load = _function(v, (self.pointer, types.int64), self._whole)

@@ -1,13 +1,13 @@
 """Sums that share a pass: several sums over the same axes, in one go through what they read.
 
-The formula class: ``t[c] = sum(body, n, i, j)`` for up to a few bodies of additions, products, quotients, comparisons and
-choices, over tensors that are read at ``[n, c, i, j]`` or at some of these axes; their neighbours along ``j`` are
-neighbours in memory. The statistics of a normalisation and the sums of its gradient are of it, and so is the gradient of
-a bias of maps. `graphc.planning.plan.Kernel` documents literals and arguments.
+The formula class: ``t[c] = sum(body, n, i, j)`` for up to a few bodies of additions, products, quotients, comparisons
+and choices, over tensors that are read at ``[n, c, i, j]`` or at some of these axes; their neighbours along ``j`` are
+neighbours in memory. The statistics of a normalisation and the sums of its gradient are of it, and so is the gradient
+of a bias of maps. `graphc.planning.plan.Kernel` documents literals and arguments.
 
-Maps are read as they lie in memory, many lanes at a time, and each sum has as many lanes: their additions do not wait for
-one another. A few hundred elements are added up so; what they come to is added to the sum of the channel in as many lanes
-as the machine has, and what that addition loses is added up beside it.
+Maps are read as they lie in memory, several vectors at a time, and each sum has as many lanes: their additions do not
+wait for one another. A few hundred elements are added up so; what they come to is added to the sum of the channel in as
+many lanes as the machine has, and what that addition loses is added up beside it.
 """
 
 from __future__ import annotations
@@ -81,13 +81,6 @@ class _Emitter(Values):
         return " + ".join(terms) or "0"
 
     # ---- bodies ----------------------------------------------------------------------------------
-
-    def operation(self, name: str, *operands: Name) -> Name:
-        """As for other kernels; but what is the same in a whole row is divided by without divisions."""
-        if name == "div" and operands[1].level < _COLUMN <= operands[0].level:
-            one = super().operation("div", self.vector(1), operands[1])
-            return super().operation("divided", *operands, one)
-        return super().operation(name, *operands)
 
     def value(self, body: Expression, level: int) -> Value:
         """A body in the innermost loop ``level``."""
