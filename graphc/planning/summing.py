@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from graphc.formula.expression import Call, Expression, Number, Symbol, call, substitute
 from graphc.formula.size import Extent, Size, extent_value
-from graphc.formula.statement import Access, Affine, Statement, affine_extent
+from graphc.formula.statement import Access, Affine, Statement, affine, affine_extent
 from graphc.planning.plan import Launch, elements
 from graphc.planning.tiling import FUNCTIONS
 
@@ -65,15 +65,19 @@ def summed(builder: _Builder, launch: Launch) -> Sum | None:
     s = kernel.statement
     if kernel.kind != "loops" or launch.repeat >= 0 or s is None or s.operator != "sum" or s.accumulate:
         return None
-    if s.guards or s.lets or s.write.flat or len(s.write.index) != 1 or len({d for _, d in kernel.dtypes}) != 1:
+    if s.guards or s.lets or s.write.flat or len({d for _, d in kernel.dtypes}) != 1:
         return None
     if not kernel.dtypes[0][1].startswith("float"):
         return None
     shapes = {f"t{k}": builder.buffers[number].shape for k, number in enumerate(launch.buffers)}
     sizes = {f"{t}.{d}": extent for t, shape in shapes.items() for d, extent in enumerate(shape)}
-    (item,) = s.write.index
+    # one axis of what is written goes along channels, and the others have one step
+    kept = [(item, extent) for item, extent in zip(s.write.index, shapes["t0"], strict=True) if extent != 1]
+    if len(kept) != 1 or any(item != affine({}) for item in s.write.index if item != kept[0][0]):
+        return None
+    ((item, channels),) = kept
     free = item.plain() if isinstance(item, Affine) else None
-    if free is None or not s.race_free() or affine_extent(s.extent(free), sizes) != shapes["t0"][0]:
+    if free is None or not s.race_free() or affine_extent(s.extent(free), sizes) != channels:
         return None
     strides: dict[str, dict[str, Extent]] = {}
     offsets: dict[str, Extent] = {}

@@ -48,7 +48,7 @@ class _Joining(Launches):
     def __init__(self, builder: _Builder, kept: Iterable[int]) -> None:
         super().__init__(builder, kept)
         self.groups: dict[int, list[tuple[Sum, Launch]]] = {}
-        self.latest: dict[int, list[int]] = {}  # base buffer -> positions of groups that read it whole
+        self.latest: dict[int, int] = {}  # base buffer -> position of the last group that reads it whole
 
     def visit(self, position: int) -> None:
         """Put the sum at a position to those before it, or begin a group."""
@@ -57,14 +57,12 @@ class _Joining(Launches):
         if launch is None or found is None:
             return
         bases = dict.fromkeys(self.builder.base(read.buffer) for read in found.reads if read.whole)
-        for other in dict.fromkeys(place for base in bases for place in self.latest.get(base, ())[-1:]):
-            if self.fits(other, position, found, launch):
-                self.groups[other].append((found, launch))
-                self.launches[position] = None
-                return
-        self.groups[position] = [(found, launch)]
-        for base in bases:
-            self.latest.setdefault(base, []).append(position)
+        met = dict.fromkeys(self.latest[base] for base in bases if base in self.latest)
+        group = next((other for other in met if self.fits(other, position, found, launch)), position)
+        self.groups.setdefault(group, []).append((found, launch))
+        if group != position:
+            self.launches[position] = None
+        self.latest.update(dict.fromkeys(bases, group))
 
     def fits(self, first: int, position: int, found: Sum, launch: Launch) -> bool:
         """Whether a sum may be computed with those that are at an earlier position."""

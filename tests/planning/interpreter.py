@@ -255,6 +255,7 @@ class Interpreter:
             with numpy.errstate(all="ignore"):
                 value = numpy.asarray(evaluate(line.body, values, NUMPY), dtype="float64")
             total = numpy.broadcast_to(value, [len(p) for p in points]).sum(axis=(0, 2, 3))
+            total = total.reshape(arrays[k].shape)
             arrays[k][...] = arrays[k] + total if line.adds else total
 
     def loops(self, kernel, arrays, arguments, examples):
