@@ -6,7 +6,6 @@ maps, is added up over all of them but c.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -138,18 +137,18 @@ def _axes(
     order = list(whole)  # as dimensions of a tensor
     outer, inner = order[: order.index(free)], order[order.index(free) + 1 :]
     for part in (outer, inner):
-        for first, second in reversed(list(itertools.pairwise(part))):
+        for first in part[-2::-1]:  # the last axis takes in those before it, as long as they fit
+            second = part[part.index(first) + 1]
             if all(_joined(own, first, second, extents[second]) for own in strides.values()):
                 extents[second] = extents[second] * extents[first]
                 part.remove(first)
     if not inner or len(outer) > 1 or len(inner) > 2:
         return None
-    *rows, columns = inner
-    if any(own.get(columns, 1) != 1 for own in strides.values()):
+    n, i, j = outer[0] if outer else "", inner[0] if len(inner) > 1 else "", inner[-1]
+    if any(own.get(j, 1) != 1 for own in strides.values()):
         return None
-    names = (*(outer or [""]), free, *(rows or [""]), columns)
-    n, c, i, j = (extents[name] if name else 1 for name in names)
-    return (n, c, i, j), names
+    count, channels, rows, columns = (extents[name] if name else 1 for name in (n, free, i, j))
+    return (count, channels, rows, columns), (n, free, i, j)
 
 
 def _joined(own: Mapping[str, Extent], first: str, second: str, extent: Extent) -> bool:

@@ -216,7 +216,8 @@ class _Emitter(Values):
 def _outside(body: Expression) -> tuple[Expression, Expression | None]:
     """A body without what the whole sum may be divided by instead, and that."""
     if isinstance(body, Call) and body.function == "div" and _integer(body.operands[1]):
-        return body.operands
+        inner, divisor = body.operands
+        return inner, divisor
     return body, None
 
 
