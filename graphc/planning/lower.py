@@ -31,6 +31,7 @@ from graphc.planning.contraction import recognise, split_windows
 from graphc.planning.convolution import recognise_convolution
 from graphc.planning.factors import factor_out
 from graphc.planning.fusion import drop_kernels, fuse_elementwise
+from graphc.planning.moments import join_moments
 from graphc.planning.plan import THREADS, Buffer, Kernel, Launch, Plan, Stage, elements
 from graphc.planning.pooling import fuse_pooling
 from graphc.planning.repeats import Place, lower_part, lower_repeat, repeated
@@ -700,6 +701,7 @@ def _finish(
         update_in_place(builder, updates, [*outputs, *gradients.values()])
         collapse_axes(builder)
         if "sums" in builder.target.schedules:
+            join_moments(builder, needed)
             join_sums(builder, needed)
     scheduled = schedule(builder, needed, shard=shard)
     drop_kernels(builder)

@@ -175,6 +175,8 @@ class _Finder:
                 return None
             number = self.builder.kernel_number(replace(kernel, shard="n"))
             return _Sharded(replace(launch, kernel=number), sums, whole=False)
+        if kernel.kind == "moments":  # parts of it are examples in any case
+            return _Sharded(launch, sums, whole=None) if self.by_examples(launch, kernel.literals[1]) else None
         if kernel.kind == "pooling" and not sums:  # parts of it are examples in any case
             return _Sharded(launch, sums, whole=False)
         return None
@@ -220,19 +222,23 @@ class _Finder:
 
     def of_sums(self, launch: Launch, kernel: Kernel) -> _Sharded | None:
         """Several sums over the examples of a thread: n is the batch, and a step along it one example of each map."""
-        stores = kernel.literals[1]
-        reads = launch.buffers[stores:]
-        if launch.arguments[0] != self.size or any(map(self.has, launch.arguments[1:4])):
+        if not self.by_examples(launch, kernel.literals[1]):
             return None
-        for k, number in enumerate(reads):
+        lines = tuple(replace(line, adds=True) for line in kernel.lines)
+        number = self.builder.kernel_number(replace(kernel, lines=lines, shard="n"))
+        return _Sharded(replace(launch, kernel=number), sums=True, whole=None)
+
+    def by_examples(self, launch: Launch, stores: int) -> bool:
+        """Whether n is the batch, and a step along it one example of each map that is read behind the written ones."""
+        if launch.arguments[0] != self.size or any(map(self.has, launch.arguments[1:4])):
+            return False
+        for k, number in enumerate(launch.buffers[stores:]):
             offset, *strides = launch.arguments[4 + 4 * k : 8 + 4 * k]
             example = elements(self.builder.buffers[number].shape[1:]) if self.leads(number) else 0
             inside = isinstance(offset, int) and (not example or (isinstance(example, int) and offset < example))
             if strides[0] != example or not inside or any(map(self.has, strides)):
-                return None
-        lines = tuple(replace(line, adds=True) for line in kernel.lines)
-        number = self.builder.kernel_number(replace(kernel, lines=lines, shard="n"))
-        return _Sharded(replace(launch, kernel=number), sums=True, whole=None)
+                return False
+        return True
 
     def of_contraction(self, launch: Launch, sums: bool) -> _Sharded | None:
         buffers = [self.builder.buffers[number] for number in launch.buffers]

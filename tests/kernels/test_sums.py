@@ -16,6 +16,7 @@ from graphc.graph import topological
 from graphc.graph.reference import evaluate as reference
 from graphc.kernels.cpu import cache
 from graphc.kernels.cpu.convolution import vector_lanes
+from graphc.kernels.cpu.moments import emit_moments
 from graphc.kernels.cpu.sums import emit_sums
 from graphc.planning.plan import Kernel, Line
 
@@ -182,6 +183,112 @@ def test_float32_kernels_hold_no_double_and_do_not_allocate(bodies):
     compiled = cache.llvm_text(emit_sums(kernel))
     assert not re.search(r"\bdouble\b|\.(v\d+)?f64\b", compiled)
     assert "NRT" not in compiled
+
+
+# ---- moments -----------------------------------------------------------------------------------------
+
+
+def moments(x, parts, dtype, *, frame=False, divisor=None):
+    """Mean and mean square of deviations of maps, by parts of the examples, the last first."""
+    n, c, i, j = x.shape
+    memory = numpy.ascontiguousarray(x, dtype)
+    offset = 0
+    if frame:
+        memory = numpy.full((n, c, i + 1, j + 3), numpy.nan, dtype)
+        memory[:, :, :i, 1 : j + 1] = x
+        offset = 1
+    strides = [step // memory.itemsize for step in memory.strides[:3]]
+    near, first, second = (numpy.full((n, c), numpy.nan, dtype) for _ in range(3))
+    weights, mean, variance = (numpy.full(length, numpy.nan, dtype) for length in (n, c, c))
+    kernels = [
+        Kernel(kind, None, tuple((f"t{k}", dtype) for k in range(count)), literals)
+        for kind, count, literals in (("moments", 5, (4, 4)), ("moments_of_all", 6, (2, 2)))
+    ]
+    functions = [
+        cache.function(a) for a in cache.addresses([cache.Source(emit_moments(k), "moments") for k in kernels])
+    ]
+    read = [array.ctypes.data for array in (near, first, second, weights)]
+    block = numpy.array([*read, memory.ctypes.data, *x.shape, offset, *strides], numpy.int64)
+    for part in reversed(range(parts)):
+        functions[0](block.ctypes.data, part, parts)
+    last = [mean.ctypes.data, variance.ctypes.data, *read, n, c, i * j, divisor or n * i * j]
+    block = numpy.array(last, numpy.int64)
+    for part in (1, 0):
+        functions[1](block.ctypes.data, part, 2)
+    return mean, variance
+
+
+@pytest.mark.parametrize("frame", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "shape",
+    [(1, 1, 1, 1), (1, 3, 1, 35), (2, 5, 7, 5), (7, 17, 1, 64), (64, 70, 1, 16), (5, 2, 3, 1500), (3, 3, 40, 70)],
+)
+def test_moments_of_parts_are_those_of_all(shape, dtype, frame):
+    x = numpy.random.default_rng(len(shape)).normal(size=shape).astype(dtype).astype("float64") * 3 + 1
+    x = x.astype(dtype)
+    exact = x.astype("float64")
+    for parts in (1, 2, 5):
+        mean, variance = moments(x, parts, dtype, frame=frame, divisor=7)
+        expected = ((exact - exact.mean(axis=(0, 2, 3), keepdims=True)) ** 2).sum(axis=(0, 2, 3)) / 7
+        numpy.testing.assert_allclose(mean, exact.mean(axis=(0, 2, 3)), rtol=0, atol=3 * TOLERANCE[dtype])
+        numpy.testing.assert_allclose(variance, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("parts", [1, 4, 64])
+@pytest.mark.parametrize("case", ["shifted", "shifted examples", "an example apart", "the first apart", "all equal"])
+def test_moments_are_as_exact_as_two_passes(case, parts):
+    """float32 against float64, where sums of squares about 0 would leave no digit."""
+    rng = numpy.random.default_rng(parts)
+    x = rng.normal(size=(64, 3, 1, 1024))
+    if case == "shifted":
+        x += 1e4
+    elif case == "shifted examples":
+        x += 1e4 + 100 * rng.normal(size=(64, 3, 1, 1))
+    elif case == "an example apart":
+        x[17] += 1e5
+    elif case == "the first apart":
+        x[0] += 1e5
+    else:
+        x[...] = 0.1
+    x = x.astype("float32")
+    exact = x.astype("float64")
+    mean, variance = moments(x, parts, "float32")
+    expected = exact.mean(axis=(0, 2, 3))
+    spread = exact.var(axis=(0, 2, 3))
+    # deviations from the mean of a part's first example are rounded as they are; at worst it lies apart from all others
+    apart = {"the first apart": 64 / parts, "shifted examples": 3}.get(case, 1)
+    numpy.testing.assert_allclose(variance, spread, rtol=(1 + 2 * apart) * 1.2e-7, atol=1e-15)
+    atol = 1e-6 * numpy.sqrt(spread.max()) if apart > 3 else 0
+    numpy.testing.assert_allclose(mean, expected, rtol=1.2e-7, atol=atol)
+
+
+@pytest.mark.parametrize("bits", [128, 256])
+def test_moments_with_vectors_of_any_width(bits, monkeypatch):
+    monkeypatch.setenv("GRAPHC_VECTOR_BITS", str(bits))
+    x = numpy.random.default_rng(0).normal(size=(5, 7, 3, 37))
+    mean, variance = moments(x, 2, "float64")
+    numpy.testing.assert_allclose(mean, x.mean(axis=(0, 2, 3)), atol=1e-14)
+    numpy.testing.assert_allclose(variance, x.var(axis=(0, 2, 3)), rtol=1e-13)
+
+
+def test_moments_of_what_is_no_number():
+    x = numpy.random.default_rng(0).normal(size=(4, 5, 2, 40))
+    x[0, 1, 0, 3], x[2, 2, 1, 39], x[3, 3, 1, 5] = numpy.inf, numpy.inf, numpy.nan
+    for parts in (1, 3):
+        mean, variance = moments(x, parts, "float32")
+        assert numpy.isfinite([mean[0], variance[0], mean[4], variance[4]]).all()
+        assert mean[1] == mean[2] == numpy.inf
+        assert numpy.isnan([mean[3], *variance[1:4]]).all()
+
+
+@pytest.mark.parametrize("kind", ["moments", "moments_of_all"])
+def test_moments_in_float32_hold_no_double_and_do_not_allocate(kind):
+    compiled = cache.llvm_text(emit_moments(Kernel(kind, None, (("t0", "float32"),))))
+    assert not re.search(r"\bdouble\b|\.(v\d+)?f64\b", compiled)
+    assert "NRT" not in compiled
+    with pytest.raises(KernelError, match="is of kind 'sums'"):
+        emit_moments(Kernel("sums", None, (("t0", "float32"),)))
 
 
 # ---- whole steps -------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from graphc.kernels.cpu.values import Name, Value, Values
 from graphc.kernels.cpu.writer import Lines
 from graphc.planning.plan import Kernel, item_bytes
 
-__all__ = ["emit_sums"]
+__all__ = ["Emitter", "emit_sums"]
 
 #: Registers of a sum, and of all sums together.
 _REGISTERS, _ALL = 4, 16
@@ -41,11 +41,11 @@ def emit_sums(kernel: Kernel) -> str:
     """
     if kernel.kind != "sums" or not kernel.lines:
         raise KernelError(f"emit_sums writes sums; this kernel is of kind {kernel.kind!r}")
-    return _Emitter(kernel).text()
+    return Emitter(kernel).text()
 
 
-class _Emitter(Values):
-    """One kernel in the making."""
+class Emitter(Values):
+    """One kernel of sums in the making."""
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
@@ -70,6 +70,7 @@ class _Emitter(Values):
         return self.new(("read", number), known, self.call("spread", f"load(t{number}, {self.place(number, known)})"))
 
     def call(self, function: str, *operands: str) -> str:
+        """Text of a call of an operation."""
         self.functions.add(function)
         return f"{function}({', '.join(operands)})"
 
@@ -157,7 +158,8 @@ class _Emitter(Values):
             at = f"k + {2 * k * self.machine}", f"k + {(2 * k + 1) * self.machine}"
             out.add(f"value = total_of(held_load(held, {at[0]}), held_load(held, {at[1]}))")
             if divisor is not None:
-                out.add(f"value = value / real({_integer(divisor)})")
+                out.add("if n_all > 0:")  # else there is nothing to divide, and often nothing to divide by
+                out.add(f"    value = value / real({_integer(divisor)})")
             before = f"fetch(t{k}, c) + " if line.adds else ""
             out.add(f"store(t{k}, c, {before}value)")
         return self.module()
@@ -184,13 +186,16 @@ class _Emitter(Values):
         used = {name for line in self.kernel.lines for name in symbols(line.body) if name.startswith("e")}
         first = all_accesses + 4 + 4 * len(self.moving)
         lines += [f"{name} = arguments[{first + int(name[1:])}]" for name in sorted(used)]
+        return [*lines, *self.limits()]
+
+    def limits(self) -> list[str]:
+        """Lines that find where loops end; and memory for what channels come to."""
         return [
-            *lines,
             f"whole = j_all - j_all % {self.lanes}",
             "inside = between_lanes(0, j_all - whole)",
             f"group = max(1, {_BLOCK} // max(1, i_all * j_all))",
             f"rows = max(1, {_BLOCK} // max(1, j_all))",
-            f"held = {pointer}(scratch())",
+            f"held = pointer_{self.real}(scratch())",
         ]
 
     def module(self) -> str:
