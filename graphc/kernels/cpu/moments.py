@@ -106,6 +106,7 @@ class _Parts(Emitter):
         lines = Line(deviation, 0), Line(call("mul", deviation, deviation), 1)
         dtypes = tuple((f"t{k}", real) for k in range(4))
         super().__init__(Kernel("sums", None, dtypes, (4, 2, 15, 2), shard="n", lines=lines))
+        self.own.add(3)
 
     def start(self, size: int) -> list[str]:
         """Lines that name tensors, and find the means of the first example."""

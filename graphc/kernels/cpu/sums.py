@@ -55,6 +55,7 @@ class Emitter(Values):
         self.machine = vector_lanes(self.real)
         self.lanes = self.machine * min(_REGISTERS, max(1, _ALL // self.count))
         self.channels = max(1, _KEPT // self.count)
+        self.own: set[int] = set()  # of what is read that which the kernel writes itself
 
     # ---- what bodies read ------------------------------------------------------------------------
 
@@ -66,8 +67,10 @@ class Emitter(Values):
             function = "read" if level == _COLUMN else "read_part"
             return self.new(("read", number, level), level, f"{function}({place})")
         known = max(loop for loop, bit in ((_CHANNEL, 2), (_EXAMPLE, 1), (_ROW, 4), (-1, 0)) if moves & bit == bit)
-        self.out.use("load")
-        return self.new(("read", number), known, self.call("spread", f"load(t{number}, {self.place(number, known)})"))
+        function = "fetch" if number in self.own else "load"
+        self.out.use(function)
+        place = f"{function}(t{number}, {self.place(number, known)})"
+        return self.new(("read", number), known, self.call("spread", place))
 
     def call(self, function: str, *operands: str) -> str:
         """Text of a call of an operation."""
