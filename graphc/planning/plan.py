@@ -135,10 +135,10 @@ class Kernel:
 
     ``"moments"`` writes, for each part of the examples and each channel of maps ``[n, c]``, a number near their
     elements, and the sums of deviations from it and of their squares, into the row of the part's first example of three
-    arrays; and how many examples the part has into a fourth, with 0 for all but the first. The arguments are the
-    extents of ``n``, ``c``, ``i`` and ``j``, an offset and the strides along ``n``, ``c`` and ``i``.
-    ``"moments_of_all"`` makes of them the mean and the mean square of deviations of each channel; its arguments are the
-    extents of ``n`` and ``c``, the elements of a map, and what the sum of squares is divided by.
+    arrays, and how many examples the part has into a fourth; all other rows become 0. The arguments are the extents of
+    ``n``, ``c``, ``i`` and ``j``, an offset and the strides along ``n``, ``c`` and ``i``. ``"moments_of_all"`` makes of
+    them the mean and the mean square of deviations of each channel; its arguments are the extents of ``n`` and ``c``,
+    the elements of a map, and what the sum of squares is divided by.
 
     A kernel is called with a part and a number of parts. What parts share is up to the kernel, unless ``shard`` names
     the axis of the batch: then part ``p`` of ``P`` computes the examples ``N*p//P`` to ``N*(p+1)//P``. Kernels

@@ -211,6 +211,8 @@ def moments(x, parts, dtype, *, frame=False, divisor=None):
     block = numpy.array([*read, memory.ctypes.data, *x.shape, offset, *strides], numpy.int64)
     for part in reversed(range(parts)):
         functions[0](block.ctypes.data, part, parts)
+    assert numpy.count_nonzero(weights) == min(parts, n)
+    assert not any(array[weights == 0].any() for array in (near, first, second))  # rows that nobody reads are numbers
     last = [mean.ctypes.data, variance.ctypes.data, *read, n, c, i * j, divisor or n * i * j]
     block = numpy.array(last, numpy.int64)
     for part in (1, 0):
@@ -335,3 +337,15 @@ def test_normalised_blocks_have_the_gradients_of_the_reference(batch, shape, thr
         assert again == found
         for name, value in slopes.items():
             numpy.testing.assert_array_equal(others[name], value)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_checked_runs_find_numbers_everywhere(threads):
+    step = graphc.compile(block((3, 16, 16)), gradients=True, check_numerics=True, threads=threads)
+    rng = numpy.random.default_rng(0)
+    given = {name: rng.normal(size=(40, 3, 16, 16)).astype("float32") for name in ("x", "weight")}
+    for _ in range(2):
+        step(**given)
+    given["x"][3, 1, 2, 5] = numpy.inf
+    with pytest.raises(graphc.errors.DataError, match="infinite"):
+        step(**given)

@@ -242,6 +242,7 @@ class Interpreter:
         near = maps[0].mean(axis=(1, 2))
         off = maps - near[:, None, None]
         for part, values in zip(parts, (near, off.sum(axis=(0, 2, 3)), (off**2).sum(axis=(0, 2, 3))), strict=True):
+            part[own] = 0
             part[own[0]] = values
         weights[own] = 0
         weights[own[0]] = len(own)

@@ -134,7 +134,9 @@ class _Parts(Emitter):
             "        if whole < j_all:",
             "            part = multiply_add(read_part(t2, at + whole, inside), spread(share), part)",
             f"    store(t3, c, total_of(halved(part), spread_machine({zero})))",
-            "for n in range(first, last):",
-            f"    store(weights, n, {zero})",
             "store(weights, first, real(last - first))",
+            "for n in range(first + 1, last):",
+            f"    store(weights, n, {zero})",
+            "for k in range(c_all, (last - first) * c_all):",
+            *(f"    store({tensor}, k, {zero})" for tensor in ("t0", "t1", "t3")),
         ]
