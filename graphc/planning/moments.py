@@ -64,6 +64,8 @@ def _pair(launches: Launches, position: int, squares: Sum) -> tuple[int, Sum] | 
         return None
     if _read(_quotient(mean.body), mean) != x or builder.buffers[m.buffer].dtype != builder.buffers[x.buffer].dtype:
         return None
+    if any(builder.buffers[number].offset != 0 for number in (m.buffer, mean.written)):
+        return None  # a part of a longer vector, perhaps another one
     # the squares are written earlier, and what they are of must not change in between
     written = builder.base(squares.written)
     if not launches.undisturbed([x.buffer], first, position) or launches.writers[written] != [position]:
