@@ -35,6 +35,7 @@ from graphc.formula.statement import (
 )
 from graphc.planning.canonical import Canonical, canonical, rename_access
 from graphc.planning.plan import Kernel, Launch
+from graphc.planning.summing import Sum, simple, summed
 from graphc.planning.tiling import tiling
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ _READS, _OPERATIONS = 8, 40
 #: Most a body may cost along the innermost axis that several readers compute, and all in all where a reader computes it
 #: more than once for an element.
 _SHARED_COST, _REPEATED_COST = 5, 2
+#: The same where some of the readers are sums that share a pass.
+_JOINED_COST = 10
 #: Most whole tensors that a producer with several readers may read.
 _SHARED_READS = 2
 #: What a named size is taken to be where traffic is compared.
@@ -77,6 +80,11 @@ class _Producer:
     axes: tuple[str, ...]  # by dimension of the written tensor
     cost: int
     inner_cost: int  # of what changes along the innermost axis of the written tensor; the rest leaves the loop
+
+    @property
+    def placeholders(self) -> set[str]:
+        """What its body calls what it reads."""
+        return {placeholder for placeholder, _ in self.statement.reads}
 
 
 def fuse_elementwise(builder: _Builder, kept: Iterable[int]) -> None:
@@ -149,6 +157,21 @@ class Launches:
         """Whether a launch at the second position finds in these buffers what one at the first would."""
         bases = {self.builder.base(number) for number in numbers}
         return not any(first < w <= last for base in bases for w in self.writers.get(base, ()))
+
+    def meet(self, first: int, one: Sum, later: int, other: Sum) -> bool:
+        """Whether the sum at a later position may be computed with the one at the first, in one pass."""
+        launch = self.launches[later]
+        written = self.builder.base(other.written)
+        if launch is None or one.extents != other.extents:
+            return False
+        # what it reads must be there, and nobody may look at what it writes before it is written
+        if any(
+            first <= w < later for number in self.read(launch) for w in self.writers.get(self.builder.base(number), ())
+        ):
+            return False
+        if any(place < later for place in self.writers.get(written, ())):
+            return False
+        return all(place >= later for place in self.readers.get(written, ()))
 
     def sizes(self, launch: Launch) -> dict[str, Extent]:
         """Extent of each size name of a launch of loops."""
@@ -226,7 +249,8 @@ class _Fusion(Launches):
             return
         if any(other is not None and other.repeat >= 0 for other in map(self.launches.__getitem__, readers)):
             return  # what a step reads again and again is computed once
-        if len(readers) > 1 and producer.inner_cost > _SHARED_COST:
+        passes = self.passes(producer, readers)
+        if len(readers) > 1 and producer.inner_cost > (_SHARED_COST if len(passes) == len(readers) else _JOINED_COST):
             return
         key = launch.kernel, launch.arguments
         if key not in self.covered:
@@ -239,7 +263,7 @@ class _Fusion(Launches):
         bases = {self.builder.base(number) for number in inputs}
         if not self.undisturbed(bases, position, readers[-1]):
             return
-        if len(readers) > 1 and not self.pays(producer, launch, readers, inputs):
+        if len(readers) > 1 and not self.pays(producer, launch, passes, inputs):
             return
         fused: list[Launch] = []
         for reader in readers:
@@ -262,19 +286,34 @@ class _Fusion(Launches):
             self.producers[launch.kernel] = elementwise(self.kernel(launch))
         return self.producers[launch.kernel]
 
-    def pays(self, producer: _Producer, launch: Launch, readers: list[int], inputs: set[int]) -> bool:
-        """Whether several readers move fewer elements together if each computes what it reads."""
+    def passes(self, producer: _Producer, readers: list[int]) -> list[list[int]]:
+        """Readers by the pass over memory that they will be: sums that can share one count as one."""
+        found: list[tuple[Sum | None, list[int]]] = []
+        for position in readers:
+            launch = self.launches[position]
+            one = None
+            if len(readers) > 1 and launch is not None and "sums" in self.builder.target.schedules:
+                one = summed(self.builder, launch) if simple(producer.statement.body, producer.placeholders) else None
+            for other, positions in found:
+                if one is not None and other is not None and self.meet(positions[0], other, position, one):
+                    positions.append(position)
+                    break
+            else:
+                found.append((one, [position]))
+        return [positions for _, positions in found]
+
+    def pays(self, producer: _Producer, launch: Launch, passes: list[list[int]], inputs: set[int]) -> bool:
+        """Whether several passes move fewer elements together if each computes what it reads."""
         own = self.elements(launch.buffers[0])
         whole = {a.tensor for _, a in producer.statement.reads if set(producer.axes) <= a.axes()}
         if len(whole) > _SHARED_READS:
             return False
         moved = {number: min(self.elements(number), own) for number in inputs}
-        before = sum(moved.values()) + own * (1 + len(readers))
+        before = sum(moved.values()) + own * (1 + len(passes))
         after = 0
-        for reader in readers:
-            other = self.launches[reader]
-            assert other is not None
-            held = {self.same(number) for number in self.read(other)}
+        for positions in passes:
+            together = [self.launches[position] for position in positions]
+            held = {self.same(number) for other in together if other is not None for number in self.read(other)}
             after += sum(count for number, count in moved.items() if number not in held)
         return after < before
 

@@ -32,10 +32,12 @@ from graphc.planning.convolution import recognise_convolution
 from graphc.planning.factors import factor_out
 from graphc.planning.fusion import drop_kernels, fuse_elementwise
 from graphc.planning.layout import lay_out
+from graphc.planning.moments import join_moments
 from graphc.planning.plan import THREADS, Buffer, Kernel, Launch, Plan, Stage, elements
 from graphc.planning.pooling import fuse_pooling
 from graphc.planning.repeats import Place, lower_part, lower_repeat, repeated
 from graphc.planning.schedule import schedule
+from graphc.planning.sums import join_sums
 from graphc.planning.target import Target
 from graphc.planning.updates import update_in_place
 from graphc.planning.winograd import Prepared
@@ -703,6 +705,9 @@ def _finish(
         _drop_unused(builder, needed)
         update_in_place(builder, updates, [*outputs, *gradients.values()])
         collapse_axes(builder)
+        if "sums" in builder.target.schedules:
+            join_moments(builder, needed)
+            join_sums(builder, needed)
     scheduled = schedule(builder, needed, shard=shard)
     drop_kernels(builder)
     _live(builder, scheduled.stages, needed)

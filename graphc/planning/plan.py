@@ -31,6 +31,9 @@ ALIGNMENT = 64  # bytes: one cache line, and the widest vector
 #: The size that stands for the number of threads of a shard; the program knows it. No declaration can have this name.
 THREADS = "#threads"
 
+#: Kinds of kernels that write as many buffers as their second literal says, before those that they read.
+_SEVERAL = ("chain", "product_chain", "sums", "moments", "moments_of_all")
+
 #: Bytes that the examples of one slice may fill, measured: less makes sums over a slice short, more leaves the cache.
 _SLICE = 1280 * 1024
 
@@ -122,6 +125,21 @@ class Kernel:
     access whether it moves along the units; its arguments are those of a chain, then the stride of A's rows, the
     offset of the first, and their length.
 
+    ``"sums"`` are several sums over the axes ``n``, ``i`` and ``j`` into vectors along ``c``: line ``k`` is the term of
+    the sum that is written to buffer ``k``, over ``a0``, ``a1``, ... (buffers, those that are written first) and
+    ``e0``, ``e1``, ... (extents, as numbers). Its ``literals`` are 4, the number of sums, and for each buffer that is
+    read the axes along which it moves: 1 for ``n``, 2 for ``c``, 4 for ``i`` and 8 for ``j``, where neighbours are
+    neighbours in memory. Its arguments are the extents of ``n``, ``c``, ``i`` and ``j``, then for each buffer that is
+    read an offset and the strides along ``n``, ``c`` and ``i``, then ``e0``, ``e1``, ... Parts are channels, or, in a
+    shard over ``n``, examples.
+
+    ``"moments"`` writes, for each part of the examples and each channel of maps ``[n, c]``, a number near their
+    elements, and the sums of deviations from it and of their squares, into the row of the part's first example of three
+    arrays, and how many examples the part has into a fourth; all other rows become 0. The arguments are the extents of
+    ``n``, ``c``, ``i`` and ``j``, an offset and the strides along ``n``, ``c`` and ``i``. ``"moments_of_all"`` makes of
+    them the mean and the mean square of deviations of each channel; its arguments are the extents of ``n`` and ``c``,
+    the elements of a map, and what the sum of squares is divided by.
+
     A kernel is called with a part and a number of parts. What parts share is up to the kernel, unless ``shard`` names
     the axis of the batch: then part ``p`` of ``P`` computes the examples ``N*p//P`` to ``N*(p+1)//P``. Kernels
     that have no statement name the axis ``"n"``.
@@ -136,13 +154,13 @@ class Kernel:
 
     def written(self, buffers: tuple[int, ...]) -> tuple[int, ...]:
         """Of the buffers of a launch those that it writes."""
-        if self.kind in ("chain", "product_chain"):
+        if self.kind in _SEVERAL:
             return buffers[: self.literals[1]]
         return buffers[:1] if self.kind == "loops" else buffers[-1:]
 
     def read(self, buffers: tuple[int, ...]) -> tuple[int, ...]:
         """Of the buffers of a launch those that it reads, and does not only add to."""
-        if self.kind in ("chain", "product_chain"):
+        if self.kind in _SEVERAL:
             return buffers[self.literals[1] :]
         return buffers[1:] if self.kind == "loops" else buffers[:-1]
 

@@ -93,9 +93,9 @@ def schedule(builder: _Builder, kept: Iterable[int], *, shard: bool) -> Schedule
             units.append((launch,))
             kinds.append(None)
         elif found.sums:
-            fill, own, merge = _privately(builder, launch, found)
-            units += [(fill,), (own,), (merge,)]
-            kinds += [None, replace(found, launch=own), None]
+            fills, own, merges = _privately(builder, launch, found)
+            units += [*((fill,) for fill in fills), (own,), *((merge,) for merge in merges)]
+            kinds += [*(None for _ in fills), replace(found, launch=own), *(None for _ in merges)]
         else:
             units.append((found.launch,))
             kinds.append(found)
@@ -151,18 +151,22 @@ class _Finder:
             return None
         if any(lead and not self.leads(self.builder.base(n)) for lead, n in zip(leads, launch.buffers, strict=True)):
             return None
-        (written,) = kernel.written(launch.buffers)
-        buffer = self.builder.buffers[self.builder.base(written)]
-        if buffer.role != "arena":
+        written = kernel.written(launch.buffers)
+        if any(self.builder.buffers[self.builder.base(number)].role != "arena" for number in written):
             return None
-        sums = not self.leads(written)
-        if sums:
-            count = elements(self.builder.buffers[written].shape)
+        several = {not self.leads(number) for number in written}
+        if len(several) != 1:
+            return None
+        (sums,) = several
+        for number in written if sums else ():
+            count = elements(self.builder.buffers[number].shape)
             typical = dict.fromkeys(count.names(), _TYPICAL_SIZE) if isinstance(count, Size) else {}
-            if self.builder.base(written) != written or extent_value(count, typical) > _PRIVATE:
+            if self.builder.base(number) != number or extent_value(count, typical) > _PRIVATE:
                 return None
         if kernel.kind == "loops":
             return self.of_loops(launch, kernel, tuple(bool(lead) for lead in leads), sums)
+        if kernel.kind == "sums":
+            return self.of_sums(launch, kernel) if sums else None
         if kernel.kind == "contraction":
             return self.of_contraction(launch, sums)
         if kernel.kind.startswith(("convolution", "correlation")):
@@ -171,6 +175,8 @@ class _Finder:
                 return None
             number = self.builder.kernel_number(replace(kernel, shard="n"))
             return _Sharded(replace(launch, kernel=number), sums, whole=False)
+        if kernel.kind == "moments":  # parts of it are examples in any case
+            return _Sharded(launch, sums, whole=None) if self.by_examples(launch, kernel.literals[1]) else None
         if kernel.kind == "pooling" and not sums:  # parts of it are examples in any case
             return _Sharded(launch, sums, whole=False)
         return None
@@ -213,6 +219,26 @@ class _Finder:
         if found is None or found[1] != sums:
             return None
         return _Sharded(replace(launch, kernel=self.builder.kernel_number(found[0])), sums, whole=None)
+
+    def of_sums(self, launch: Launch, kernel: Kernel) -> _Sharded | None:
+        """Several sums over the examples of a thread: n is the batch, and a step along it one example of each map."""
+        if not self.by_examples(launch, kernel.literals[1]):
+            return None
+        lines = tuple(replace(line, adds=True) for line in kernel.lines)
+        number = self.builder.kernel_number(replace(kernel, lines=lines, shard="n"))
+        return _Sharded(replace(launch, kernel=number), sums=True, whole=None)
+
+    def by_examples(self, launch: Launch, stores: int) -> bool:
+        """Whether n is the batch, and a step along it one example of each map that is read behind the written ones."""
+        if launch.arguments[0] != self.size or any(map(self.has, launch.arguments[1:4])):
+            return False
+        for k, number in enumerate(launch.buffers[stores:]):
+            offset, *strides = launch.arguments[4 + 4 * k : 8 + 4 * k]
+            example = elements(self.builder.buffers[number].shape[1:]) if self.leads(number) else 0
+            inside = isinstance(offset, int) and (not example or (isinstance(example, int) and offset < example))
+            if strides[0] != example or not inside or any(map(self.has, strides)):
+                return False
+        return True
 
     def of_contraction(self, launch: Launch, sums: bool) -> _Sharded | None:
         buffers = [self.builder.buffers[number] for number in launch.buffers]
@@ -279,34 +305,38 @@ def _sharded_loops(kernel: Kernel, leads: tuple[bool, ...]) -> tuple[Kernel, boo
     return replace(kernel, statement=replace(s, accumulate=True), shard=axis), True
 
 
-def _privately(builder: _Builder, launch: Launch, found: _Sharded) -> tuple[Launch, Launch, Launch]:
-    """A sum over examples in three launches: zeros for each thread, the sums of each thread, and their sum."""
-    (written,) = builder.kernel_list[launch.kernel].written(launch.buffers)
-    buffer = builder.buffers[written]
-    shape = (named(THREADS), *buffer.shape)
-    own = builder.buffer(f"{buffer.name} of each thread", shape, buffer.dtype, "arena")
-    builder.buffers[own].private = True
-    # elements in a row, whatever their shape: one kernel fills, one adds up
-    count = elements(buffer.shape)
-    both = tuple(Axis(f"a{d}", affine(f"t0.{d}")) for d in range(2))
-    zeros = Statement(Access("t0", (affine("a0"), affine("a1"))), "set", both, (), ZERO)
-    fill = builder.kernel_number(Kernel("loops", zeros, (("t0", buffer.dtype),)))
-    # of few terms: plain additions, thread after thread
-    read = Access("t1", (affine("a1"), affine("a0")))
-    domain = Axis("a0", affine("t0.0")), Axis("a1", affine("t1.0"))
-    total = Statement(Access("t0", (affine("a0"),)), "sum", domain, (("v0", read),), Symbol("v0"))
-    merge = builder.kernel_number(Kernel("loops", total, (("t0", buffer.dtype), ("t1", buffer.dtype))))
+def _privately(builder: _Builder, launch: Launch, found: _Sharded) -> tuple[list[Launch], Launch, list[Launch]]:
+    """Sums over examples in three steps: zeros for each thread, the sums of each thread, and their sums."""
     sharded = found.launch
-    loops = builder.kernel_list[sharded.kernel].kind == "loops"
-    buffers = (own, *sharded.buffers[1:]) if loops else (*sharded.buffers[:-1], own)
+    fills: list[Launch] = []
+    merges: list[Launch] = []
+    private: dict[int, int] = {}
+    both = tuple(Axis(f"a{d}", affine(f"t0.{d}")) for d in range(2))
+    for written in builder.kernel_list[launch.kernel].written(launch.buffers):
+        buffer = builder.buffers[written]
+        shape = (named(THREADS), *buffer.shape)
+        own = private[written] = builder.buffer(f"{buffer.name} of each thread", shape, buffer.dtype, "arena")
+        builder.buffers[own].private = True
+        # elements in a row, whatever their shape: one kernel fills, one adds up
+        count = elements(buffer.shape)
+        zeros = Statement(Access("t0", (affine("a0"), affine("a1"))), "set", both, (), ZERO)
+        fill = builder.kernel_number(Kernel("loops", zeros, (("t0", buffer.dtype),)))
+        # of few terms: plain additions, thread after thread
+        read = Access("t1", (affine("a1"), affine("a0")))
+        domain = Axis("a0", affine("t0.0")), Axis("a1", affine("t1.0"))
+        total = Statement(Access("t0", (affine("a0"),)), "sum", domain, (("v0", read),), Symbol("v0"))
+        merge = builder.kernel_number(Kernel("loops", total, (("t0", buffer.dtype), ("t1", buffer.dtype))))
+        fills.append(Launch(fill, (own,), (shape[0], count), f"zeros for {launch.label}", launch.site, count))
+        merges.append(
+            Launch(
+                merge, (written, own), (count, shape[0], count), f"{launch.label} of all threads", launch.site, count
+            )
+        )
     arguments = sharded.arguments
     if builder.kernel_list[sharded.kernel].kind == "contraction":
         arguments = (*arguments[:8], 1, *arguments[9:])  # it adds
-    return (
-        Launch(fill, (own,), (shape[0], count), f"zeros for {launch.label}", launch.site, count),
-        replace(sharded, buffers=buffers, arguments=arguments),
-        Launch(merge, (written, own), (count, shape[0], count), f"{launch.label} of all threads", launch.site, count),
-    )
+    buffers = tuple(private.get(number, number) for number in sharded.buffers)
+    return fills, replace(sharded, buffers=buffers, arguments=arguments), merges
 
 
 # ---- stages ------------------------------------------------------------------------------------------

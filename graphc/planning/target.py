@@ -8,9 +8,9 @@ __all__ = ["SCHEDULES", "Target"]
 
 #: Families of kernels that a target may have beside derived loops, chains and products of matrices: direct convolution
 #: (`graphc.planning.convolution`), convolution by tiles (`graphc.planning.winograd`), windows side by side
-#: (`graphc.planning.pooling`), and products that stay in registers for the chain behind them
-#: (`graphc.planning.repeats`).
-SCHEDULES = frozenset({"convolution", "tiles", "pooling", "product_chain"})
+#: (`graphc.planning.pooling`), sums in one pass (`graphc.planning.sums`), and products that stay in registers for the
+#: chain behind them (`graphc.planning.repeats`).
+SCHEDULES = frozenset({"convolution", "tiles", "pooling", "product_chain", "sums"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,7 +157,9 @@ class Interpreter:
             self.contraction(launch.split, arrays, arguments, examples)
         else:
             # parts of windows are examples in any case, and so is the first axis of a chain
-            assert kernel.kind in ("pooling", "chain", "product_chain") or bool(kernel.shard) == (examples is not None)
+            assert kernel.kind in ("pooling", "chain", "product_chain", "moments") or bool(kernel.shard) == (
+                examples is not None
+            )
             getattr(self, kernel.kind)(kernel, arrays, arguments, examples)
         for base in {self.base(number) for number in kernel.written(launch.buffers)} & copies.keys():
             self.local(base, thread, examples)[...] = copies[base][slice(*examples)]
@@ -227,6 +229,67 @@ class Interpreter:
             assert len(reached[k]) == places[k].size
             for other in range(len(arrays)):
                 assert other == k or not reached[k] & reached[other], f"accesses {k} and {other} share memory"
+
+    def moments(self, kernel, arrays, arguments, examples):
+        *parts, weights, x = arrays
+        assert kernel.literals == (4, len(parts) + 1)
+        n, c, i, j, offset, *strides = arguments
+        own = numpy.arange(n) if examples is None else numpy.arange(*examples)
+        if not len(own):
+            return
+        place = offset + sum(a * s for a, s in zip(numpy.ix_(own, range(c), range(i)), strides, strict=True))
+        maps = x.reshape(-1)[place[..., None] + numpy.arange(j)]
+        near = maps[0].mean(axis=(1, 2))
+        off = maps - near[:, None, None]
+        for part, values in zip(parts, (near, off.sum(axis=(0, 2, 3)), (off**2).sum(axis=(0, 2, 3))), strict=True):
+            part[own] = 0
+            part[own[0]] = values
+        weights[own] = 0
+        weights[own[0]] = len(own)
+
+    def moments_of_all(self, kernel, arrays, arguments, examples):
+        mean, variance, near, first, second, weights = arrays
+        assert examples is None
+        n, c, size, divisor = arguments
+        assert near.shape == (n, c)
+        own = weights > 0
+        assert weights.sum() == n
+        terms = size * weights[own, None]
+        means = near[own] + first[own] / terms
+        total = (terms * means).sum(axis=0) / (n * size)
+        squares = second[own] - first[own] ** 2 / terms + terms * (means - total) ** 2
+        mean[...] = total.reshape(mean.shape)
+        variance[...] = (squares.sum(axis=0) / divisor).reshape(variance.shape)
+
+    def sums(self, kernel, arrays, arguments, examples):
+        rank, stores, *moving = kernel.literals
+        assert rank == 4
+        assert stores == len(kernel.lines)
+        reads = arrays[stores:]
+        extents, numbers = arguments[:4], arguments[4 + 4 * len(reads) :]
+        points = [numpy.arange(extent) for extent in extents]
+        if examples is not None:
+            assert kernel.shard == "n"
+            assert extents[0] == self.sizes[self.plan.batch]
+            points[0] = numpy.arange(*examples)
+        grid = numpy.meshgrid(*points, indexing="ij")
+        values = {f"e{k}": number for k, number in enumerate(numbers)}
+        for k, array in enumerate(reads):
+            offset, *strides = arguments[4 + 4 * k : 8 + 4 * k]
+            for bit, stride in zip((1, 2, 4), strides, strict=True):
+                assert bool(moving[k] & bit) == (stride != 0)
+            place = numpy.full([len(p) for p in points], offset)
+            for axis, stride in zip(grid, [*strides, int(bool(moving[k] & 8))], strict=True):
+                place += axis * stride
+            assert place.size == 0 or 0 <= place.min() <= place.max() < array.size
+            values[f"a{stores + k}"] = array.reshape(-1)[place]
+        for k, line in enumerate(kernel.lines):
+            assert line.store == k
+            with numpy.errstate(all="ignore"):
+                value = numpy.asarray(evaluate(line.body, values, NUMPY), dtype="float64")
+            total = numpy.broadcast_to(value, [len(p) for p in points]).sum(axis=(0, 2, 3))
+            total = total.reshape(arrays[k].shape)
+            arrays[k][...] = arrays[k] + total if line.adds else total
 
     def loops(self, kernel, arrays, arguments, examples):
         statement = kernel.statement

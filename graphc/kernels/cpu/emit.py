@@ -149,21 +149,25 @@ class _Emitter:
                 result += 0.5  # one combination with memory for each start
             return result + 10 / self.typical(axis)
 
-        axes = [*self.normal.free, *self.normal.reduced]
+        free = self.normal.free
+        if not self.normal.inequalities and not self.normal.lets and self.race_free:
+            # outer loops go through the written tensor as it lies in memory, however the formula counts its axes
+            free = sorted(free, key=lambda a: -self.step(self.normal.write, a))
+        axes = [*free, *self.normal.reduced]
         if not axes:
             return axes
         self.unrolled = self.small_window()
         if self.unrolled:
             if not self.normal.free:
                 return axes
-            best = min(reversed(self.normal.free), key=lambda a: round(total(a), 6))
-            return [*(a for a in self.normal.free if a != best), best, *self.normal.reduced]
+            best = min(reversed(free), key=lambda a: round(total(a), 6))
+            return [*(a for a in free if a != best), best, *self.normal.reduced]
         # argmax and logsumexp need all points of an element together; a long chain of float32 additions in
         # memory would lose digits that the compensated sum in registers keeps
         length = math.prod(self.typical(a) for a in self.normal.reduced)
         long = self.source.operator == "sum" and self.out.real == "float32" and length > _LONG_SUM
         whole = self.source.operator in ("argmax", "argmin", "logsumexp") or (long and self.race_free)
-        candidates = self.normal.reduced if whole and self.normal.reduced else [*self.normal.reduced, *self.normal.free]
+        candidates = self.normal.reduced if whole and self.normal.reduced else [*self.normal.reduced, *free]
         # among reduced axes ties go to the last; a free axis must be better to win
         best = min(
             reversed(candidates),

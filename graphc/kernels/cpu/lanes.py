@@ -19,7 +19,7 @@ from numba.core.datamodel.models import PrimitiveModel
 from numba.core.datamodel.registry import register_default
 from numba.extending import intrinsic
 
-from graphc.kernels.cpu.vector import Mask, _bytes, _load, _named, _splat
+from graphc.kernels.cpu.vector import Mask, _bytes, _load, _multiply_add, _named, _splat
 
 __all__ = ["Lanes", "lanes"]
 
@@ -46,7 +46,8 @@ def _function(result: Any, operands: tuple[Any, ...], build: Callable[..., Any])
     """An intrinsic with one to three operands of fixed types; ``build`` gets the LLVM builder and their values."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return build(builder, *arguments)
+        value = build(builder, *arguments)
+        return context.get_dummy_value() if result is types.none else value
 
     signature = result(*operands)
     if len(operands) == 1:
@@ -99,6 +100,34 @@ def _comparison(operator: str) -> Callable[[Any, Any, Any], Any]:
     return lambda builder, x, y: builder.fcmp_ordered(operator, x, y)
 
 
+def _rounding_error(builder: Any, x: Any, y: Any) -> Any:
+    total = builder.fadd(x, y)
+    part = builder.fsub(total, x)
+    return builder.fadd(builder.fsub(x, builder.fsub(total, part)), builder.fsub(y, part))
+
+
+def _part(builder: Any, x: Any, first: int, count: int) -> Any:
+    order = ir.Constant(ir.VectorType(_INDEX, count), list(range(first, first + count)))
+    return builder.shuffle_vector(x, ir.Constant(x.type, ir.Undefined), order)
+
+
+def _compensated(builder: Any, total: Any, lost: Any) -> Any:
+    """The sum of all lanes of both; what is lost counts nothing where it is no number: beside infinities."""
+    while total.type.count > 1:
+        half = total.type.count // 2
+        (x, y), (x_lost, y_lost) = (
+            [_part(builder, whole, first, half) for first in (0, half)] for whole in (total, lost)
+        )
+        total = builder.fadd(x, y)
+        lost = builder.fadd(builder.fadd(x_lost, y_lost), _rounding_error(builder, x, y))
+    total, lost = (builder.extract_element(x, ir.Constant(_INDEX, 0)) for x in (total, lost))
+    return builder.select(builder.fcmp_ordered("ord", lost, lost), builder.fadd(total, lost), total)
+
+
+def _keep(builder: Any, tensor: Any, at: Any, x: Any) -> Any:
+    builder.store(x, builder.bitcast(builder.gep(tensor, [at]), x.type.as_pointer()), align=_bytes(x.type))
+
+
 class Lanes:
     """Operations on vectors of ``count`` floats; offsets are elements.
 
@@ -109,6 +138,11 @@ class Lanes:
     ``read(step)`` returns a function ``f(tensor, at, mask)`` to read ``count`` windows of ``step`` neighbours: vector
     ``r`` of its result holds ``tensor[at + step*lane + r]``. ``write(step)`` returns ``f(tensor, at, vectors, mask)``.
     Their masks have ``step * count`` lanes: where they are false, zeros are read and nothing is written.
+    ``load(tensor, at)`` and ``keep(tensor, at, vector)`` read and write whole vectors.
+
+    ``multiply_add(x, y, z)`` is ``x*y + z``, rounded once; ``rounding_error(x, y)`` is what ``add(x, y)`` loses.
+    ``halved(n)`` returns the function that adds halves of a vector until ``n`` lanes are left, and ``total(sum, lost)``
+    adds all lanes, and what is lost on the way.
     """
 
     def __init__(self, dtype: str, count: int) -> None:
@@ -137,6 +171,25 @@ class Lanes:
         self.both = _function(m, (m, m), lambda builder, x, y: builder.and_(x, y))
         self.any = _function(m, (m, m), lambda builder, x, y: builder.or_(x, y))
         self.invert = _function(m, (m,), lambda builder, x: builder.not_(x))
+        self.multiply_add = _function(v, (v, v, v), _multiply_add)
+        self.rounding_error = _function(v, (v, v), _rounding_error)
+        self.total = _function(element, (v, v), _compensated)
+        self.load = _function(v, (self.pointer, types.int64), self._whole)
+        self.keep = _function(types.none, (self.pointer, types.int64, v), _keep)
+
+    def _whole(self, builder: Any, tensor: Any, at: Any) -> Any:
+        return _load(builder, ir.VectorType(tensor.type.pointee, self.count), tensor, at)
+
+    def halved(self, count: int) -> Any:
+        """Return the function that adds halves until so many lanes are left."""
+
+        def build(builder: Any, x: Any) -> Any:
+            while x.type.count > count:
+                half = x.type.count // 2
+                x = builder.fadd(_part(builder, x, 0, half), _part(builder, x, half, half))
+            return x
+
+        return _function(Vector(self.vector.dtype, count), (self.vector,), build)
 
     def _several(self, step: int) -> Any:
         return self.vector if step == 1 else types.UniTuple(self.vector, step)

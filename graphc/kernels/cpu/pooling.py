@@ -20,7 +20,8 @@ from graphc.errors import KernelError
 from graphc.formula.expression import ZERO, Call, Expression, Number, Symbol, symbols
 from graphc.formula.statement import Access, Affine, affine
 from graphc.kernels.cpu.convolution import vector_lanes
-from graphc.kernels.cpu.levels import Levels, Name
+from graphc.kernels.cpu.levels import Levels
+from graphc.kernels.cpu.values import Name
 from graphc.kernels.cpu.writer import bracketed, compute_type
 from graphc.planning.plan import Kernel
 from graphc.planning.tiling import tiling

@@ -23,9 +23,11 @@ from graphc.kernels.cpu.contraction import ARGUMENTS, emit_contraction
 from graphc.kernels.cpu.direct import emit_direct
 from graphc.kernels.cpu.emit import emit
 from graphc.kernels.cpu.executor import EXECUTOR, HEAD, LAUNCH, MEET, SEGMENT
+from graphc.kernels.cpu.moments import emit_moments
 from graphc.kernels.cpu.pooling import emit_pooling
 from graphc.kernels.cpu.rows import accepts, emit_rows
 from graphc.kernels.cpu.strided import accepts_strided, emit_strided
+from graphc.kernels.cpu.sums import emit_sums
 from graphc.kernels.cpu.threads import available, default_threads, run
 from graphc.kernels.cpu.writer import extent_names
 from graphc.planning.plan import ALIGNMENT, THREADS, Buffer, Kernel, Launch, Layout, Plan, Segment, Stage, item_bytes
@@ -43,6 +45,8 @@ _PATIENCE = 2_000
 #: Operations that a thread must have to pay for meeting the others: in loops, where most operations wait for
 #: memory, and in matrix products.
 _WORK, _PRODUCT_WORK = 32_768, 262_144
+#: Kinds of kernels that go through memory.
+_PASSES = ("loops", "pooling", "sums", "moments", "moments_of_all")
 
 
 @dataclass
@@ -140,6 +144,10 @@ class Program:
             return emit_direct(kernel.kind, dict(kernel.dtypes)["Y"], kernel.literals, shard=bool(kernel.shard))
         if kernel.kind == "pooling":
             return emit_pooling(kernel)
+        if kernel.kind.startswith("moments"):
+            return emit_moments(kernel)
+        if kernel.kind == "sums":
+            return emit_sums(kernel)
         if kernel.kind == "chain":
             return emit_chain(kernel)
         if kernel.kind == "product_chain":
@@ -385,7 +393,7 @@ class Program:
         return max(1, min(self.threads, int(work), sizes[self.plan.batch]))
 
     def _least(self, launch: Launch) -> int:
-        return _WORK if self.plan.kernels[launch.kernel].kind in ("loops", "pooling") else _PRODUCT_WORK
+        return _WORK if self.plan.kernels[launch.kernel].kind in _PASSES else _PRODUCT_WORK
 
     def _table(self, frame: _Frame) -> numpy.ndarray:
         """The table of a frame for the executor."""

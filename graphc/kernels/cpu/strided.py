@@ -21,7 +21,8 @@ from graphc.errors import KernelError
 from graphc.formula.expression import Call, Expression, Number, Symbol
 from graphc.formula.statement import Access, Affine, Interval, Statement, affine, size_name
 from graphc.kernels.cpu.convolution import vector_lanes
-from graphc.kernels.cpu.levels import Levels, Name, Value
+from graphc.kernels.cpu.levels import Levels
+from graphc.kernels.cpu.values import Name, Value
 from graphc.kernels.cpu.writer import bracketed, compute_type
 from graphc.planning.plan import Kernel
 from graphc.planning.tiling import FUNCTIONS
