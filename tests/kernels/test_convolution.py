@@ -41,6 +41,7 @@ def _always(monkeypatch):
         monkeypatch.setattr(planning, name, 0)  # so that many shapes share a kernel
     for name in ("tile_of", "tile_of_sums"):
         monkeypatch.setattr(planning, name, lambda _: 0)
+    monkeypatch.setattr(planning, "_speed_of_runs", lambda *_: 0.0)  # see test_runs.py
 
 
 @pytest.fixture(params=["positions", "maps"])
@@ -84,6 +85,7 @@ class Machine(Interpreter):
         arrays[-1][...] = held[-1]
 
     correlation = correlation_of_maps = convolution_of_maps = convolution_of_phases = convolution
+    convolution_of_runs = correlation_of_runs = convolution
     convolution_by_tiles = correlation_by_tiles = convolution
     convolution_filters_by_tiles = correlation_filters_by_tiles = convolution
 
@@ -304,6 +306,7 @@ def test_no_double_in_float32_kernels(monkeypatch, bits):
     monkeypatch.setenv("GRAPHC_VECTOR_BITS", str(bits))
     kinds = ("convolution", (1, 16, 0, 0)), ("convolution", (1, 1, 0, 9)), ("correlation", (0, 16))
     kinds += ("convolution_of_maps", (9, 16, 9)), ("convolution_of_phases", (9, 16, 9, 2, 2))
+    kinds += ("convolution_of_runs", (3, 5, 900, 27, 80)), ("correlation_of_runs", (3, 5, 27, 900))
     for kind, literals in kinds:
         text = cache.llvm_text(emit_direct(kind, "float32", literals, shard=False))
         assert f"<{bits // 32} x float>" in text

@@ -16,6 +16,7 @@ from graphc.kernels.cpu.maps import (
     emit_correlation_of_maps,
     forward_tile,
 )
+from graphc.kernels.cpu.runs import emit_convolution_of_runs, emit_correlation_of_runs
 from graphc.kernels.cpu.winograd import (
     emit_convolution_by_tiles,
     emit_correlation_by_tiles,
@@ -46,6 +47,12 @@ def emit_direct(kind: str, dtype: str, literals: tuple[int, ...], *, shard: bool
         return emit_convolution_by_tiles(dtype, lanes, literals[0], maps, literals[2], shard=shard)
     if kind == "correlation_by_tiles":
         return emit_correlation_by_tiles(dtype, lanes, literals[0], maps, *literals[2:], shard=shard)
+    if kind == "convolution_of_runs":
+        copies, _, elements, taps, positions = literals
+        return emit_convolution_of_runs(dtype, lanes, maps, copies, (elements, taps, positions), shard=shard)
+    if kind == "correlation_of_runs":
+        copies, _, taps, elements = literals
+        return emit_correlation_of_runs(dtype, lanes, maps, copies, (taps, elements), shard=shard)
     if kind == "convolution_of_maps":
         columns, _, taps = literals
         return emit_convolution_of_maps(dtype, lanes, forward_tile(maps, columns, lanes), taps, shard=shard)
