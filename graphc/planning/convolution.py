@@ -37,10 +37,9 @@ Then position ``p = i*pitch + j`` of the result meets ``image[p + offset of (r, 
                   counts, pitch of its rows (at most twice their columns), top, left
 
 ``C`` and ``K`` are those of a group; ``rows`` and ``columns`` are those of the result. Literals: see
-`Convolution.literals`. Where sums are short, vectors of positions that are parts of rows save work when they are
-stored; where maps fill vectors, vectors of maps compute nothing between rows (``_of_maps``). Where channels are few and
-steps are 1, neither is needed: the kernel makes copies of a few rows, one for each column of the filter, in which the
-positions of the result are one run (``_of_runs``).
+`Convolution.literals`. Where maps fill vectors, vectors of maps compute nothing between rows (``_of_maps``). Where
+channels are few, neither frame nor full vectors of maps are needed: the kernel makes copies of a few rows, one for each
+column of the filter, in which the positions of the result are one run (``_of_runs``).
 
 The gradient of the image is the convolution of the result's gradient with the filter turned round. With a step above 1
 its positions come in *phases*: those with the same remainder of ``i + top`` and ``j + left`` by the steps meet the same
@@ -85,8 +84,6 @@ _LEAST_FILTER, _MOST, _LONG = 0.55, 32_768, 2_048
 _FEW = 12
 #: Positions that few register tiles of a convolution hold, so that what is left of these counts.
 _FEW_POSITIONS = 512
-#: Terms of a sum, and maps, with which vectors are parts of rows rather than run through them.
-_SHORT, _FEW_MAPS = 50, 4
 #: The least part of vectors of maps that maps fill in the gradient of an image, with steps above 1.
 _LEAST_PHASES = 0.35
 #: The least part of vectors of maps that maps fill, beside vectors of positions.
@@ -95,9 +92,11 @@ _LEAST_MAPS = 0.65
 _COPIED, _HELD = 24 * 1024, 4 * 1024
 #: Cycles that copying a vector takes, and vectors that a register tile of sums along positions is worth.
 _COPY, _TILE = 2.0, 2.6
-#: Gradients of filters: terms of a sum that storing it is worth on vectors of maps, speed on vectors of positions with
-#: the frame of the result, and the least speed on runs that is faster than patches.
-_MAPS_SUMS, _POSITIONS_SUMS, _LEAST_RUNS = 12, 0.6, 0.5
+#: Cycles that copying an element into a frame takes, with steps of 1 and above; runs must be that much faster.
+_FRAME, _SURE = (0.4, 2.0), 0.92
+#: Gradients of filters: terms of a sum that storing it is worth on vectors of maps, speed on vectors of positions,
+#: and the least speed on runs that is faster than patches.
+_MAPS_SUMS, _POSITIONS_SUMS, _LEAST_RUNS = 12, 0.75, 0.5
 #: Speed on vectors of positions and of maps, where these are full: one vector of maps in a tile, more; and terms of a
 #: sum that storing it is worth.
 _POSITIONS_SPEED, _POSITIONS_STORE = 0.92, 6
@@ -116,13 +115,13 @@ class Convolution:
     statements: tuple[Statement, ...]
     tensors: Mapping[str, tuple[Extent, ...]]  # new tensors: name -> extents
     reads: tuple[str, str]
-    #: Whether both steps are 1, K, positions where these are few, else 0, rows where vectors are parts of them, else 0.
-    #: By tiles: columns, K, of a correlation C, size. Of maps: columns, K, elements of the filter. Of phases: columns
-    #: of the smallest phase, K, elements of the filter, steps. Of a correlation: elements of a filter in all channels
-    #: where these are few, else 0, K. Of a correlation of maps: neighbours that one address serves, K. Of runs: columns
-    #: of the filter, K, elements that are copied together, elements of a filter in all channels, positions that are
-    #: computed together; of a correlation of runs: the first two, elements of a filter in all channels, elements that
-    #: are copied together at most.
+    #: Whether both steps are 1, K, positions where these are few, else 0. By tiles: columns, K, of a correlation C,
+    #: size. Of maps: columns, K, elements of the filter. Of phases: columns of the smallest phase, K, elements of the
+    #: filter, steps. Of a correlation: elements of a filter in all channels where these are few, else 0, K. Of a
+    #: correlation of maps: neighbours that one address serves, K. Of runs: columns of the filter, K, step of columns,
+    #: elements that are copied together, elements of a filter in all channels, positions that are computed together; of
+    #: a correlation of runs: the first three, elements of a filter in all channels, elements that are copied together
+    #: at most.
     literals: tuple[int, ...]
     arguments: tuple[Extent, ...]
     work: Extent
@@ -192,7 +191,6 @@ def recognise_convolution(
         if problem is None or _share(found, problem) < _least(problem):
             return None
         return _forward(problem, prefix, turned=True)
-    share = _share(found, found)
     if written == found.filter:
         if found.signal and found.stride != (1, 1):
             return None  # patches of a signal are few
@@ -200,10 +198,15 @@ def recognise_convolution(
             return _correlation_of_runs(found)
         if _filled(found) >= _LEAST_MAPS:
             return _correlation_of_maps(found, prefix)
-        return _correlation(found, prefix) if share >= _LEAST_FILTER and found.c * found.k < _MOST else None
+        return _correlation(found, prefix) if _pays(found) else None
     if found.r * found.s == 1 and (found.stride != (1, 1) or found.k > found.c):
         return None  # a matrix product already, of rows as long as an image
-    return _forward(found, prefix, turned=False) if share >= _least(found) else None
+    return _forward(found, prefix, turned=False) if _share(found, found) >= _least(found) else None
+
+
+def _pays(problem: _Problem) -> bool:
+    """Whether the gradient of a filter on vectors of positions does."""
+    return _share(problem, problem) >= _LEAST_FILTER and problem.c * problem.k < _MOST
 
 
 def _least(problem: _Problem) -> float:
@@ -236,11 +239,17 @@ def _loads(p: _Problem) -> float:
     return max(1.0, (2 * _BLOCK + p.k) / (_BLOCK * p.k))
 
 
+def _reach(p: _Problem) -> tuple[int, int]:
+    """Phases of rows that elements of a filter meet, and rows of a phase that they reach beyond those of the result."""
+    last = (p.r - 1) * p.dilation[0]
+    return min(p.stride[0], last + 1), last // p.stride[0]
+
+
 def _piece(p: _Problem) -> int:
     """Rows of the result that a kernel on runs computes from what it copies together; 0 where it does not serve."""
-    reach = (p.r - 1) * p.dilation[0]
-    most = _COPIED // (p.c * p.s * p.columns) - reach
-    if p.stride != (1, 1) or most < 1:
+    phases, reach = _reach(p)
+    most = _COPIED // (p.c * p.s * phases * p.columns) - reach
+    if most < 1:
         return 0
     piece = -(-p.rows // -(-p.rows // most))
     return piece if piece * p.columns >= p.target.lanes else 0
@@ -248,11 +257,21 @@ def _piece(p: _Problem) -> int:
 
 def _speed_of_runs(p: _Problem, piece: int, tile: float = 0.0) -> float:
     """Part of the peak that a kernel on runs reaches, where ending a tile is worth that many vectors of positions."""
-    lanes = p.target.lanes
+    lanes, (phases, reach) = p.target.lanes, _reach(p)
     pieces, vectors = -(-p.rows // piece), -(-piece * p.columns // lanes)
-    copied = p.c * p.s * (piece + (p.r - 1) * p.dilation[0]) * -(-p.columns // lanes)
+    copied = p.c * p.s * phases * (piece + reach) * -(-p.columns // lanes)
     computed = p.c * p.r * p.s * p.k * vectors / 2
-    return p.rows * p.columns / (pieces * vectors * lanes) / (_loads(p) + _COPY * copied / computed + tile / vectors)
+    share = p.rows * p.columns / (pieces * vectors * lanes)
+    return _SURE * share / (_loads(p) + _COPY * p.stride[1] * copied / computed + tile / vectors)
+
+
+def _with_frames(p: _Problem, speed: float, *frames: _Frame) -> float:
+    """The speed of another kernel where copying into frames counts."""
+    # the first extent is that of the batch
+    sizes = [(prod(int(str(extent)) for extent in frame.extents[1:]), max(frame.stride) > 1) for frame in frames]
+    copied = sum(size * _FRAME[strided] for size, strided in sizes)
+    ideal = p.groups * p.c * p.r * p.s * p.k * p.rows * p.columns / p.target.lanes / 2
+    return 1 / (1 / max(speed, 1e-3) + copied / ideal)
 
 
 def _problem(statement: Statement, sizes: Mapping[str, Extent], target: Target) -> _Problem | None:
@@ -465,28 +484,27 @@ def _forward(p: _Problem, prefix: str, *, turned: bool) -> Convolution:
     packed, extents = _packed(p, prefix, turned=turned)
     # vectors of maps compute nothing between rows; vectors of positions need no maps to fill them
     terms = p.c * p.r * p.s
-    positions = _positions(p, _framed(p, ""))
+    frame = _framed(p, prefix)
+    positions = _positions(p, frame)
     of_positions = _POSITIONS_SPEED * _share(p, p) / _loads(p)
     of_positions *= terms / (terms + _POSITIONS_STORE * max(1.0, _BLOCK / p.k))
     of_positions *= _ALONE if positions <= p.target.lanes else 1.0
     of_maps = _MAPS_SPEEDS[p.k > p.target.lanes] * _filled(p) * terms / (terms + _MAPS_STORE)
     of_maps *= _filled(p) > 0.5  # so that reading whole vectors ends in the row that is never used
     piece = _piece(p)
-    if piece and _speed_of_runs(p, piece) > max(of_positions, of_maps):
-        copied = p.c * p.s * (piece + (p.r - 1) * p.dilation[0]) * p.columns
+    if piece and _speed_of_runs(p, piece) > _with_frames(p, max(of_positions, of_maps), frame):
+        phases, reach = _reach(p)
+        copied = p.c * p.s * phases * (piece + reach) * p.columns
         return Convolution(
             "convolution_of_runs",
             (packed,),
             {packed.write.tensor: extents},
             (p.image, packed.write.tensor),
-            (p.s, p.k, copied, terms, piece * p.columns),
+            (p.s, p.k, p.stride[1], copied, terms, piece * p.columns),
             (*_arguments(p, _unframed(p)), *p.before, piece),
             _work(p),
         )
-    frame = _framed(p, prefix)
-    parts_of_rows = terms <= _SHORT and p.k <= _FEW_MAPS and p.rows > 1
-    few = positions if positions < _FEW_POSITIONS else 0
-    literals = int(frame.stride == (1, 1)), p.k, *((0, p.rows) if parts_of_rows else (few, 0))
+    literals = int(frame.stride == (1, 1)), p.k, positions if positions < _FEW_POSITIONS else 0
     return Convolution(
         "convolution_of_maps" if of_maps > of_positions else "convolution",
         (*frame.statements, packed),
@@ -572,12 +590,18 @@ def _runs_sum(p: _Problem) -> bool:
     """Whether a kernel on runs computes the gradient of the filter fastest."""
     elements, piece = p.c * p.r * p.s, _piece(p)
     # its rows may be up to twice as long, where the result has zeros between its own
-    room = p.c * p.s * (1 + (p.r - 1) * p.dilation[0]) * 2 * p.columns
+    phases, reach = _reach(p)
+    room = p.c * p.s * phases * (1 + reach) * 2 * p.columns
     if not piece or room > _COPIED or elements * p.k > _HELD or tile_of_sums(p):
         return False
-    of_maps = _filled(p) * elements / (elements + _MAPS_SUMS) if _filled(p) >= _LEAST_MAPS else 0.0
-    of_positions = _POSITIONS_SUMS * _share(p, p)
-    return _speed_of_runs(p, piece, _TILE) > max(of_maps, of_positions, _LEAST_RUNS)
+    if _filled(p) >= _LEAST_MAPS:
+        other = _with_frames(p, _filled(p) * elements / (elements + _MAPS_SUMS), _framed(p, ""))
+    elif _pays(p):
+        between = _Frame(p.result, None, (p.n, p.groups * p.k, p.rows, _framed(p, "").pitch), 0, 0, (1, 1))
+        other = _with_frames(p, _POSITIONS_SUMS * _share(p, p), _framed(p, ""), between)
+    else:
+        other = _LEAST_RUNS
+    return _speed_of_runs(p, piece, _TILE) > other
 
 
 def _correlation_of_runs(p: _Problem) -> Convolution:
@@ -586,7 +610,7 @@ def _correlation_of_runs(p: _Problem) -> Convolution:
         (),
         {},
         (p.image, p.result),
-        (p.s, p.k, p.c * p.r * p.s, _COPIED),
+        (p.s, p.k, p.stride[1], p.c * p.r * p.s, _COPIED),
         (*_arguments(p, _unframed(p)), p.rows * p.columns, 0, p.columns, *p.before),
         _work(p),
     )

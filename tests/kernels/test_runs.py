@@ -15,44 +15,51 @@ from graphc.kernels.cpu import cache
 from graphc.kernels.cpu.direct import emit_direct
 from graphc.planning import convolution as planning
 from graphc.planning import plan
-from tests.kernels.test_convolution import TOLERANCE, call, check, nodes
+from tests.kernels.test_convolution import ONE_AND_SLOW, TOLERANCE, call, check, nodes
 
-#: (N, groups, C, K), (height, width), (R, S), dilation, (top, left), (rows, columns), rows of a piece.
+#: (N, groups, C, K), (height, width), (R, S), steps, dilation, (top, left), (rows, columns), rows of a piece.
 SHAPES = (
-    ((3, 1, 3, 7), (9, 16), (3, 3), (1, 1), (1, 1), (9, 16), 9),
-    ((2, 2, 2, 5), (7, 11), (2, 4), (1, 1), (0, 3), (6, 9), 3),  # pieces that overlap, or the last one shorter
-    ((2, 1, 1, 9), (5, 19), (3, 2), (2, 3), (3, 0), (7, 16), 3),
-    ((1, 3, 1, 1), (4, 17), (3, 3), (1, 1), (5, 4), (12, 22), 12),  # windows that see nothing of the image
-    ((1, 1, 2, 4), (1, 40), (1, 5), (1, 2), (0, 4), (1, 40), 1),
+    ((3, 1, 3, 7), (9, 16), (3, 3), (1, 1), (1, 1), (1, 1), (9, 16), 9),
+    ((2, 2, 2, 5), (7, 11), (2, 4), (1, 1), (1, 1), (0, 3), (6, 9), 4),  # pieces overlap, or the last one is shorter
+    ((2, 1, 1, 9), (5, 19), (3, 2), (1, 1), (2, 3), (3, 0), (7, 16), 3),
+    ((1, 3, 1, 1), (4, 17), (3, 3), (1, 1), (1, 1), (5, 4), (12, 22), 12),  # windows that see nothing of the image
+    ((2, 1, 2, 4), (17, 39), (3, 3), (2, 2), (1, 1), (1, 1), (9, 20), 5),
+    ((1, 1, 2, 3), (11, 70), (2, 4), (3, 3), (2, 1), (2, 0), (4, 23), 4),  # a phase of rows that no element meets
+    ((2, 1, 2, 4), (1, 40), (1, 5), (1, 2), (1, 2), (0, 4), (1, 20), 1),
 )
-WIDTHS = [("float32", 128), ("float32", 512), ("float64", 256)]
+WIDTHS = [("float32", 128), ("float32", 512), pytest.param("float64", 256, marks=pytest.mark.slow)]
 
 
-def seen_by(x, window, dilation, before, rows, columns):
+def seen_by(x, window, steps, dilation, before, rows, columns):
     """What every filter element meets: (N, groups, C, R, S, rows, columns)."""
     height, width = x.shape[-2:]
     r, s, i, j = numpy.ogrid[: window[0], : window[1], :rows, :columns]
-    i, j = i + r * dilation[0] - before[0], j + s * dilation[1] - before[1]
+    i, j = i * steps[0] + r * dilation[0] - before[0], j * steps[1] + s * dilation[1] - before[1]
     inside = (i >= 0) & (i < height) & (j >= 0) & (j < width)
     return numpy.where(inside, x[..., i.clip(0, height - 1), j.clip(0, width - 1)], 0.0)
 
 
 def arguments_of(shape):
-    (n, groups, c, k), image, window, dilation, before, (rows, columns), piece = shape
-    return [n, c, k, rows, columns, *image, *window, 1, 1, *dilation, groups], [*before], piece
+    (n, groups, c, k), image, window, steps, dilation, before, (rows, columns), piece = shape
+    return [n, c, k, rows, columns, *image, *window, *steps, *dilation, groups], [*before], piece
+
+
+def copied_elements(shape, rows, columns):
+    (_, _, c, _), _, (r, s), (step, _), (spread, _), *_ = shape
+    last = (r - 1) * spread
+    return c * s * min(step, last + 1) * (rows + last // step) * columns
 
 
 def forward_text(shape, dtype, *, shard):
-    (_, _, c, k), _, (r, s), (spread, _), _, (_, columns), piece = shape
-    literals = s, k, c * s * (piece + (r - 1) * spread) * columns, c * r * s, piece * columns
+    (_, _, c, k), _, (r, s), (_, stride), *_, (_, columns), piece = shape
+    literals = s, k, stride, copied_elements(shape, piece, columns), c * r * s, piece * columns
     return emit_direct("convolution_of_runs", dtype, literals, shard=shard)
 
 
 def sums_text(shape, dtype, *, shard):
-    (_, _, c, k), _, (r, s), (spread, _), _, (_, columns), piece = shape
-    return emit_direct(
-        "correlation_of_runs", dtype, (s, k, c * r * s, c * s * (piece + (r - 1) * spread) * 2 * columns), shard=shard
-    )
+    (_, _, c, k), _, (r, s), (_, stride), *_, (_, columns), piece = shape
+    literals = s, k, stride, c * r * s, copied_elements(shape, piece, 2 * columns)
+    return emit_direct("correlation_of_runs", dtype, literals, shard=shard)
 
 
 def operands(shape, dtype):
@@ -69,9 +76,9 @@ def operands(shape, dtype):
 def test_forward(monkeypatch, dtype, bits):
     monkeypatch.setenv("GRAPHC_VECTOR_BITS", str(bits))
     for shape in SHAPES:
-        (n, groups, c, k), _, window, dilation, before, (rows, columns), _ = shape
+        (n, groups, c, k), _, window, steps, dilation, before, (rows, columns), _ = shape
         x, w, _ = operands(shape, dtype)
-        seen = seen_by(x.astype("float64"), window, dilation, before, rows, columns)
+        seen = seen_by(x.astype("float64"), window, steps, dilation, before, rows, columns)
         expected = numpy.einsum("ngcrsij,gcrsk->ngkij", seen, w[:, :c])
         known, first, piece = arguments_of(shape)
         for shard in (False, True):
@@ -95,9 +102,9 @@ def test_forward(monkeypatch, dtype, bits):
 def test_gradient_of_the_filter(monkeypatch, dtype, bits):
     monkeypatch.setenv("GRAPHC_VECTOR_BITS", str(bits))
     for shape in SHAPES:
-        _, _, window, dilation, before, (rows, columns), _ = shape
+        _, _, window, steps, dilation, before, (rows, columns), _ = shape
         x, _, t = operands(shape, dtype)
-        seen = seen_by(x.astype("float64"), window, dilation, before, rows, columns)
+        seen = seen_by(x.astype("float64"), window, steps, dilation, before, rows, columns)
         expected = numpy.einsum("ngcrsij,ngkij->gkcrs", seen, t)
         known, first, _ = arguments_of(shape)
         tolerance = 20 * TOLERANCE[dtype] * max(1.0, numpy.abs(expected).max())
@@ -142,16 +149,18 @@ def _runs(monkeypatch):
     monkeypatch.setattr(planning, "_speed_of_runs", lambda *_: 1000.0)
     for name in ("tile_of", "tile_of_sums"):
         monkeypatch.setattr(planning, name, lambda _: 0)
+    monkeypatch.setattr(planning, "_LEAST_PHASES", 0.0)
 
 
 @pytest.mark.usefixtures("_runs")
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ONE_AND_SLOW)
 def test_plans(monkeypatch, dtype):
     both = {"threads": 2, "shards": (False, True), "kinds": ["convolution", "convolution", "correlation"]}
     check(dtype, 3, 3, 6, (8, 10), (3, 3), padding=1, **both)
     check(dtype, 2, 4, 6, (9, 7), (2, 3), groups=2, dilation=(2, 1), **both)
     check(dtype, 3, 2, 4, (9, 7), (3, 3), gate=graphc.depthwise_conv2d, padding=(0, 2), **both)
     check(dtype, 2, 3, 4, (23,), (3,), gate=graphc.causal_conv1d, dilation=4, **both)
+    check(dtype, 2, 3, 4, (13, 16), (3, 3), padding=1, stride=(3, 2), **both)
     monkeypatch.setattr(planning, "_COPIED", 700)  # pieces
     check(dtype, 2, 3, 5, (13, 11), (3, 3), padding=1, **both)
 
@@ -193,7 +202,7 @@ def guarded(size, behind):
     return numpy.frombuffer(memory, "float32", size, page + (whole - 4 * size if behind else 0))
 
 for shape, behind in itertools.product(SHAPES, (True, False)):
-    (n, groups, c, k), (height, width), (r, s), _, _, (rows, columns), _ = shape
+    (n, groups, c, k), (height, width), (r, s), _, _, _, (rows, columns), _ = shape
     known, first, piece = arguments_of(shape)
     x, w = guarded(n * groups * c * height * width, behind), guarded(groups * c * r * s * k, behind)
     if groups > 1:

@@ -284,7 +284,7 @@ def errors(c):
             call(text, (frame, t, d), arguments)
             call(emit_gradient_by_tiles("float32", lanes, tile), (d, sums), [c, k])
         else:
-            call(emit_direct("convolution", "float32", (1, k, 0, 0), shard=False), (frame, w, result), arguments)
+            call(emit_direct("convolution", "float32", (1, k, 0), shard=False), (frame, w, result), arguments)
             call(emit_direct("correlation_of_maps", "float32", (3, k), shard=False), (frame, t, sums), arguments)
         found.append((numpy.abs(result - y).max(), numpy.abs(sums - dw).max()))
     return found

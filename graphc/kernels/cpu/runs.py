@@ -1,6 +1,6 @@
 """Direct convolution on copies whose positions are one run: forward, gradient of the filter.
 
-For few channels and steps of 1. A few rows of an image are copied to the stack, with zeros around them: each channel
+For few channels. A few rows of an image are copied to the stack, with zeros around them: each channel
 once for every column of the filter, as far to the left as that column is to the right, in rows as long as those of the
 result. What a filter element meets is then one run of elements, as the result is: no vector ends at a row, none of
 its lanes is computed in vain, and nothing is masked.
@@ -20,17 +20,33 @@ from graphc.kernels.cpu.convolution import _BYTES, SIZES, registers
 
 __all__ = ["emit_convolution_of_runs", "emit_correlation_of_runs", "run_tile", "sum_tile"]
 
-#: Of both kernels: a channel of some rows is copied. Rows of zeros stay, where the next image has them too.
+#: Of both kernels: what the rows of a filter meet of some rows of a channel is copied. With a step above 1 rows come in
+#: phases, as do rows of the filter. Rows of zeros stay, where the next image has them too.
 _COPY = """\
-source = x + {bytes} * ((n * channels + c) * height + {first} + above - top) * pitch
-j = 0
-while j < columns:
-    if fresh:
-        copy(x, 0, 0, 0, above, to + {bytes} * j, {row}, plane, columns - j)
-        copy(x, 0, 0, 0, tall - inside, to + {bytes} * (inside * {row} + j), {row}, plane, columns - j)
-    copy(source, j - left, pitch, spread_w, inside - above, to + {bytes} * (above * {row} + j), {row}, plane,
-         columns - j)
-    j += {lanes}
+for a in range(phases):
+    to = copied + {bytes} * (c * filter_columns * plane + a * tall * {row})
+    above = min(max((top - a + stride_h - 1) // stride_h - {first}, 0), tall)
+    inside = min(max((top - a + height + stride_h - 1) // stride_h - {first}, above), tall)
+    source = x + {bytes} * ((n * channels + c) * height + ({first} + above) * stride_h + a - top) * pitch
+    j = 0
+    while j < columns:
+        if fresh:
+            copy(x, 0, 0, 0, 0, above, to + {bytes} * j, {row}, plane, columns - j)
+            copy(x, 0, 0, 0, 0, tall - inside, to + {bytes} * (inside * {row} + j), {row}, plane, columns - j)
+        copy(source, j * stride_w - left, pitch, stride_h * pitch, spread_w, inside - above,
+             to + {bytes} * (above * {row} + j), {row}, plane, columns - j)
+        j += {lanes}
+"""
+
+#: Of both kernels: where each element of the filter begins in the copies.
+_OFFSETS = """\
+    for c in range(channels):
+        for r in range(filter_rows):
+            for s in range(filter_columns):
+                step = r * spread_h
+                place = (c * filter_columns + s) * plane
+                place += (step % stride_h * tall + step // stride_h) * {row}
+                store(pointer_int64(offsets), (c * filter_rows + r) * filter_columns + s, place)
 """
 
 _FORWARD = '''"""y[n,k,p] = sum(x[n,c,p+r+s] * w[c,r,s,k]), positions are one run; {dtype}"""
@@ -39,7 +55,7 @@ from graphc.kernels.cpu.memory import pointer_int64, store
 from graphc.kernels.cpu.vector import stack
 from graphc.kernels.cpu.window import run_copy, run_product
 
-copy = run_copy("{dtype}", {lanes}, {copies})
+copy = run_copy("{dtype}", {lanes}, {copies}, {stride})
 {products}
 scratch = stack({scratch})
 
@@ -49,16 +65,13 @@ def kernel(arguments, thread, threads):
 {sizes}\
     top, left, piece = arguments[17], arguments[18], arguments[19]
     taps = channels * filter_rows * filter_columns
-    tall = piece + (filter_rows - 1) * spread_h
-    plane = tall * columns
+    phases = min(stride_h, (filter_rows - 1) * spread_h + 1)
+    tall = piece + (filter_rows - 1) * spread_h // stride_h
+    plane = phases * tall * columns
     area, positions = rows * columns, piece * columns
     copied = scratch()
     offsets = copied + {room}
-    for c in range(channels):
-        for r in range(filter_rows):
-            for s in range(filter_columns):
-                place = (c * filter_columns + s) * plane + r * spread_h * columns
-                store(pointer_int64(offsets), (c * filter_rows + r) * filter_columns + s, place)
+{places}\
 {parts}
     fresh = True
     for n in range(begin // {blocks}, (end + {blocks} - 1) // {blocks}):  # a group of an image
@@ -67,10 +80,7 @@ def kernel(arguments, thread, threads):
         i = 0
         while i < rows:
             first = min(i, rows - piece)  # the last piece overlaps the one before
-            above = min(max(top - first, 0), tall)
-            inside = min(max(top + height - first, above), tall)
             for c in range(channels):
-                to = copied + {bytes} * (c * filter_columns * plane)
 {copy}\
             result = y + {bytes} * (n * maps * area + first * columns)
 {choices}\
@@ -93,7 +103,7 @@ from graphc.kernels.cpu.memory import pointer_int64, pointer_{dtype} as pointer,
 from graphc.kernels.cpu.vector import stack
 from graphc.kernels.cpu.window import run_copy, run_sum, run_total
 
-copy, total = run_copy("{dtype}", {lanes}, {copies}), run_total("{dtype}", {lanes})
+copy, total = run_copy("{dtype}", {lanes}, {copies}, {stride}), run_total("{dtype}", {lanes})
 {products}
 scratch = stack({scratch})
 zero = np.{dtype}(0.0)
@@ -105,18 +115,16 @@ def kernel(arguments, thread, threads):
     area, start, row = arguments[17], arguments[18], arguments[19]
     top, left = arguments[20], arguments[21]
     elements = channels * filter_rows * filter_columns
-    reach = (filter_rows - 1) * spread_h
-    pieces = (rows - 1) // max({most} // (channels * filter_columns * row) - reach, 1) + 1
+    phases = min(stride_h, (filter_rows - 1) * spread_h + 1)
+    reach = (filter_rows - 1) * spread_h // stride_h
+    pieces = (rows - 1) // max({most} // (channels * filter_columns * phases * row) - reach, 1) + 1
     piece = (rows + pieces - 1) // pieces  # rows that are copied together
-    plane = (piece + reach) * row
+    tall = piece + reach
+    plane = phases * tall * row
     held = scratch()
     offsets = held + {room}
     copied = offsets + {table}
-    for c in range(channels):
-        for r in range(filter_rows):
-            for s in range(filter_columns):
-                place = (c * filter_columns + s) * plane + r * spread_h * row
-                store(pointer_int64(offsets), (c * filter_rows + r) * filter_columns + s, place)
+{places}\
     if row > columns:  # between two rows of the result are zeros, in the copies too
         for number in range(channels * filter_columns * plane):
             store(pointer(copied), number, zero)
@@ -133,13 +141,9 @@ def kernel(arguments, thread, threads):
             n = image * groups + g
             for i in range(0, rows, piece):
                 count = min(piece, rows - i)
-                tall = count + reach
-                above = min(max(top - i, 0), tall)
-                inside = min(max(top + height - i, above), tall)
                 positions = (count - 1) * row + columns
                 seen = t + {bytes} * (n * maps * area + start + i * row)
                 for c in range(channels):
-                    to = copied + {bytes} * (c * filter_columns * plane)
 {copy}\
 {choices}\
             fresh = piece < rows
@@ -220,7 +224,7 @@ def _choices(columns: int, maps: int, most: int, inner: Callable[[int], str]) ->
 
 
 def emit_convolution_of_runs(
-    dtype: str, lanes: int, maps: int, copies: int, sizes: tuple[int, int, int], *, shard: bool
+    dtype: str, lanes: int, maps: int, copies: int, stride: int, sizes: tuple[int, int, int], *, shard: bool
 ) -> str:
     """Return the source text of the convolution kernel on copies whose positions are one run.
 
@@ -228,6 +232,8 @@ def emit_convolution_of_runs(
     ----------
     copies : int
         Columns of the filter.
+    stride : int
+        Step of columns.
     sizes : (int, int, int)
         Elements that are copied together, filter elements in all channels, positions of the result that are computed
         from what is copied together: at least a vector.
@@ -254,15 +260,17 @@ def emit_convolution_of_runs(
     blocks = -(-maps // block)
     room = size * elements + -size * elements % 64
     return _FORWARD.format(
-        dtype=dtype, lanes=lanes, copies=copies, bytes=size, sizes=SIZES, room=room, scratch=room + 8 * taps,
+        dtype=dtype, lanes=lanes, copies=copies, stride=stride, bytes=size, sizes=SIZES, room=room,
+        scratch=room + 8 * taps,
         products="\n".join(f'product_{v}_{k} = run_product("{dtype}", {lanes}, {v}, {k})' for v, k in names),
         blocks=blocks, parts=(_SHARDED if shard else _SHARED).format(blocks=blocks), choices=choices,
+        places=_OFFSETS.format(row="columns"),
         copy=_indented(_COPY.format(first="first", row="columns", bytes=size, lanes=lanes), 16),
     )  # fmt: skip
 
 
 def emit_correlation_of_runs(
-    dtype: str, lanes: int, maps: int, copies: int, sizes: tuple[int, int], *, shard: bool
+    dtype: str, lanes: int, maps: int, copies: int, stride: int, sizes: tuple[int, int], *, shard: bool
 ) -> str:
     """Return the source text of the correlation kernel on copies whose positions are one run.
 
@@ -270,6 +278,8 @@ def emit_correlation_of_runs(
     ----------
     copies : int
         Columns of the filter.
+    stride : int
+        Step of columns.
     sizes : (int, int)
         Filter elements in all channels, elements of the image that are copied together at most.
     shard : bool
@@ -297,8 +307,10 @@ def emit_correlation_of_runs(
     table = 8 * elements + -8 * elements % 64
     parts = (_SUMS_SHARDED if shard else _SUMS_SHARED).format(blocks=blocks)
     return _BACKWARD.format(
-        dtype=dtype, lanes=lanes, copies=copies, bytes=size, sizes=SIZES, most=most, room=room, table=table,
-        scratch=room + table + size * most, blocks=blocks, size=least, longer=longer, more=int(shard), parts=parts,
+        dtype=dtype, lanes=lanes, copies=copies, stride=stride, bytes=size, sizes=SIZES, most=most, room=room,
+        table=table, scratch=room + table + size * most, blocks=blocks, size=least, longer=longer, more=int(shard),
+        parts=parts,
         products="\n".join(f'sum_{e}_{k} = run_sum("{dtype}", {lanes}, {e}, {k})' for e, k in names),
-        choices=choices, copy=_indented(_COPY.format(first="i", row="row", bytes=size, lanes=lanes), 20),
+        choices=choices, places=_OFFSETS.format(row="row"),
+        copy=_indented(_COPY.format(first="i", row="row", bytes=size, lanes=lanes), 20),
     )  # fmt: skip

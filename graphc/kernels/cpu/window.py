@@ -23,6 +23,7 @@ from graphc.kernels.cpu.vector import (
     _multiply_add,
     _plus,
     _routine,
+    _shuffled,
     _splat,
     _store_or_add,
     _store_vector,
@@ -330,16 +331,16 @@ class RunSum(Product):
 
 
 class RunCopy(Product):
-    """Copies of rows, each copy some columns further on than the one before.
+    """Copies of rows, each copy some columns further on than the one before; of every ``stride``-th column.
 
-    ``copy(x, first, width, step, rows, to, row, plane, count)`` writes ``x[i*width + j]`` with ``j = first + s*step +
-    lane`` to ``to[s*plane + i*row + lane]``, and 0 where ``j`` is not in ``0 <= j < width``, for ``s < copies``, ``i <
-    rows`` and ``lane < min(count, lanes)``. Nothing else is read or written.
+    ``copy(x, first, width, row_x, step, rows, to, row, plane, count)`` writes ``x[i*row_x + j]`` with ``j = first +
+    s*step + stride*lane`` to ``to[s*plane + i*row + lane]``, and 0 where ``j`` is not in ``0 <= j < width``, for ``s <
+    copies``, ``i < rows`` and ``lane < min(count, lanes)``. It reads no other columns and writes nothing else.
     """
 
-    def __init__(self, dtype: str, lanes: int, copies: int) -> None:
-        super().__init__(dtype, lanes, copies, 1, clamped=False, masked=False)
-        self.name = f"run_copy_{dtype}_{lanes}_{copies}"
+    def __init__(self, dtype: str, lanes: int, copies: int, stride: int) -> None:
+        super().__init__(dtype, lanes, copies, stride, clamped=False, masked=False)
+        self.name = f"run_copy_{dtype}_{lanes}_{copies}_{stride}"
 
     def call(self) -> Any:
         """Return the operation."""
@@ -354,6 +355,7 @@ class RunCopy(Product):
             x: Any,
             first: Any,
             width: Any,
+            row_x: Any,
             step: Any,
             rows: Any,
             to: Any,
@@ -361,27 +363,47 @@ class RunCopy(Product):
             plane: Any,
             count: Any,
         ) -> Any:
-            return types.none(*[types.int64] * 9), codegen
+            return types.none(*[types.int64] * 10), codegen
 
         return run_copy
 
     def _build(self, builder: Any, arguments: list[Any]) -> None:
-        x, first, width, step, rows, to, row, plane, count = arguments
+        x, first, width, row_x, step, rows, to, row, plane, count = arguments
         pointer = self.element.as_pointer()
         x, to = (builder.inttoptr(address, pointer) for address in (x, to))
         kept = _lanes_below(builder, count, self.lanes)
         copies = []
         for s in range(self.rows):
             start = builder.add(first, builder.mul(step, _whole(s)))
-            before = _lanes_below(builder, builder.neg(start), self.lanes)
-            inside = _lanes_below(builder, builder.sub(width, start), self.lanes)
-            inside = builder.and_(builder.and_(inside, builder.not_(before)), kept)
-            copies.append((start, inside, builder.mul(plane, _whole(s))))
+            read = []
+            for v in range(self.columns):
+                at = _plus(builder, start, v * self.lanes)
+                before = _lanes_below(builder, builder.neg(at), self.lanes)
+                inside = _lanes_below(builder, builder.sub(width, at), self.lanes)
+                read.append((at, builder.and_(inside, builder.not_(before))))
+            copies.append((read, builder.mul(plane, _whole(s))))
         loop = _Loop(builder, rows, 1, [x, to])
         x, to = loop.values
-        for start, inside, place in copies:
-            _store_vector(builder, _load(builder, self.vector, x, start, inside), to, place, kept)
-        loop.close([builder.gep(x, [width]), builder.gep(to, [row])])
+        for read, place in copies:
+            value, *others = [_load(builder, self.vector, x, at, inside) for at, inside in read]
+            if others:
+                value = self._strided(builder, [value, *others])
+            _store_vector(builder, value, to, place, kept)
+        loop.close([builder.gep(x, [row_x]), builder.gep(to, [row])])
+
+    def _strided(self, builder: Any, vectors: list[Any]) -> Any:
+        """Every ``stride``-th element of vectors that follow each other."""
+        places = [lane * self.columns for lane in range(self.lanes)]
+        value = vectors[0]
+        for number, vector in enumerate(vectors[1:], 1):
+            # lanes are at their place from the second vector on
+            first = places if number == 1 else list(range(self.lanes))
+            order = []
+            for lane, place in enumerate(places):
+                here = place // self.lanes
+                order.append(place - (number - 1) * self.lanes if here == number else first[lane] % self.lanes)
+            value = _shuffled(builder, value, vector, order)
+        return value
 
 
 class RunTotal(Product):
@@ -426,9 +448,9 @@ def phase_product(dtype: str, lanes: int, positions: int, vectors: int) -> Any:
     return PhaseProduct(dtype, lanes, positions, vectors).call()
 
 
-def run_copy(dtype: str, lanes: int, copies: int) -> Any:
+def run_copy(dtype: str, lanes: int, copies: int, stride: int) -> Any:
     """Return the copies of rows (`RunCopy`)."""
-    return RunCopy(dtype, lanes, copies).call()
+    return RunCopy(dtype, lanes, copies, stride).call()
 
 
 def run_product(dtype: str, lanes: int, vectors: int, maps: int) -> Any:
