@@ -90,8 +90,9 @@ _LEAST_PHASES = 0.35
 _LEAST_MAPS = 0.65
 #: Elements that kernels on runs copy together (they stay in the second cache), and vectors of sums that they hold.
 _COPIED, _HELD = 24 * 1024, 4 * 1024
-#: Cycles that copying a vector takes, and vectors that a register tile of sums along positions is worth.
-_COPY, _TILE = 2.0, 2.6
+#: Cycles that copying a vector takes, and beginning with those below each other; vectors of positions that ending a
+#: register tile of sums along them is worth.
+_COPY, _CALL, _TILE = 2.0, 50.0, 2.6
 #: Cycles that copying an element into a frame takes, with steps of 1 and above; runs must be that much faster.
 _FRAME, _SURE = (0.4, 2.0), 0.92
 #: Gradients of filters: terms of a sum that storing it is worth on vectors of maps, speed on vectors of positions,
@@ -259,10 +260,10 @@ def _speed_of_runs(p: _Problem, piece: int, tile: float = 0.0) -> float:
     """Part of the peak that a kernel on runs reaches, where ending a tile is worth that many vectors of positions."""
     lanes, (phases, reach) = p.target.lanes, _reach(p)
     pieces, vectors = -(-p.rows // piece), -(-piece * p.columns // lanes)
-    copied = p.c * p.s * phases * (piece + reach) * -(-p.columns // lanes)
+    copied = p.c * phases * -(-p.columns // lanes) * (_COPY * p.stride[1] * p.s * (piece + reach) + _CALL)
     computed = p.c * p.r * p.s * p.k * vectors / 2
     share = p.rows * p.columns / (pieces * vectors * lanes)
-    return _SURE * share / (_loads(p) + _COPY * p.stride[1] * copied / computed + tile / vectors)
+    return _SURE * share / (_loads(p) + copied / computed + tile / vectors)
 
 
 def _with_frames(p: _Problem, speed: float, *frames: _Frame) -> float:
