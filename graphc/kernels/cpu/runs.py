@@ -1,9 +1,9 @@
 """Direct convolution on copies whose positions are one run: forward, gradient of the filter.
 
-For few channels. A few rows of an image are copied to the stack, with zeros around them: each channel
-once for every column of the filter, as far to the left as that column is to the right, in rows as long as those of the
-result. What a filter element meets is then one run of elements, as the result is: no vector ends at a row, none of
-its lanes is computed in vain, and nothing is masked.
+For few channels. A few rows of an image are copied to the stack, with zeros around them: each channel once for every
+column of the filter, as far to the left as that column is to the right, in rows as long as those of the result. What a
+filter element meets is then one run of elements, as the result is: no vector ends at a row, none of its lanes is
+computed in vain, and nothing is masked.
 
 *convolution_of_runs* keeps vectors of positions x maps in registers over all channels and filter elements.
 *correlation_of_runs* keeps filter elements x maps, and vectors of positions run along: each lane sums its own
@@ -190,7 +190,8 @@ def _tile(outer: int, inner: int, most: tuple[int, int], held: int, call: float)
         # few routines, which take time to be compiled
         return cycles * (1 + 0.02 * (len(sizes[0]) * len(sizes[1]) - 1)), tile[1]
 
-    tiles = itertools.product(range(1, min(outer, most[0]) + 1), range(1, min(inner, most[1]) + 1))
+    ranges = (range(1, min(count, size, spare) + 1) for count, size in zip((outer, inner), most, strict=True))
+    tiles = itertools.product(*ranges)
     return min((tile for tile in tiles if tile[0] * tile[1] + tile[held] <= spare), key=cost)
 
 
