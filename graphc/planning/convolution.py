@@ -24,14 +24,21 @@ Then position ``p = i*pitch + j`` of the result meets ``image[p + offset of (r, 
                   the same
     convolution_of_phases
                   the same, then top, left
+    convolution_of_runs
+                  addresses of the image as it is, filter, result, then as for convolution with height and pitch those
+                  of the image, top, left, rows that are computed together
     correlation   addresses of image, result, filter (written), then as for convolution, then where the result lies:
                   elements of a map, the first of them that counts, the pitch of its rows, which is that of the image
     correlation_of_maps
                   the same with the filter as (groups, C, R, S, K), and any pitch of the result's rows
+    correlation_of_runs
+                  addresses of the image as it is, result, filter (written), then as for convolution with height and
+                  pitch those of the image, then where the result lies (a pitch of at most twice its columns), top, left
 
 ``C`` and ``K`` are those of a group; ``rows`` and ``columns`` are those of the result. Literals: see
-`Convolution.literals`. Where sums are short, vectors of positions that are parts of rows save work when they are
-stored; where maps fill vectors, vectors of maps compute nothing between rows (``_of_maps``).
+`Convolution.literals`. Where maps fill vectors, vectors of maps compute nothing between rows (``_of_maps``). Where
+channels are few, neither frame nor full vectors of maps are needed: the kernel makes copies of a few rows, one for each
+column of the filter, in which the positions of the result are one run (``_of_runs``).
 
 The gradient of the image is the convolution of the result's gradient with the filter turned round. With a step above 1
 its positions come in *phases*: those with the same remainder of ``i + top`` and ``j + left`` by the steps meet the same
@@ -76,15 +83,25 @@ _LEAST_FILTER, _MOST, _LONG = 0.55, 32_768, 2_048
 _FEW = 12
 #: Positions that few register tiles of a convolution hold, so that what is left of these counts.
 _FEW_POSITIONS = 512
-#: Terms of a sum, and maps, with which vectors are parts of rows rather than run through them.
-_SHORT, _FEW_MAPS = 50, 4
 #: The least part of vectors of maps that maps fill in the gradient of an image, with steps above 1.
 _LEAST_PHASES = 0.35
 #: The least part of vectors of maps that maps fill, beside vectors of positions.
 _LEAST_MAPS = 0.65
+#: Elements that kernels on runs copy together (they stay in the second cache), and vectors of sums that they hold.
+_COPIED, _HELD = 24 * 1024, 4 * 1024
+#: Cycles that copying a vector takes, and beginning with those below each other; vectors of positions that ending a
+#: register tile of sums along them is worth.
+_COPY, _CALL, _TILE = 2.0, 50.0, 2.6
+#: Cycles that copying an element into a frame takes, with steps of 1 and above; runs must be that much faster.
+_FRAME, _SURE = (0.4, 2.0), 0.92
+#: Gradients of filters: terms of a sum that storing it is worth on vectors of maps, speed on vectors of positions,
+#: and the least speed on runs that is faster than patches.
+_MAPS_SUMS, _POSITIONS_SUMS, _LEAST_RUNS = 12, 0.75, 0.5
 #: Speed on vectors of positions and of maps, where these are full: one vector of maps in a tile, more; and terms of a
 #: sum that storing it is worth.
 _POSITIONS_SPEED, _POSITIONS_STORE = 0.92, 6
+#: Vectors of positions of a register tile.
+_BLOCK = 8
 #: Speed on one vector of positions alone, beside several.
 _ALONE = 0.6
 _MAPS_SPEEDS, _MAPS_STORE = (0.8, 1.0), 25
@@ -98,10 +115,13 @@ class Convolution:
     statements: tuple[Statement, ...]
     tensors: Mapping[str, tuple[Extent, ...]]  # new tensors: name -> extents
     reads: tuple[str, str]
-    #: Whether both steps are 1, K, positions where these are few, else 0, rows where vectors are parts of them, else 0.
-    #: By tiles: columns, K, of a correlation C, size. Of maps: columns, K, elements of the filter. Of phases: columns
-    #: of the smallest phase, K, elements of the filter, steps. Of a correlation: elements of a filter in all channels
-    #: where these are few, else 0, K. Of a correlation of maps: neighbours that one address serves, K.
+    #: Whether both steps are 1, K, positions where these are few, else 0. By tiles: columns, K, of a correlation C,
+    #: size. Of maps: columns, K, elements of the filter. Of phases: columns of the smallest phase, K, elements of the
+    #: filter, steps. Of a correlation: elements of a filter in all channels where these are few, else 0, K. Of a
+    #: correlation of maps: neighbours that one address serves, K. Of runs: columns of the filter, K, step of columns,
+    #: elements that are copied together, elements of a filter in all channels, positions that are computed together; of
+    #: a correlation of runs: the first three, elements of a filter in all channels, elements that are copied together
+    #: at most.
     literals: tuple[int, ...]
     arguments: tuple[Extent, ...]
     work: Extent
@@ -171,16 +191,22 @@ def recognise_convolution(
         if problem is None or _share(found, problem) < _least(problem):
             return None
         return _forward(problem, prefix, turned=True)
-    share = _share(found, found)
     if written == found.filter:
         if found.signal and found.stride != (1, 1):
             return None  # patches of a signal are few
+        if _runs_sum(found):
+            return _correlation_of_runs(found)
         if _filled(found) >= _LEAST_MAPS:
             return _correlation_of_maps(found, prefix)
-        return _correlation(found, prefix) if share >= _LEAST_FILTER and found.c * found.k < _MOST else None
+        return _correlation(found, prefix) if _pays(found) else None
     if found.r * found.s == 1 and (found.stride != (1, 1) or found.k > found.c):
         return None  # a matrix product already, of rows as long as an image
-    return _forward(found, prefix, turned=False) if share >= _least(found) else None
+    return _forward(found, prefix, turned=False) if _share(found, found) >= _least(found) else None
+
+
+def _pays(problem: _Problem) -> bool:
+    """Whether the gradient of a filter on vectors of positions does."""
+    return _share(problem, problem) >= _LEAST_FILTER and problem.c * problem.k < _MOST
 
 
 def _least(problem: _Problem) -> float:
@@ -206,6 +232,46 @@ def _positions(p: _Problem, frame: _Frame) -> int:
 def _filled(p: _Problem) -> float:
     """Part of vectors of maps that maps fill."""
     return p.k / (-(-p.k // p.target.lanes) * p.target.lanes)
+
+
+def _loads(p: _Problem) -> float:
+    """How many times as long as its multiply-adds a step of a tile of eight vectors of positions takes to load."""
+    return max(1.0, (2 * _BLOCK + p.k) / (_BLOCK * p.k))
+
+
+def _reach(p: _Problem) -> tuple[int, int]:
+    """Phases of rows that elements of a filter meet, and rows of a phase that they reach beyond those of the result."""
+    last = (p.r - 1) * p.dilation[0]
+    return min(p.stride[0], last + 1), last // p.stride[0]
+
+
+def _piece(p: _Problem) -> int:
+    """Rows of the result that a kernel on runs computes from what it copies together; 0 where it does not serve."""
+    phases, reach = _reach(p)
+    most = _COPIED // (p.c * p.s * phases * p.columns) - reach
+    if most < 1:
+        return 0
+    piece = -(-p.rows // -(-p.rows // most))
+    return piece if piece * p.columns >= p.target.lanes else 0
+
+
+def _speed_of_runs(p: _Problem, piece: int, tile: float = 0.0) -> float:
+    """Part of the peak that a kernel on runs reaches, where ending a tile is worth that many vectors of positions."""
+    lanes, (phases, reach) = p.target.lanes, _reach(p)
+    pieces, vectors = -(-p.rows // piece), -(-piece * p.columns // lanes)
+    copied = p.c * phases * -(-p.columns // lanes) * (_COPY * p.stride[1] * p.s * (piece + reach) + _CALL)
+    computed = p.c * p.r * p.s * p.k * vectors / 2
+    share = p.rows * p.columns / (pieces * vectors * lanes)
+    return _SURE * share / (_loads(p) + copied / computed + tile / vectors)
+
+
+def _with_frames(p: _Problem, speed: float, *frames: _Frame) -> float:
+    """The speed of another kernel where copying into frames counts."""
+    # the first extent is that of the batch
+    sizes = [(prod(int(str(extent)) for extent in frame.extents[1:]), max(frame.stride) > 1) for frame in frames]
+    copied = sum(size * _FRAME[strided] for size, strided in sizes)
+    ideal = p.groups * p.c * p.r * p.s * p.k * p.rows * p.columns / p.target.lanes / 2
+    return 1 / (1 / max(speed, 1e-3) + copied / ideal)
 
 
 def _problem(statement: Statement, sizes: Mapping[str, Extent], target: Target) -> _Problem | None:
@@ -415,24 +481,36 @@ def _forward(p: _Problem, prefix: str, *, turned: bool) -> Convolution:
     size = tile_of(p)
     if size:
         return _by_tiles(p, prefix, size, turned=turned)
-    frame = _framed(p, prefix)
     packed, extents = _packed(p, prefix, turned=turned)
     # vectors of maps compute nothing between rows; vectors of positions need no maps to fill them
     terms = p.c * p.r * p.s
+    frame = _framed(p, prefix)
     positions = _positions(p, frame)
-    few = positions if positions < _FEW_POSITIONS else 0
-    of_positions = _POSITIONS_SPEED * _share(p, p) * terms / (terms + _POSITIONS_STORE)
+    of_positions = _POSITIONS_SPEED * _share(p, p) / _loads(p)
+    of_positions *= terms / (terms + _POSITIONS_STORE * max(1.0, _BLOCK / p.k))
     of_positions *= _ALONE if positions <= p.target.lanes else 1.0
-    of_maps = _MAPS_SPEEDS[p.k > p.target.lanes] * _filled(p) * terms / (terms + _MAPS_STORE) > of_positions
-    of_maps = of_maps and _filled(p) > 0.5  # so that reading whole vectors ends in the row that is never used
-    parts_of_rows = terms <= _SHORT and p.k <= _FEW_MAPS and p.rows > 1
-    literals = int(frame.stride == (1, 1)), p.k, *((0, p.rows) if parts_of_rows else (few, 0))
+    of_maps = _MAPS_SPEEDS[p.k > p.target.lanes] * _filled(p) * terms / (terms + _MAPS_STORE)
+    of_maps *= _filled(p) > 0.5  # so that reading whole vectors ends in the row that is never used
+    piece = _piece(p)
+    if piece and _speed_of_runs(p, piece) > _with_frames(p, max(of_positions, of_maps), frame):
+        phases, reach = _reach(p)
+        copied = p.c * p.s * phases * (piece + reach) * p.columns
+        return Convolution(
+            "convolution_of_runs",
+            (packed,),
+            {packed.write.tensor: extents},
+            (p.image, packed.write.tensor),
+            (p.s, p.k, p.stride[1], copied, terms, piece * p.columns),
+            (*_arguments(p, _unframed(p)), *p.before, piece),
+            _work(p),
+        )
+    literals = int(frame.stride == (1, 1)), p.k, positions if positions < _FEW_POSITIONS else 0
     return Convolution(
-        "convolution_of_maps" if of_maps else "convolution",
+        "convolution_of_maps" if of_maps > of_positions else "convolution",
         (*frame.statements, packed),
         {**frame.tensors, packed.write.tensor: extents},
         (frame.tensor, packed.write.tensor),
-        (p.columns, p.k, p.r * p.s) if of_maps else literals,
+        (p.columns, p.k, p.r * p.s) if of_maps > of_positions else literals,
         _arguments(p, frame),
         _work(p),
     )
@@ -508,6 +586,36 @@ def _correlation(p: _Problem, prefix: str) -> Convolution:
     )
 
 
+def _runs_sum(p: _Problem) -> bool:
+    """Whether a kernel on runs computes the gradient of the filter fastest."""
+    elements, piece = p.c * p.r * p.s, _piece(p)
+    # its rows may be up to twice as long, where the result has zeros between its own
+    phases, reach = _reach(p)
+    room = p.c * p.s * phases * (1 + reach) * 2 * p.columns
+    if not piece or room > _COPIED or elements * p.k > _HELD or tile_of_sums(p):
+        return False
+    if _filled(p) >= _LEAST_MAPS:
+        other = _with_frames(p, _filled(p) * elements / (elements + _MAPS_SUMS), _framed(p, ""))
+    elif _pays(p):
+        between = _Frame(p.result, None, (p.n, p.groups * p.k, p.rows, _framed(p, "").pitch), 0, 0, (1, 1))
+        other = _with_frames(p, _POSITIONS_SUMS * _share(p, p), _framed(p, ""), between)
+    else:
+        other = _LEAST_RUNS
+    return _speed_of_runs(p, piece, _TILE) > other
+
+
+def _correlation_of_runs(p: _Problem) -> Convolution:
+    return Convolution(
+        "correlation_of_runs",
+        (),
+        {},
+        (p.image, p.result),
+        (p.s, p.k, p.stride[1], p.c * p.r * p.s, _COPIED),
+        (*_arguments(p, _unframed(p)), p.rows * p.columns, 0, p.columns, *p.before),
+        _work(p),
+    )
+
+
 def _correlation_of_maps(p: _Problem, prefix: str) -> Convolution:
     frame = _framed(p, prefix)
     target = f"{prefix}.summed.{p.filter}"
@@ -538,6 +646,11 @@ def _correlation_of_maps(p: _Problem, prefix: str) -> Convolution:
         work=work_of_tiles(p, size),
         finished=last,
     )
+
+
+def _unframed(p: _Problem) -> _Frame:
+    """The image as it is."""
+    return _Frame(p.image, None, (), p.h, p.w, p.stride)
 
 
 def _arguments(p: _Problem, frame: _Frame) -> tuple[Extent, ...]:

@@ -45,7 +45,7 @@ __all__ = ["lay_out"]
 #: Literals of a kernel of windows that writes a whole tensor; into a frame, the first row and column follow.
 _WHOLE = 2
 #: Kernels that are told where the gradient of a result lies, their second operand.
-_TOLD = ("correlation_of_maps", "correlation_by_tiles")
+_TOLD = ("correlation_of_maps", "correlation_by_tiles", "correlation_of_runs")
 #: Where in their arguments it stands: elements of a map, the first of them, the pitch of its rows.
 _PLACE = 14
 
@@ -220,8 +220,11 @@ class _Layout(Launches):
             return None
         assert isinstance(height, int)
         assert isinstance(pitch, int)
+        columns = launch.arguments[_PLACE - 10]
+        if not isinstance(columns, int) or pitch > 2 * columns:
+            return None  # more than the kernel of runs copies
         place = height * pitch, first[2] * pitch + first[3], pitch
-        arguments = (*launch.arguments[:_PLACE], *place)
+        arguments = (*launch.arguments[:_PLACE], *place, *launch.arguments[_PLACE + len(place) :])
         return replace(launch, buffers=(image, framed, written), arguments=arguments)
 
     # ---- masks -----------------------------------------------------------------------------------

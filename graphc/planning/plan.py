@@ -107,8 +107,9 @@ class Kernel:
     ``dtypes``), whose arguments are one pointer for each tensor and then every extent ``t0.0, t0.1, ...,
     t1.0, ...``; or ``"contraction"``: a batched matrix product on strided arrays, see
     `graphc.planning.contraction` for its arguments; or one of ``"convolution"``, ``"convolution_of_maps"``,
-    ``"convolution_of_phases"``, ``"correlation"`` and ``"correlation_of_maps"``, see `graphc.planning.convolution` for
-    their arguments and ``literals``, numbers that are part of the kernel; or ``"convolution"`` or ``"correlation"``
+    ``"convolution_of_phases"``, ``"convolution_of_runs"``, ``"correlation"``, ``"correlation_of_maps"`` and
+    ``"correlation_of_runs"``, see `graphc.planning.convolution` for their arguments and ``literals``, numbers that are
+    part of the kernel; or ``"convolution"`` or ``"correlation"``
     followed by ``"_by_tiles"`` or ``"_filters_by_tiles"``, see `graphc.planning.winograd`; or ``"pooling"``: a
     statement over windows that lie side by side, see `graphc.kernels.cpu.pooling`. All but loops have the written
     tensor last.

@@ -37,10 +37,11 @@ def _always(monkeypatch):
     monkeypatch.setattr(planning, "_LEAST_MAPS", 2.0)
     monkeypatch.setattr(planning, "_MAPS_SPEEDS", (0.0, 0.0))
     monkeypatch.setattr(planning, "_LEAST_PHASES", 0.0)
-    for name in ("_FEW", "_FEW_MAPS", "_FEW_POSITIONS"):
+    for name in ("_FEW", "_FEW_POSITIONS"):
         monkeypatch.setattr(planning, name, 0)  # so that many shapes share a kernel
     for name in ("tile_of", "tile_of_sums"):
         monkeypatch.setattr(planning, name, lambda _: 0)
+    monkeypatch.setattr(planning, "_speed_of_runs", lambda *_: 0.0)  # see test_runs.py
 
 
 @pytest.fixture(params=["positions", "maps"])
@@ -84,6 +85,7 @@ class Machine(Interpreter):
         arrays[-1][...] = held[-1]
 
     correlation = correlation_of_maps = convolution_of_maps = convolution_of_phases = convolution
+    convolution_of_runs = correlation_of_runs = convolution
     convolution_by_tiles = correlation_by_tiles = convolution
     convolution_filters_by_tiles = correlation_filters_by_tiles = convolution
 
@@ -165,20 +167,6 @@ def test_groups(dtype):
     for c, k in ((3, 3), (4, 8), (1, 2), (1, 1)):
         check(dtype, 3, c, k, (6, 7), (3, 3), threads=3, **depthwise)
     check(dtype, 2, 3, 6, (7, 7), (3, 3), stride=(1, 2), dilation=(2, 1), **depthwise)
-
-
-@pytest.mark.parametrize(("dtype", "bits"), [("float32", 128), ("float64", 256), ("float32", 512)])
-def test_vectors_of_rows(monkeypatch, dtype, bits):
-    monkeypatch.setattr(planning, "_FEW_MAPS", 100)
-    monkeypatch.setattr(planning, "_SHORT", 1000)
-    monkeypatch.setenv("GRAPHC_VECTOR_BITS", str(bits))
-    options = {"threads": 2, "kinds": ALL}
-    check(dtype, 3, 4, 4, (9, 16), (2, 3), groups=4, padding=1, **options, shards=(True,))
-    check(dtype, 2, 3, 5, (2, 3), (2, 3), padding=1, **options)
-    check(dtype, 1, 3, 5, (7, 21), (2, 3), **options)
-    check(dtype, 3, 4, 4, (9, 19), (3, 2), groups=4, stride=2, padding=1, **options, shards=(True,))
-    planned, _ = plan([nodes(2, 4, 4, (9, 16), (2, 3), {"groups": 4})[0]["y"]], {})
-    assert planned.kernels[-1].literals == (1, 1, 0, 8)
 
 
 @pytest.mark.parametrize("dtype", ONE_AND_SLOW)
@@ -302,8 +290,9 @@ def test_nothing_is_read_or_written_outside():
 @pytest.mark.parametrize("bits", [128, 512])
 def test_no_double_in_float32_kernels(monkeypatch, bits):
     monkeypatch.setenv("GRAPHC_VECTOR_BITS", str(bits))
-    kinds = ("convolution", (1, 16, 0, 0)), ("convolution", (1, 1, 0, 9)), ("correlation", (0, 16))
+    kinds = ("convolution", (1, 16, 0)), ("correlation", (0, 16))
     kinds += ("convolution_of_maps", (9, 16, 9)), ("convolution_of_phases", (9, 16, 9, 2, 2))
+    kinds += ("convolution_of_runs", (3, 5, 2, 900, 27, 80)), ("correlation_of_runs", (3, 5, 2, 27, 900))
     for kind, literals in kinds:
         text = cache.llvm_text(emit_direct(kind, "float32", literals, shard=False))
         assert f"<{bits // 32} x float>" in text
@@ -316,7 +305,7 @@ def test_no_double_in_float32_kernels(monkeypatch, bits):
 
 
 def test_accumulators_stay_in_registers():
-    for kind, literals in (("convolution", (1, 16, 0, 0)), ("convolution", (1, 1, 0, 8)), ("correlation", (0, 16))):
+    for kind, literals in (("convolution", (1, 16, 0)), ("correlation", (0, 16))):
         text = cache.llvm_text(emit_direct(kind, "float32", literals, shard=False))
         assert not any("alloca <" in line for line in text.splitlines())
 
@@ -395,7 +384,7 @@ def test_what_does_not_pay_is_left_to_matrix_products(monkeypatch):
         wanted, _ = nodes(*shape, options)
         planned, _ = plan(list(wanted.values()), {})
         assert not {kernel.kind for kernel in planned.kernels} & DIRECT
-    wanted, _ = nodes(8, 16, 32, (16, 16), (5, 5), {"padding": 2})
+    wanted, _ = nodes(8, 32, 12, (16, 16), (5, 5), {"padding": 2})
     planned, _ = plan(list(wanted.values()), {})
     assert {kernel.kind for kernel in planned.kernels} >= {"convolution", "correlation_of_maps"}
 
@@ -404,7 +393,7 @@ def test_what_does_not_pay_is_left_to_matrix_products(monkeypatch):
 _GUARDED = """
 import ctypes, itertools, mmap
 import numpy
-from graphc.kernels.cpu.convolution import emit_convolution, emit_convolution_of_rows, emit_correlation, row_tile
+from graphc.kernels.cpu.convolution import emit_convolution, emit_correlation
 from graphc.kernels.cpu.maps import emit_convolution_of_maps, emit_convolution_of_phases
 from graphc.kernels.cpu.maps import emit_correlation_of_maps, forward_tile
 from tests.kernels.test_convolution import NINE, call
@@ -425,8 +414,6 @@ for lanes, (rows, columns), maps in itertools.product((4, 16), ((1, 1), (3, 5), 
     shared = [2, 3, maps, rows, columns, height, pitch, *NINE]
     x, w, y = guarded(12 * height * pitch), guarded(72 * maps), guarded(4 * maps * rows * columns)
     call(emit_convolution("float32", (3, min(maps, 3)), lanes, unit=True), (x, w, y), shared)
-    text = emit_convolution_of_rows("float32", row_tile(maps, rows), lanes, unit=True, shard=False)
-    call(text, (x, w, y), shared)
     t, dw = guarded(4 * maps * rows * pitch), guarded(54 * maps)
     call(emit_correlation("float32", (4, 3), lanes), (x, t, dw), [*shared, rows * pitch, 0, pitch])
     t, dw = guarded(4 * maps * rows * columns), guarded(54 * maps)

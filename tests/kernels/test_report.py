@@ -85,8 +85,8 @@ def test_a_launch_that_threads_divide_counts_the_part_of_one():
     alone(**batch())
     assert step.program._frame is not None
     assert step.program._frame.shard == 2, "the network is meant to be large enough for two threads"
-    (divided,) = (row for row in measured(step.program).rows if row.kind == "convolution")
-    (whole,) = (row for row in measured(alone.program).rows if row.kind == "convolution")
+    (divided,) = (row for row in measured(step.program).rows if row.kind.startswith("convolution"))
+    (whole,) = (row for row in measured(alone.program).rows if row.kind.startswith("convolution"))
     assert divided.bytes == whole.bytes
     assert divided.work == whole.work / 2
     assert whole.traffic / 2 < divided.traffic < whole.traffic  # half the maps, all the weights

@@ -289,12 +289,9 @@ def errors(c):
             call(text, (frame, t, d), [*arguments, size**2, 0, size])
             call(emit_gradient_by_tiles("float32", lanes, tile), (d, sums), [c, k])
         else:
-            call(emit_direct("convolution", "float32", (1, k, 0, 0), shard=False), (frame, w, result), arguments)
-            call(
-                emit_direct("correlation_of_maps", "float32", (3, k), shard=False),
-                (frame, t, sums),
-                [*arguments, size**2, 0, size],
-            )
+            call(emit_direct("convolution", "float32", (1, k, 0), shard=False), (frame, w, result), arguments)
+            text = emit_direct("correlation_of_maps", "float32", (3, k), shard=False)
+            call(text, (frame, t, sums), [*arguments, size**2, 0, size])
         found.append((numpy.abs(result - y).max(), numpy.abs(sums - dw).max()))
     return found
 

@@ -382,6 +382,22 @@ class Interpreter:
 
     convolution_of_maps = convolution
 
+    def convolution_of_runs(self, kernel, arrays, arguments, examples):
+        x, w, y = arrays
+        if examples is not None:
+            x, y, arguments = x[slice(*examples)], y[slice(*examples)], [examples[1] - examples[0], *arguments[1:]]
+        n, channels, k, rows, columns, height, width, *window, top, left, piece = arguments
+        filter_rows, size, step, stride, spread, _, groups = window
+        pieces, last = -(-rows // piece), (filter_rows - 1) * spread
+        assert piece == -(-rows // pieces)  # as even as they can be
+        copied = channels * size * min(step, last + 1) * (piece + last // step) * columns
+        assert kernel.literals == (size, k, stride, copied, channels * filter_rows * size, piece * columns)
+        result = y.reshape(n, groups, k, rows, columns)
+        result[...] = 0
+        w = w.reshape(groups, channels + 1, filter_rows, size, k)
+        for c, r, s, seen in self.unframed(x, [n, channels, k, rows, columns, height, width, *window, top, left]):
+            result += seen[:, :, None] * w[:, c, r, s, :, None, None]
+
     def convolution_filters_by_tiles(self, kernel, arrays, arguments, examples):
         w, u = arrays
         assert examples is None
@@ -487,6 +503,36 @@ class Interpreter:
         for c, r, s, seen in self.seen(kernel, x, arguments):
             found = numpy.einsum("ngij,ngkij->gk", seen, t)
             w[:, c, r, s] = found if examples is None else w[:, c, r, s] + found
+
+    def correlation_of_runs(self, kernel, arrays, arguments, examples):
+        x, t, w = arrays
+        if examples is not None:
+            x, t, arguments = x[slice(*examples)], t[slice(*examples)], [examples[1] - examples[0], *arguments[1:]]
+        n, channels, k, rows, columns, height, width, *window, area, first, pitch, top, left = arguments
+        filter_rows, size, step, stride, spread, _, groups = window
+        *known, most = kernel.literals
+        assert known == [size, k, stride, channels * filter_rows * size]
+        last = (filter_rows - 1) * spread
+        assert channels * size * min(step, last + 1) * (1 + last // step) * 2 * columns <= most
+        t = t.reshape(n, groups, k, area)[..., first:][..., : (rows - 1) * pitch + columns]
+        place = numpy.arange(rows)[:, None] * pitch + numpy.arange(columns)
+        w = w.reshape(groups, k, channels, filter_rows, size)
+        for c, r, s, seen in self.unframed(x, [n, channels, k, rows, columns, height, width, *window, top, left]):
+            found = numpy.einsum("ngij,ngkij->gk", seen, t[..., place])
+            w[:, :, c, r, s] = found if examples is None else w[:, :, c, r, s] + found
+
+    @staticmethod
+    def unframed(x, arguments):
+        """What every filter element meets in an image without a frame, as `seen`."""
+        n, channels, _, rows, columns, height, width, filter_rows, size, *rest = arguments
+        step, stride, spread, dilation, groups, top, left = rest
+        x = x.reshape(n, groups, channels, height, width)
+        for c, r, s in itertools.product(range(channels), range(filter_rows), range(size)):
+            i = numpy.arange(rows)[:, None] * step + r * spread - top
+            j = numpy.arange(columns) * stride + s * dilation - left
+            inside = (i >= 0) & (i < height) & (j >= 0) & (j < width)
+            found = x[:, :, c, i.clip(0, height - 1), j.clip(0, width - 1)]
+            yield c, r, s, numpy.where(inside, found, 0.0)
 
     @staticmethod
     def placed(t, n, maps, arguments):

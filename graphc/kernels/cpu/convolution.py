@@ -4,9 +4,7 @@
 ``pitch`` elements, so that one vector may span several rows; the columns between two rows are computed and dropped.
 
 *convolution* keeps ``vectors`` x ``maps`` accumulators in registers over all channels and filter elements: for each of
-these a few loads, one broadcast of a weight for each map, and ``vectors * maps`` multiply-adds. *convolution_of_rows*
-does so with vectors that are parts of rows, one below the other: where sums are short, storing these is less work.
-*correlation* keeps
+these a few loads, one broadcast of a weight for each map, and ``vectors * maps`` multiply-adds. *correlation* keeps
 ``maps`` x ``columns`` accumulators along the positions, each the products of one map and one filter element.
 """
 
@@ -17,9 +15,7 @@ import os
 
 from graphc.kernels.cpu.cache import _host
 
-__all__ = [
-    "emit_convolution", "emit_convolution_of_rows", "emit_correlation", "registers", "row_tile", "tile", "vector_lanes",
-]  # fmt: skip
+__all__ = ["emit_convolution", "emit_correlation", "registers", "tile", "vector_lanes"]
 
 
 _BYTES = {"float32": 4, "float64": 8}
@@ -74,15 +70,6 @@ def tile(kind: str, maps: int, few: int = 0) -> tuple[int, int]:
     elif few:
         rows = -(-few // -(-few // rows))  # tiles of one size
     return rows, block
-
-
-def row_tile(maps: int, rows: int) -> tuple[int, int]:
-    """Register tile of a kernel on vectors of rows: (rows, maps)."""
-    block = min(maps, 4)
-    most = min(rows, 8, max(1, (registers() - 1) // (block + 1)))
-    # four at least hide the latency of a multiply-add; the last rows are computed twice where the tile does not fit
-    height = min(range(1, most + 1), key=lambda size: (-(-rows // size) * max(size * block, 4), -size))
-    return height, block
 
 
 #: Bytes that the first and the second cache keep beside what streams through them.
@@ -214,67 +201,6 @@ def emit_convolution(dtype: str, shape: tuple[int, int], lanes: int, *, unit: bo
             body += _STORE.format(name=name, number=v, begin=v * lanes, lanes=lanes)
         body += f"            p += {count * lanes}\n"
     return text + body
-
-
-_ROWS = """\
-        for top in range(0, rows, {height}):
-            i = min(top, rows - {height})
-            start = 0
-            while start < columns:
-                j = max(0, min(start, columns - {lanes}))  # the last vector of a long row overlaps the one before
-                {zeros}
-                for c in range(channels):
-                    for r in range(filter_rows):
-                        step = r * spread_h
-                        row = n * image + c * channel + i * pitch + j + {row}
-                        weights = (c * filter_rows + r) * filter_columns * maps + own
-                        turn = 0
-                        for s in range(filter_columns):
-                            at = row{place}
-                            {products}
-                            weights += maps
-                            {next}
-                place = result + i * columns + j
-                {stores}
-                start += {lanes}
-"""
-
-
-def emit_convolution_of_rows(dtype: str, shape: tuple[int, int], lanes: int, *, unit: bool, shard: bool) -> str:
-    """Return the source text of the convolution kernel on vectors of rows.
-
-    Parameters
-    ----------
-    shape : (int, int)
-        Rows, at most those of the result, and maps of the register tile.
-    lanes : int
-        Elements of a vector.
-    unit : bool
-        Whether every step of the window is 1.
-    shard : bool
-        Whether parts of the kernel are images.
-    """
-    height, maps = shape
-    title = f"y[n,k,i,j] = sum(x[n,c,i+r,j+s] * w[c,r,s,k]), {'steps of 1' if unit else 'any step'}, vectors of rows"
-    text = _HEAD.format(title=title, dtype=dtype, lanes=lanes, rows=1, columns=maps)
-    text = text[: text.index("zero, total")]
-    own = f"tile_1_{maps}"
-    text += f"zero, broadcast, store = {own}.zero, {own}.broadcast_masked, {own}.store[0]\n"
-    row, place, move = _steps(unit)
-    body = _CONVOLUTION[: _CONVOLUTION.index("        p, row_start")] + _ROWS
-    text += _BEGIN + "    inside = between(0, columns)\n"
-    return text + body.format(
-        block=maps, second=SECOND // _BYTES[dtype], parts=_SHARDED if shard else _SHARED,
-        height=height, lanes=lanes, row=row, place=place,
-        zeros=f"\n{' ' * 16}".join(f"held{t} = zero()" for t in range(height)),
-        products=f"\n{' ' * 28}".join(
-            f"held{t} = broadcast(held{t}, x, at + {t} * pitch, inside, w, weights)" for t in range(height)
-        ),
-        next=f"\n{' ' * 28}".join(move),
-        stores=f"\n{' ' * 16}".join(
-            f"store(held{t}, y, place + {t} * columns, rows * columns, left, inside)" for t in range(height)
-        ),
-    )  # fmt: skip
 
 
 def _steps(unit: bool) -> tuple[str, str, list[str]]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from graphc.kernels.cpu.convolution import (
     emit_convolution,
-    emit_convolution_of_rows,
     emit_correlation,
-    row_tile,
     tile,
     vector_lanes,
 )
@@ -16,6 +14,7 @@ from graphc.kernels.cpu.maps import (
     emit_correlation_of_maps,
     forward_tile,
 )
+from graphc.kernels.cpu.runs import emit_convolution_of_runs, emit_correlation_of_runs
 from graphc.kernels.cpu.winograd import (
     emit_convolution_by_tiles,
     emit_correlation_by_tiles,
@@ -46,6 +45,12 @@ def emit_direct(kind: str, dtype: str, literals: tuple[int, ...], *, shard: bool
         return emit_convolution_by_tiles(dtype, lanes, literals[0], maps, literals[2], shard=shard)
     if kind == "correlation_by_tiles":
         return emit_correlation_by_tiles(dtype, lanes, literals[0], maps, *literals[2:], shard=shard)
+    if kind == "convolution_of_runs":
+        copies, _, stride, elements, taps, positions = literals
+        return emit_convolution_of_runs(dtype, lanes, maps, copies, stride, (elements, taps, positions), shard=shard)
+    if kind == "correlation_of_runs":
+        copies, _, stride, taps, elements = literals
+        return emit_correlation_of_runs(dtype, lanes, maps, copies, stride, (taps, elements), shard=shard)
     if kind == "convolution_of_maps":
         columns, _, taps = literals
         return emit_convolution_of_maps(dtype, lanes, forward_tile(maps, columns, lanes), taps, shard=shard)
@@ -57,8 +62,6 @@ def emit_direct(kind: str, dtype: str, literals: tuple[int, ...], *, shard: bool
         return emit_correlation_of_maps(dtype, lanes, literals[0], maps, shard=shard)
     if kind == "correlation":
         return emit_correlation(dtype, tile(kind, maps, literals[0]), lanes, shard=shard)
-    unit, _, positions, rows = literals
-    if rows:
-        return emit_convolution_of_rows(dtype, row_tile(maps, rows), lanes, unit=bool(unit), shard=shard)
+    unit, _, positions = literals
     vectors = max(1, positions // lanes) if positions else 0
     return emit_convolution(dtype, tile(kind, maps, vectors), lanes, unit=bool(unit), shard=shard)

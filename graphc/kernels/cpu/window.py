@@ -1,5 +1,7 @@
 # ruff: noqa: ARG001 - Numba fixes the signatures of intrinsics and their code generators
-"""What a window sees times vectors of maps: the inner loops of a convolution and of its filter's gradient.
+"""What a window sees: the inner loops of convolutions and of their filters' gradients.
+
+Those of a *window* and of a *phase* are on vectors of maps, those of a *run* on vectors of positions.
 
 Only generated modules import this file; its text is part of every kernel's hash (`graphc.kernels.cpu.cache`).
 """
@@ -14,16 +16,24 @@ from numba.extending import intrinsic
 
 from graphc.kernels.cpu.vector import (
     Product,
+    _lane_sums,
+    _lanes_below,
     _load,
     _Loop,
     _multiply_add,
+    _plus,
     _routine,
+    _shuffled,
     _splat,
+    _store_or_add,
     _store_vector,
     _whole,
 )
 
-__all__ = ["PhaseProduct", "WindowProduct", "WindowSum", "phase_product", "window_product", "window_sum"]
+__all__ = [
+    "PhaseProduct", "RunCopy", "RunProduct", "RunSum", "RunTotal", "WindowProduct", "WindowSum", "phase_product",
+    "run_copy", "run_product", "run_sum", "run_total", "window_product", "window_sum",
+]  # fmt: skip
 
 
 class WindowSum(Product):
@@ -212,9 +222,250 @@ class PhaseProduct(Product):
             y = builder.gep(y, [row_y])
 
 
+class RunProduct(Product):
+    """``vectors`` x ``maps`` sums in registers, on vectors of positions that follow each other.
+
+    ``product(x, taps, offsets, w, row_w, y, row_y)`` writes to ``y[k*row_y + p]`` the sums over ``t < taps`` of
+    ``x[offsets[t] + p] * w[t*row_w + k]``, for ``k < maps`` and ``p < vectors*lanes``. Addresses are whole numbers
+    (bytes), strides elements, ``offsets`` the address of ``taps`` int64.
+    """
+
+    def __init__(self, dtype: str, lanes: int, vectors: int, maps: int) -> None:
+        super().__init__(dtype, lanes, vectors, maps, clamped=False, masked=False)
+        self.name = f"run_product_{dtype}_{lanes}_{vectors}_{maps}"
+
+    def call(self) -> Any:
+        """Return the operation."""
+
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            _routine(builder, self.name, list(arguments), self._build)
+            return context.get_dummy_value()
+
+        @intrinsic
+        def run_product(typingctx: Any, x: Any, taps: Any, offsets: Any, w: Any, row_w: Any, y: Any, row_y: Any) -> Any:
+            return types.none(*[types.int64] * 7), codegen
+
+        return run_product
+
+    def _build(self, builder: Any, arguments: list[Any]) -> None:
+        x, taps, offsets, w, row_w, y, row_y = arguments
+        pointer = self.element.as_pointer()
+        x, w, y = (builder.inttoptr(address, pointer) for address in (x, w, y))
+        offsets = builder.inttoptr(offsets, ir.IntType(64).as_pointer())
+        zeros = [ir.Constant(self.vector, None)] * (self.rows * self.columns)
+        loop = _Loop(builder, taps, 1, [w, *zeros])
+        at, *held = loop.values
+        seen = builder.gep(x, [builder.load(builder.gep(offsets, [loop.counter]))])
+        left = [_load(builder, self.vector, seen, _whole(v * self.lanes)) for v in range(self.rows)]
+        for k in range(self.columns):
+            right = _splat(builder, builder.load(builder.gep(at, [_whole(k)])), self.lanes)
+            for v in range(self.rows):
+                number = k * self.rows + v
+                held[number] = _multiply_add(builder, left[v], right, held[number])
+        _, *held = loop.close([builder.gep(at, [row_w]), *held])
+        for k in range(self.columns):
+            for v in range(self.rows):
+                _store_vector(builder, held[k * self.rows + v], y, _whole(v * self.lanes))
+            y = builder.gep(y, [row_y])
+
+
+class RunSum(Product):
+    """``taps`` x ``maps`` vectors of sums in registers, each lane those of its own positions.
+
+    ``sums(x, offsets, t, row_t, positions, held, row)`` adds ``x[offsets[e] + p] * t[k*row_t + p]`` to lane ``p %
+    lanes`` of the vector ``held[k*row + e]``, for ``e < taps``, ``k < maps`` and ``p < positions``. Addresses are whole
+    numbers (bytes), ``row_t`` is elements, ``row`` vectors, ``offsets`` the address of ``taps`` int64.
+    """
+
+    def __init__(self, dtype: str, lanes: int, taps: int, maps: int) -> None:
+        super().__init__(dtype, lanes, taps, maps, clamped=False, masked=False)
+        self.name = f"run_sum_{dtype}_{lanes}_{taps}_{maps}"
+
+    def call(self) -> Any:
+        """Return the operation."""
+
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            _routine(builder, self.name, list(arguments), self._build)
+            return context.get_dummy_value()
+
+        @intrinsic
+        def run_sum(
+            typingctx: Any, x: Any, offsets: Any, t: Any, row_t: Any, positions: Any, held: Any, row: Any
+        ) -> Any:
+            return types.none(*[types.int64] * 7), codegen
+
+        return run_sum
+
+    def _build(self, builder: Any, arguments: list[Any]) -> None:
+        x, offsets, t, row_t, positions, held, row = arguments
+        pointer = self.element.as_pointer()
+        x, t, held = (builder.inttoptr(address, pointer) for address in (x, t, held))
+        offsets = builder.inttoptr(offsets, ir.IntType(64).as_pointer())
+        taps = [builder.gep(x, [builder.load(builder.gep(offsets, [_whole(e)]))]) for e in range(self.rows)]
+        maps = [builder.gep(t, [builder.mul(row_t, _whole(k))]) for k in range(self.columns)]
+        places = []
+        for number in range(self.rows * self.columns):
+            vector = _plus(builder, builder.mul(row, _whole(number // self.rows)), number % self.rows)
+            places.append(builder.mul(vector, _whole(self.lanes)))
+        sums = [_load(builder, self.vector, held, place) for place in places]
+        rest = builder.srem(positions, _whole(self.lanes))
+        whole = builder.sub(positions, rest)
+        loop = _Loop(builder, whole, self.lanes, sums)
+        sums = loop.close(self._step(builder, taps, maps, loop.counter, list(loop.values)))
+        last = _Loop(builder, rest, self.lanes, sums)
+        mask = _lanes_below(builder, rest, self.lanes)
+        sums = last.close(self._step(builder, taps, maps, whole, list(last.values), mask))
+        for value, place in zip(sums, places, strict=True):
+            _store_vector(builder, value, held, place)
+
+    def _step(
+        self, builder: Any, taps: list[Any], maps: list[Any], at: Any, sums: list[Any], mask: Any = None
+    ) -> list[Any]:
+        right = [_load(builder, self.vector, own, at, mask) for own in maps]
+        for e, tap in enumerate(taps):
+            left = _load(builder, self.vector, tap, at, mask)
+            for k, value in enumerate(right):
+                number = k * self.rows + e
+                sums[number] = _multiply_add(builder, left, value, sums[number])
+        return sums
+
+
+class RunCopy(Product):
+    """Copies of rows, each copy some columns further on than the one before; of every ``stride``-th column.
+
+    ``copy(x, first, width, row_x, step, rows, to, row, plane, count)`` writes ``x[i*row_x + j]`` with ``j = first +
+    s*step + stride*lane`` to ``to[s*plane + i*row + lane]``, and 0 where ``j`` is not in ``0 <= j < width``, for ``s <
+    copies``, ``i < rows`` and ``lane < min(count, lanes)``. It reads no other columns and writes nothing else.
+    """
+
+    def __init__(self, dtype: str, lanes: int, copies: int, stride: int) -> None:
+        super().__init__(dtype, lanes, copies, stride, clamped=False, masked=False)
+        self.name = f"run_copy_{dtype}_{lanes}_{copies}_{stride}"
+
+    def call(self) -> Any:
+        """Return the operation."""
+
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            _routine(builder, self.name, list(arguments), self._build)
+            return context.get_dummy_value()
+
+        @intrinsic
+        def run_copy(
+            typingctx: Any,
+            x: Any,
+            first: Any,
+            width: Any,
+            row_x: Any,
+            step: Any,
+            rows: Any,
+            to: Any,
+            row: Any,
+            plane: Any,
+            count: Any,
+        ) -> Any:
+            return types.none(*[types.int64] * 10), codegen
+
+        return run_copy
+
+    def _build(self, builder: Any, arguments: list[Any]) -> None:
+        x, first, width, row_x, step, rows, to, row, plane, count = arguments
+        pointer = self.element.as_pointer()
+        x, to = (builder.inttoptr(address, pointer) for address in (x, to))
+        kept = _lanes_below(builder, count, self.lanes)
+        copies = []
+        for s in range(self.rows):
+            start = builder.add(first, builder.mul(step, _whole(s)))
+            read = []
+            for v in range(self.columns):
+                at = _plus(builder, start, v * self.lanes)
+                before = _lanes_below(builder, builder.neg(at), self.lanes)
+                inside = _lanes_below(builder, builder.sub(width, at), self.lanes)
+                read.append((at, builder.and_(inside, builder.not_(before))))
+            copies.append((read, builder.mul(plane, _whole(s))))
+        loop = _Loop(builder, rows, 1, [x, to])
+        x, to = loop.values
+        for read, place in copies:
+            value, *others = [_load(builder, self.vector, x, at, inside) for at, inside in read]
+            if others:
+                value = self._strided(builder, [value, *others])
+            _store_vector(builder, value, to, place, kept)
+        loop.close([builder.gep(x, [row_x]), builder.gep(to, [row])])
+
+    def _strided(self, builder: Any, vectors: list[Any]) -> Any:
+        """Every ``stride``-th element of vectors that follow each other."""
+        places = [lane * self.columns for lane in range(self.lanes)]
+        value = vectors[0]
+        for number, vector in enumerate(vectors[1:], 1):
+            # lanes are at their place from the second vector on
+            first = places if number == 1 else list(range(self.lanes))
+            order = []
+            for lane, place in enumerate(places):
+                here = place // self.lanes
+                order.append(place - (number - 1) * self.lanes if here == number else first[lane] % self.lanes)
+            value = _shuffled(builder, value, vector, order)
+        return value
+
+
+class RunTotal(Product):
+    """``totals(held, count, y, more)`` writes the sum of the lanes of the vector ``held[e]`` to ``y[e]``.
+
+    It does so for ``e < count``, and adds where ``more`` is not 0. It reads as many vectors at a time as they have
+    lanes.
+    """
+
+    def __init__(self, dtype: str, lanes: int) -> None:
+        super().__init__(dtype, lanes, lanes, 1, clamped=False, masked=False)
+        self.name = f"run_total_{dtype}_{lanes}"
+
+    def call(self) -> Any:
+        """Return the operation."""
+
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            _routine(builder, self.name, list(arguments), self._build)
+            return context.get_dummy_value()
+
+        @intrinsic
+        def run_total(typingctx: Any, held: Any, count: Any, y: Any, more: Any) -> Any:
+            return types.none(*[types.int64] * 4), codegen
+
+        return run_total
+
+    def _build(self, builder: Any, arguments: list[Any]) -> None:
+        held, count, y, add = arguments
+        pointer = self.element.as_pointer()
+        held, y = (builder.inttoptr(address, pointer) for address in (held, y))
+        loop = _Loop(builder, count, self.lanes, [held, y])
+        held, y = loop.values
+        vectors = [_load(builder, self.vector, held, _whole(e * self.lanes)) for e in range(self.lanes)]
+        mask = _lanes_below(builder, builder.sub(count, loop.counter), self.lanes)
+        more = builder.icmp_signed("!=", add, _whole(0))
+        _store_or_add(builder, [(_lane_sums(builder, vectors), _whole(0), mask)], y, more)
+        loop.close([builder.gep(held, [_whole(self.lanes**2)]), builder.gep(y, [_whole(self.lanes)])])
+
+
 def phase_product(dtype: str, lanes: int, positions: int, vectors: int) -> Any:
     """Return the sums on one register tile (`PhaseProduct`)."""
     return PhaseProduct(dtype, lanes, positions, vectors).call()
+
+
+def run_copy(dtype: str, lanes: int, copies: int, stride: int) -> Any:
+    """Return the copies of rows (`RunCopy`)."""
+    return RunCopy(dtype, lanes, copies, stride).call()
+
+
+def run_product(dtype: str, lanes: int, vectors: int, maps: int) -> Any:
+    """Return the sums on one register tile (`RunProduct`)."""
+    return RunProduct(dtype, lanes, vectors, maps).call()
+
+
+def run_sum(dtype: str, lanes: int, taps: int, maps: int) -> Any:
+    """Return the sums on one register tile (`RunSum`)."""
+    return RunSum(dtype, lanes, taps, maps).call()
+
+
+def run_total(dtype: str, lanes: int) -> Any:
+    """Return the sums of lanes (`RunTotal`)."""
+    return RunTotal(dtype, lanes).call()
 
 
 def window_product(dtype: str, lanes: int, positions: int, vectors: int) -> Any:
