@@ -203,7 +203,7 @@ def run_tile(maps: int, positions: int, lanes: int) -> tuple[int, int]:
 def sum_tile(maps: int, taps: int) -> tuple[int, int]:
     """Filter elements and maps of the register tile of the gradient of the filter."""
     # maps are often a power of 2 apart, and then few of their lines fit into the first cache
-    return _tile(taps, maps, (taps, 3), 1, 1.0)
+    return _tile(taps, maps, (taps, 3), 1, 0.3)
 
 
 def _indented(text: str, columns: int) -> str:
