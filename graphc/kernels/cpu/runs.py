@@ -190,8 +190,8 @@ def _tile(outer: int, inner: int, most: tuple[int, int], held: int, call: float)
         # few routines, which take time to be compiled
         return cycles * (1 + 0.02 * (len(sizes[0]) * len(sizes[1]) - 1)), tile[1]
 
-    ranges = (range(1, min(count, size, spare) + 1) for count, size in zip((outer, inner), most, strict=True))
-    tiles = itertools.product(*ranges)
+    longest, widest = min(outer, most[0], spare), min(inner, most[1], spare)
+    tiles = itertools.product(range(1, longest + 1), range(1, widest + 1))
     return min((tile for tile in tiles if tile[0] * tile[1] + tile[held] <= spare), key=cost)
 
 
@@ -203,7 +203,7 @@ def run_tile(maps: int, positions: int, lanes: int) -> tuple[int, int]:
 def sum_tile(maps: int, taps: int) -> tuple[int, int]:
     """Filter elements and maps of the register tile of the gradient of the filter."""
     # maps are often a power of 2 apart, and then few of their lines fit into the first cache
-    return _tile(taps, maps, (taps, 3), 1, 1.0)
+    return _tile(taps, maps, (taps, 3), 1, 0.3)
 
 
 def _indented(text: str, columns: int) -> str:
