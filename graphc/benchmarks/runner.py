@@ -10,7 +10,7 @@ import numpy
 
 from graphc.benchmarks.workloads import Workload
 
-__all__ = ["Peer", "Runner", "RunnerError", "Task", "not_written", "own_runner"]
+__all__ = ["Peer", "Runner", "RunnerError", "Task", "own_runner", "unable"]
 
 
 class RunnerError(Exception):
@@ -54,11 +54,11 @@ class Runner:
     step: Callable[[], float]
 
 
-def not_written(name: str) -> Runner:
-    """Return a contestant without a model of the workload."""
+def unable(name: str, why: str = "the network is not written for it") -> Runner:
+    """Return a contestant that cannot run the workload."""
 
     def step() -> float:
-        raise RunnerError("the network is not written for it")
+        raise RunnerError(why)
 
     return Runner(name, step)
 

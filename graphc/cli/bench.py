@@ -23,7 +23,7 @@ def bench(
     names : list of str
         Workloads; all where it is empty.
     against : str or None
-        Peers, separated by commas, or ``"none"``; by default those that are installed.
+        Peers, separated by commas, or ``"none"``; by default those that are installed, but for PyTensor and tinygrad.
     threads : int
         Threads of every contestant.
     steps : int or None

@@ -94,7 +94,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="WORKLOAD",
         help="mlp lenet cifar resnet20 circuit rnn lstm128 lstm256 gru (all)",
     )
-    bench.add_argument("--against", metavar="torch,jax", help="peers, or none (default: those that are installed)")
+    bench.add_argument(
+        "--against", metavar="torch,jax", help="peers, also pytensor and tinygrad, or none (default: installed ones)"
+    )
     bench.add_argument("--threads", type=int, default=1, metavar="N", help="of every contestant (default: 1)")
     bench.add_argument("--steps", type=int, metavar="N", help="timed steps (default: what fits into a few seconds)")
     bench.add_argument(

@@ -18,10 +18,11 @@ from graphc.benchmarks import WORKLOADS, Runner, RunnerError, measure, memory_ta
 from graphc.benchmarks.floor import floor_of
 from graphc.benchmarks.measure import TOLERANCE, difference
 from graphc.benchmarks.peers import OPTIONAL, PEERS, installed, peers
-from graphc.benchmarks.runner import not_written, own_runner
+from graphc.benchmarks.runner import own_runner, unable
 from graphc.benchmarks.timing import time_in_turn
 from graphc.cli.main import main
 from graphc.kernels.cpu.peak import fma_peak
+from graphc.kernels.cpu.threads import available
 
 PARAMETERS = {
     "mlp": 784 * 128 + 128 + 128 * 10 + 10,
@@ -208,7 +209,7 @@ def test_bad_input_gives_exit_code_2(capsys, tmp_path, monkeypatch, arguments, w
 
 
 def peers_that_write_nothing():
-    return [SimpleNamespace(runners=lambda _: [not_written("nobody")])]
+    return [SimpleNamespace(runners=lambda _: [unable("nobody")])]
 
 
 @pytest.mark.parametrize(("peer", "what"), [("torch", '"graphc[bench]"'), ("tinygrad", "tinygrad")])
@@ -252,7 +253,7 @@ def test_the_models_of_a_peer_are_the_same_network(peer, name):
         pytest.skip(f"{peer} is not installed")
     if name not in importlib.import_module(PEERS[peer]).MODELS:
         pytest.skip(f"the network is not written for {peer}")
-    own, task = own_runner(workload(name), 1)
+    own, task = own_runner(workload(name), available())
     expected = [own.step() for _ in range(10)]
     runners = [r for r in peers([peer])[0].runners(task) if "compiled" not in r.name]
     assert runners

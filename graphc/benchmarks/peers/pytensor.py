@@ -1,18 +1,20 @@
 """PyTensor: the whole training step as one function, linked by Numba, and in C where a compiler is found.
 
 PyTensor has no convolution and no pooling of images (version 3): a convolution is a product with copied patches, and a
-pool the largest of four strided images.
+pool the largest of four strided images. Compiling LeNet takes it minutes, the first time.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy
 
-from graphc.benchmarks.runner import Runner, RunnerError, Task, not_written
+from graphc.benchmarks.runner import Runner, RunnerError, Task, unable
+from graphc.kernels.cpu.threads import available
 
 __all__ = ["MODELS", "runners"]
 
@@ -73,8 +75,15 @@ MODELS: dict[str, Callable[..., Any]] = {"mlp": _mlp, "lenet": _lenet}
 
 def runners(task: Task) -> Iterator[Runner]:
     """Give the function under each linker."""
+    # its products are those of NumPy and SciPy, whose library reads this when it is loaded
+    limited = os.environ.get("OPENBLAS_NUM_THREADS") == str(task.threads) or task.threads == available()
     for mode, name in (("NUMBA", "PyTensor, Numba"), ("CVM", "PyTensor, C")):
-        yield Runner(name, _step(task, mode)) if task.workload.name in MODELS else not_written(name)
+        if task.workload.name not in MODELS:
+            yield unable(name)
+        elif not limited:
+            yield unable(name, f"set OPENBLAS_NUM_THREADS={task.threads} before")
+        else:
+            yield Runner(name, _step(task, mode))
 
 
 def _step(task: Task, mode: str) -> Callable[[], float]:

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from graphc.benchmarks.runner import Runner, RunnerError, Task, not_written
+from graphc.benchmarks.runner import Runner, RunnerError, Task, unable
 
 __all__ = ["MODELS", "runners"]
 
@@ -45,7 +45,7 @@ def runners(task: Task) -> Iterator[Runner]:
     """Give the step that ``TinyJit`` records."""
     name = "tinygrad TinyJit"
     if task.workload.name not in MODELS:
-        yield not_written(name)
+        yield unable(name)
         return
     os.environ.setdefault("DEV", "CPU")  # read when tinygrad is imported
     importlib.import_module("tinygrad.helpers").NUM_CPU_THREADS.value = task.threads
