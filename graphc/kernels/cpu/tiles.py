@@ -12,6 +12,8 @@ Only generated modules import this file; its text is part of every kernel's hash
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 from llvmlite import ir
@@ -112,16 +114,46 @@ class Tiles:
 
     # ---- from the image --------------------------------------------------------------------------------
 
+    def _together(self, builder: Any, parts: list[Any], count: int) -> list[Any]:
+        """Neighbours side by side, in ``count`` vectors."""
+        while len(parts) > count:
+            order = list(range(2 * parts[0].type.count))
+            parts = [_shuffled(builder, a, b, order) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+        return parts
+
     def _columns(self, builder: Any, starts: list[Any], offset: Any) -> list[Any]:
-        """The columns of a row of the pieces' tiles."""
+        """The columns of a row of the pieces' tiles of 2."""
         found: list[Any] = []
-        for start, wanted in ((0, self.size), (self.size, 2)):
+        for start in (0, 2):
             parts = [_load(builder, self.piece, place, _plus(builder, offset, start)) for place in starts]
-            while len(parts) > self.size:
-                order = list(range(2 * parts[0].type.count))
-                parts = [_shuffled(builder, a, b, order) for a, b in zip(parts[::2], parts[1::2], strict=True)]
-            found += self._turned(builder, parts)[:wanted] if self.size == 4 else self._separated(builder, parts)
+            found += self._separated(builder, self._together(builder, parts, 2))
         return found
+
+    def _row(self, builder: Any, starts: list[Any], offset: Any) -> list[Any]:
+        """A row of the pieces as it lies, in four vectors, and the two elements behind each piece."""
+        pair = ir.VectorType(self.element, 2)
+        parts = [_load(builder, self.piece, place, offset) for place in starts]
+        ends = [_load(builder, pair, place, _plus(builder, offset, self.piece.count)) for place in starts]
+        return [*self._together(builder, parts, 4), *self._together(builder, ends, 1)]
+
+    def _following(self, builder: Any, columns: list[Any], ends: Any) -> list[Any]:
+        """The first columns of the tiles to the right, some of which are behind a piece."""
+        found = []
+        own = self.lanes // self.pieces  # tiles of a piece
+        count = max(self.lanes, ends.type.count)
+        ends = self._widened(builder, ends, count)
+        for s, column in enumerate(columns):
+            order = []
+            for group, k in itertools.product(range(self.lanes // 4), range(4)):
+                behind = count + 2 * (k * self.pieces // 4 + group // own) + s
+                order.append(behind if group % own == own - 1 else 4 * group + 4 + k)
+            found.append(_shuffled(builder, self._widened(builder, column, count), ends, order))
+        return found
+
+    def _widened(self, builder: Any, value: Any, count: int) -> Any:
+        """A vector of ``count`` elements; what the last ones are has no meaning."""
+        last = value.type.count - 1
+        return value if last == count - 1 else _shuffled(builder, value, value, [min(k, last) for k in range(count)])
 
     def _separated(self, builder: Any, parts: list[Any]) -> list[Any]:
         """Even and odd columns."""
@@ -169,32 +201,40 @@ class Tiles:
 
     def _scaled(self, builder: Any, factor: float, a: Any, b: Any) -> Any:
         """``factor * a + b``."""
-        return _multiply_add(builder, self._constant(factor), a, b)
+        return _multiply_add(builder, self._constant(factor, a.type), a, b)
 
-    def _constant(self, value: float) -> Any:
-        return ir.Constant(self.vector, [value] * self.lanes)
+    def _constant(self, value: float, kind: Any = None) -> Any:
+        kind = kind or self.vector
+        return ir.Constant(kind, [value] * kind.count)
+
+    def _rows(self, builder: Any, starts: list[Any], below: list[Any]) -> Iterator[list[Any]]:
+        """The columns of each row of the image's transform in the other direction."""
+        if self.size == 2:
+            lines = [self._columns(builder, starts, offset) for offset in below]
+        else:  # elements are transformed before they are separated: those behind a piece are few
+            lines = [self._row(builder, starts, offset) for offset in below]
+        for row in zip(*(self._differences(builder, list(line)) for line in zip(*lines, strict=True)), strict=True):
+            if self.size == 2:
+                yield list(row)
+            else:
+                columns = self._turned(builder, list(row[:4]))
+                yield [*columns, *self._following(builder, columns[:2], row[4])]
 
     def _see(self) -> Any:
         def build(builder: Any, arguments: list[Any]) -> None:
             x, channels, channel, pitch, places, ahead, v, row_v, step_v = arguments
-            starts = self._starts(builder, self._pointer(builder, x), places)
-            loop = _Loop(builder, channels, 1, [self._pointer(builder, v), *starts])
-            to, *starts = loop.values
-            for r in range(2, self.reach):  # the next tiles below share the other rows with these
-                further = builder.add(ahead, builder.mul(pitch, _whole(r)))
-                for start in starts:
-                    _prefetch(builder, builder.gep(start, [further]))
-            rows = []
-            for r in range(self.reach):
-                columns = self._columns(builder, starts, builder.mul(pitch, _whole(r)))
-                rows.append(self._differences(builder, columns))
-            place = to
-            turned = [self._differences(builder, [row[s] for row in rows]) for s in range(self.reach)]
-            for r in range(self.reach):
-                for s in range(self.reach):
-                    _store_vector(builder, turned[s][r], place, _whole(0))
-                    place = builder.gep(place, [step_v])
-            loop.close([builder.gep(to, [row_v]), *(builder.gep(start, [channel]) for start in starts)])
+            loop = _Loop(builder, channels, 1, [self._pointer(builder, v), self._pointer(builder, x)])
+            to, image = loop.values
+            starts = self._starts(builder, image, places)
+            below = [builder.mul(pitch, _whole(r)) for r in range(self.reach)]
+            # the next tiles below share the other rows with these; short rows share lines
+            for start in starts:
+                for r in range(2, self.reach, 1 if self.pieces == self.size else 2):
+                    _prefetch(builder, builder.gep(start, [builder.add(ahead, below[r])]))
+            for r, row in enumerate(self._rows(builder, starts, below)):
+                for s, value in enumerate(self._differences(builder, row)):
+                    _store_vector(builder, value, to, builder.mul(step_v, _whole(self.reach * r + s)))
+            loop.close([builder.gep(to, [row_v]), builder.gep(image, [channel])])
 
         @intrinsic
         def see(

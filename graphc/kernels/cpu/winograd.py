@@ -47,11 +47,12 @@ def kernel(arguments, thread, threads):
     places = summed + {summed}
     targets = places + 8 * {together}
     limits = targets + 8 * {together}
-    # elements lie apart by an odd number of vectors: they do not meet in one set of the first cache
+    # elements lie apart by an odd number of vectors: they do not meet in one set of the first cache; where these
+    # distances are known beforehand, addresses take no additions
     step_u = channels * {block} + {apart}
-    step_v = min(channels, {channels}) * {wide} + {lanes}
+    step_v = {channels} * {wide} + {lanes}
     most = {few} if channels <= {channels} else {maps}
-    step_m = most * {wide} + {lanes}
+    step_m = {maps} * {wide} + {lanes}
     for first in range(begin * across, end * across, {together}):
         for e in range({together}):
             piece = min(first + e, end * across - 1)
@@ -193,7 +194,7 @@ def kernel(arguments, thread, threads):
     copied = seen + {seen}
     places = copied + {copied}
     spreads = places + {places}
-    step_v = min(channels, {channels}) * {run} + {lanes}
+    step_v = {channels} * {run} + {lanes}
     step_w = {run} * {maps} + {lanes}
     some = max(1, {together} // across)
     most = min({together}, across)
