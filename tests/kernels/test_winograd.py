@@ -211,7 +211,10 @@ def test_gradients_of_filters_on_threads(tile):
     n, c, k, rows, columns = 5, 7, 21, 8, 12
     x, _, _, arguments = operands("float32", n, c, k, rows, columns, tile)
     x[:, :, rows + 2 :], x[..., columns + 2 :] = numpy.nan, numpy.nan
-    t = numpy.random.default_rng(6).standard_normal((n, k, rows, columns)).astype("float32")
+    frame = numpy.full((n, k, rows + 2, columns + 3), numpy.nan, "float32")
+    t = frame[:, :, 1 : rows + 1, 2 : columns + 2]
+    t[...] = numpy.random.default_rng(6).standard_normal(t.shape)
+    framed = [*arguments, frame[0, 0].size, columns + 5, columns + 3]
     lanes = vector_lanes("float32")
     whole, shard = (
         emit_correlation_by_tiles("float32", lanes, columns, k, c, tile, shard=shard) for shard in (False, True)
@@ -219,12 +222,12 @@ def test_gradients_of_filters_on_threads(tile):
     results = []
     for threads in (1, 2, 3, 50):
         d = numpy.full((tile + 2, tile + 2, c, 32), numpy.nan, "float32")
-        call(whole, (x, t, d), arguments, threads)
+        call(whole, (x, frame, d), framed, threads)
         results.append(d[..., :k].tobytes())
         writers = numpy.zeros(d.shape)
         for thread in range(threads):
             part = numpy.full_like(d, numpy.nan)
-            call(whole, (x, t, part), arguments, threads, thread)
+            call(whole, (x, frame, part), framed, threads, thread)
             writers += numpy.isfinite(part)
         assert (writers[..., :k] == 1).all()
     assert len(set(results)) == 1
@@ -233,7 +236,7 @@ def test_gradients_of_filters_on_threads(tile):
     parts = numpy.zeros((tile + 2, tile + 2, c, 32), "float32")
     parts[..., k:] = numpy.nan
     for part in range(3):  # a sum that is added to
-        call(shard, (x, t, parts), arguments, 3, part)
+        call(shard, (x, t.copy(), parts), [*arguments, rows * columns, 0, columns], 3, part)
     for sums in (d, parts):
         y = numpy.full((c, 3, 3, k), numpy.nan, "float32")
         call(emit_gradient_by_tiles("float32", lanes, tile), (sums, y), [c, k])
@@ -281,7 +284,7 @@ def errors(c):
             text = emit_convolution_by_tiles("float32", lanes, size, k, tile, shard=False)
             call(text, (frame, u, result), arguments)
             text = emit_correlation_by_tiles("float32", lanes, size, k, c, tile, shard=False)
-            call(text, (frame, t, d), arguments)
+            call(text, (frame, t, d), [*arguments, size * size, 0, size])
             call(emit_gradient_by_tiles("float32", lanes, tile), (d, sums), [c, k])
         else:
             call(emit_direct("convolution", "float32", (1, k, 0, 0), shard=False), (frame, w, result), arguments)
@@ -360,6 +363,7 @@ for lanes, rows, columns, maps, tile in cases:
     if rows % tile == columns % tile == 0:
         t, dw = guarded(2 * maps * rows * columns), guarded(3 * 9 * maps)
         d = guarded(3 * elements)
+        arguments += [rows * columns, 0, columns]
         call(emit_correlation_by_tiles("float32", lanes, columns, maps, 3, tile, shard=False), (x, t, d), arguments)
         call(emit_gradient_by_tiles("float32", lanes, tile), (d, dw), [3, maps])
 print("whole")

@@ -338,13 +338,14 @@ class Interpreter:
         x, t, d = arrays
         if examples is not None:
             x, t, arguments = x[slice(*examples)], t[slice(*examples)], [examples[1] - examples[0], *arguments[1:]]
-        n, channels, k, rows, columns, height, pitch, *window = arguments
+        n, channels, k, rows, columns, height, pitch, *window, area, margin, pitch_t = arguments
         *known, size = kernel.literals
         assert known == [columns, k, channels]
         assert window == [3, 3, 1, 1, 1, 1, 1]
         assert rows % size == columns % size == 0
         turn, mix, _ = transforms(3, size)
-        x, t = x.reshape(n, channels, height * pitch), t.reshape(n, k, rows, columns)
+        x, t = x.reshape(n, channels, height * pitch), t.reshape(n, k, area)
+        t = t[..., margin + numpy.arange(rows)[:, None] * pitch_t + numpy.arange(columns)]
         one = numpy.arange(size + 2)[:, None] * pitch + numpy.arange(size + 2)
         found = numpy.zeros((size + 2, size + 2, channels, k))
         for i, j in itertools.product(range(0, rows, size), range(0, columns, size)):

@@ -31,7 +31,9 @@ from graphc.kernels.cpu.vector import (
     _shuffled,
     _smaller,
     _splat,
+    _store_or_add,
     _store_vector,
+    _transposed,
     _whole,
 )
 
@@ -47,7 +49,7 @@ def _prefetch(builder: Any, address: Any) -> None:
     place = builder.bitcast(address, ir.IntType(8).as_pointer())
     kind = ir.FunctionType(ir.VoidType(), [place.type, small, small, small])
     function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    builder.call(function, [place, small(0), small(3), small(1)])  # to read, into the first cache, of data
+    builder.call(function, [place, small(0), small(3), small(1)])  # to read, into the second cache, of data
 
 
 class Tiles:
@@ -67,9 +69,10 @@ class Tiles:
     them to ``maps`` images of ``area`` elements in rows of ``columns``, the pieces at ``places``. Where ``partly`` is
     not 0, of each piece only as many columns and rows as ``limits`` says, pairs of int64.
 
-    ``spread(t, wide, columns, piece, present, w, step_w)`` transforms the result's gradient, for the tiles of one piece
-    in rows of ``columns``, with all maps of an element, ``wide``, as neighbours. It writes ``w[lane*wide + e*step_w +
-    k]``, where lanes are those of ``see``; zeros where ``present`` is 0.
+    ``spread(t, area, pitch, maps, piece, present, w, wide, step_w)`` transforms the result's gradient, for the tiles of
+    one piece of all maps, ``area`` apart, in rows ``pitch`` apart. It writes ``w[lane*wide + e*step_w + k]`` for whole
+    vectors ``k < wide``, where lanes are those of ``see``; zeros where ``present`` is 0. Maps become neighbours a few
+    vectors at a time, which stay in the first cache.
 
     ``sums(v, step_v, w, wide, step_w, tiles, channels, d, row_d, step_d)`` adds to ``d[c*row_d + e*step_d + k]`` the
     products ``v[c*vectors*lanes + e*step_v + lane] * w[lane*wide + e*step_w + k]`` over ``lane < tiles``, for ``k <
@@ -262,16 +265,15 @@ class Tiles:
     def _multiply(self) -> Any:
         def build(builder: Any, arguments: list[Any]) -> None:
             u, step_u, block_u, channels, v, step_v, maps, m, step_m, add = arguments
-            more = _splat(builder, builder.icmp_signed("!=", add, _whole(0)), self.lanes)
+            more = builder.icmp_signed("!=", add, _whole(0))
             wide = self.vectors * self.lanes
             u, v, m = (self._pointer(builder, address) for address in (u, v, m))
             elements = _Loop(builder, _whole(self.reach**2), 1, [u, v, m])
             u, v, m = elements.values
             blocks = _Loop(builder, maps, self.block, [u, m])
             own, to = blocks.values
-            places = [(k, t, _whole(k * wide + t * self.lanes)) for k in range(self.block) for t in range(self.vectors)]
-            held = [_load(builder, self.vector, to, place, more) for _, _, place in places]
-            loop = _Loop(builder, channels, 1, [own, v, *held])
+            zeros = [ir.Constant(self.vector, None)] * (self.block * self.vectors)
+            loop = _Loop(builder, channels, 1, [own, v, *zeros])
             at_u, at_v, *held = loop.values
             seen = [_load(builder, self.vector, at_v, _whole(t * self.lanes)) for t in range(self.vectors)]
             for k in range(self.block):
@@ -280,8 +282,8 @@ class Tiles:
                     number = k * self.vectors + t
                     held[number] = _multiply_add(builder, weight, seen[t], held[number])
             held = loop.close([builder.gep(at_u, [_whole(self.block)]), builder.gep(at_v, [_whole(wide)]), *held])[2:]
-            for value, (_, _, place) in zip(held, places, strict=True):
-                _store_vector(builder, value, to, place)
+            places = [(value, _whole(number * self.lanes), None) for number, value in enumerate(held)]
+            _store_or_add(builder, places, to, more)
             blocks.close([builder.gep(own, [block_u]), builder.gep(to, [_whole(self.block * wide)])])
             elements.close([builder.gep(u, [step_u]), builder.gep(v, [step_v]), builder.gep(m, [step_m])])
 
@@ -409,28 +411,22 @@ class Tiles:
 
     # ---- of the filters --------------------------------------------------------------------------------
 
-    def _at_points(self, builder: Any, g: list[Any]) -> list[Any]:
-        """The transform of a filter, or of a tile of the result's gradient, in one direction: values of a polynomial.
+    def _values(self, builder: Any, g: list[Any]) -> list[Any]:
+        """The values of a filter, or of a tile of the result's gradient, at the points, in one direction."""
+        values = [g[0]]
+        for point in POINTS if self.size == 4 else (1.0,):
+            even = g[0] if len(g) == 2 else self._scaled(builder, point**2, g[2], g[0])
+            odd = g[1] if len(g) < 4 else self._scaled(builder, point**2, g[3], g[1])
+            values += [self._scaled(builder, sign * point, odd, even) for sign in (1, -1)]
+        return [*values, g[-1]]
 
-        Divided by the factors that the transform of the image leaves out.
-        """
-
-        def both(point: float, factor: float) -> list[Any]:
-            even = [self._constant(factor * point**k) for k in range(0, len(g), 2)]
-            odd = [self._constant(factor * point**k) for k in range(1, len(g), 2)]
-            sums = []
-            for factors, values in ((even, g[::2]), (odd, g[1::2])):
-                total = builder.fmul(factors[0], values[0])
-                for scale, value in zip(factors[1:], values[1:], strict=True):
-                    total = _multiply_add(builder, scale, value, total)
-                sums.append(total)
-            return [builder.fadd(*sums), builder.fsub(*sums)]
-
+    def _factors(self) -> list[float]:
+        """What the transform of the image leaves out: values are multiplied by these, or sums of their products."""
         if self.size == 2:
-            return [g[0], *both(1, 0.5), g[-1]]
+            return [1.0, 0.5, 0.5, 1.0]
         (a, b), gap = POINTS, POINTS[0] ** 2 - POINTS[1] ** 2
-        first = builder.fmul(self._constant(1 / (a * b) ** 2), g[0])
-        return [first, *both(a, 1 / (2 * a**2 * gap)), *both(b, -1 / (2 * b**2 * gap)), g[-1]]
+        first, second = 1 / (2 * a**2 * gap), -1 / (2 * b**2 * gap)
+        return [1 / (a * b) ** 2, first, first, second, second, 1.0]
 
     def _filters(self) -> Any:
         def build(builder: Any, arguments: list[Any]) -> None:
@@ -440,12 +436,14 @@ class Tiles:
             rows = []
             for r in range(3):
                 offsets = [builder.mul(row_w, _whole(3 * r + s)) for s in range(3)]
-                rows.append(self._at_points(builder, [_load(builder, self.vector, w, o, mask) for o in offsets]))
-            turned = [self._at_points(builder, [row[s] for row in rows]) for s in range(self.reach)]
+                rows.append(self._values(builder, [_load(builder, self.vector, w, o, mask) for o in offsets]))
+            turned = [self._values(builder, [row[s] for row in rows]) for s in range(self.reach)]
             own = _lanes_below(builder, _whole(self.block), self.lanes)
+            factors = self._factors()
             for r in range(self.reach):
                 for s in range(self.reach):
-                    _store_vector(builder, turned[s][r], place, _whole(0), own)
+                    value = builder.fmul(self._constant(factors[r] * factors[s]), turned[s][r])
+                    _store_vector(builder, value, place, _whole(0), own)
                     place = builder.gep(place, [step_u])
 
         @intrinsic
@@ -461,47 +459,75 @@ class Tiles:
     # ---- the gradient of the filter --------------------------------------------------------------------
 
     def _spread(self) -> Any:
+        width = self.piece.count
+        together = min(self.size, self.lanes // width)  # rows
+
+        def turn(builder: Any, t: Any, area: Any, pitch: Any, last: Any, first: Any, held: Any) -> None:
+            """Lay elements of maps from ``first`` on out with maps as neighbours; behind the last they do not count."""
+            places = [_smaller(builder, builder.add(first, _whole(lane)), last) for lane in range(self.lanes)]
+            offsets = [builder.mul(area, place) for place in places]
+            loop = _Loop(builder, _whole(self.size), together, [t, held])
+            at, place = loop.values
+            below = [builder.mul(pitch, _whole(r)) for r in range(together)]
+            vectors = []
+            for offset in offsets:
+                parts = [_load(builder, self.piece, at, builder.add(offset, row)) for row in below]
+                vectors.append(self._widened(builder, self._together(builder, parts, 1)[0], self.lanes))
+            for number, value in enumerate(_transposed(builder, vectors)[: together * width]):
+                _store_vector(builder, value, place, _whole(number * self.lanes))
+            following = builder.gep(place, [_whole(together * width * self.lanes)])
+            loop.close([builder.gep(at, [builder.mul(pitch, _whole(together))]), following])
+
         def build(builder: Any, arguments: list[Any]) -> None:
-            t, wide, columns, piece, present, w, step_w = arguments
+            t, area, pitch, count, piece, present, w, wide, step_w = arguments
             t, w = self._pointer(builder, t), self._pointer(builder, w)
             mask = _splat(builder, builder.icmp_signed("!=", present, _whole(0)), self.lanes)
+            with builder.goto_entry_block():
+                memory = builder.alloca(ir.ArrayType(self.element, self.size * width * self.lanes))
+                memory.align = 64
+            memory = builder.bitcast(memory, self.element.as_pointer())
             half = self.run
             own, pairs = self.lanes // self.pieces, _whole(self.pieces // self.size)
-            first = builder.mul(builder.urem(piece, pairs), _whole(own))
+            before = builder.mul(builder.urem(piece, pairs), _whole(own))
             beside = builder.mul(builder.udiv(piece, pairs), _whole(half))
-            tile = _Loop(builder, _whole(own), 1, [t])
+            last = builder.sub(count, _whole(1))
+            maps = _Loop(builder, wide, self.lanes, [w])
+            turn(builder, t, area, pitch, last, maps.counter, memory)
+            tile = _Loop(builder, _whole(own), 1, [memory])
             (source,) = tile.values
-            place = builder.add(first, tile.counter)
+            place = builder.add(before, tile.counter)
             lane = builder.mul(builder.udiv(place, _whole(half)), _whole(self.size * half))
             lane = builder.add(builder.add(lane, builder.urem(place, _whole(half))), beside)
-            below = builder.mul(columns, wide)
-            maps = _Loop(builder, wide, self.lanes, [source, builder.gep(w, [builder.mul(lane, wide)])])
-            at, to = maps.values
+            to = builder.gep(maps.values[0], [builder.mul(lane, wide)])
             rows = []
             for r in range(self.size):
-                start = builder.mul(below, _whole(r))
-                places = [builder.add(start, builder.mul(wide, _whole(s))) for s in range(self.size)]
-                rows.append(
-                    self._at_points(builder, [_load(builder, self.vector, at, place, mask) for place in places])
-                )
-            turned = [self._at_points(builder, [row[s] for row in rows]) for s in range(self.reach)]
-            place = to
+                places = [_whole((r * width + s) * self.lanes) for s in range(self.size)]
+                rows.append(self._values(builder, [_load(builder, self.vector, source, at, mask) for at in places]))
+            turned = [self._values(builder, [row[s] for row in rows]) for s in range(self.reach)]
             for r in range(self.reach):
                 for s in range(self.reach):
-                    _store_vector(builder, turned[s][r], place, _whole(0))
-                    place = builder.gep(place, [step_w])
-            maps.close([builder.gep(at, [_whole(self.lanes)]), builder.gep(to, [_whole(self.lanes)])])
-            tile.close([builder.gep(source, [builder.mul(wide, _whole(self.size))])])
+                    _store_vector(builder, turned[s][r], to, builder.mul(step_w, _whole(self.reach * r + s)))
+            tile.close([builder.gep(source, [_whole(self.size * self.lanes)])])
+            maps.close([builder.gep(maps.values[0], [_whole(self.lanes)])])
 
         @intrinsic
         def spread(
-            typingctx: Any, t: Any, wide: Any, columns: Any, piece: Any, present: Any, w: Any, step_w: Any
+            typingctx: Any,
+            t: Any,
+            area: Any,
+            pitch: Any,
+            maps: Any,
+            piece: Any,
+            present: Any,
+            w: Any,
+            wide: Any,
+            step_w: Any,
         ) -> Any:
             def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
                 _routine(builder, f"spread_{self.name}", list(arguments), build)
                 return context.get_dummy_value()
 
-            return types.none(*[types.int64] * 7), codegen
+            return types.none(*[types.int64] * 9), codegen
 
         return spread
 
@@ -582,10 +608,14 @@ class Tiles:
             loop = _Loop(builder, maps, self.lanes, [d, y])
             at, to = loop.values
             mask = _lanes_below(builder, builder.sub(maps, loop.counter), self.lanes)
+            factors = self._factors()
             rows = []
             for r in range(self.reach):
-                offsets = [builder.mul(step_d, _whole(self.reach * r + s)) for s in range(self.reach)]
-                rows.append(self._three(builder, [_load(builder, self.vector, at, offset) for offset in offsets]))
+                values = []
+                for s in range(self.reach):
+                    value = _load(builder, self.vector, at, builder.mul(step_d, _whole(self.reach * r + s)))
+                    values.append(builder.fmul(self._constant(factors[r] * factors[s]), value))
+                rows.append(self._three(builder, values))
             turned = [self._three(builder, [row[s] for row in rows]) for s in range(3)]
             for r in range(3):
                 for s in range(3):

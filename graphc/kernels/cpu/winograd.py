@@ -172,11 +172,10 @@ import numpy as np
 
 from graphc.kernels.cpu.memory import load, pointer_int64, pointer_{dtype} as pointer, store
 from graphc.kernels.cpu.tiles import tiles
-from graphc.kernels.cpu.vector import packing, stack
+from graphc.kernels.cpu.vector import stack
 
 operations = tiles("{dtype}", {lanes}, {pieces}, {size}, {vectors}, 1, ({rows}, {columns}))
 see, spread, sums = operations.see, operations.spread, operations.sums
-pack = packing("{dtype}", {lanes}).pack
 scratch = stack({scratch})
 zero = np.{dtype}(0.0)
 
@@ -184,16 +183,16 @@ zero = np.{dtype}(0.0)
 def kernel(arguments, thread, threads):
     x, t, d = arguments[0], arguments[1], arguments[2]
 {sizes}\
+    area, margin, pitch_t = arguments[17], arguments[18], arguments[19]
     channel = height * pitch
-    area = rows * columns
     row_d = (maps + {round} - 1) // {round} * {round}
     tall = rows // {size}  # rows of tiles
     across = columns // {span}  # pieces of a row of tiles
 {parts}
     seen = scratch()
-    copied = seen + {seen}
-    places = copied + {copied}
-    spreads = places + {places}
+    spreads = seen + {seen}
+    places = spreads + {spreads}
+    sources = places + 8 * {together}
     step_v = {channels} * {run} + {lanes}
     step_w = {run} * {maps} + {lanes}
     some = max(1, {together} // across)
@@ -207,31 +206,18 @@ def kernel(arguments, thread, threads):
             for e in range(vectors * {pieces}):
                 piece = min(e, pieces - 1)
                 row = first + piece // length
-                n, i = row // tall, row % tall * {size}
-                store(pointer_int64(places), e, n * channels * channel + i * pitch + (start + piece % length) * {span})
+                n, i, j = row // tall, row % tall * {size}, (start + piece % length) * {span}
+                store(pointer_int64(places), e, n * channels * channel + i * pitch + j)
+                store(pointer_int64(sources), e, n * maps * area + margin + i * pitch_t + j)
             row = min(first + some, end - 1)
             ahead = row // tall * channels * channel + row % tall * {size} * pitch + start * {span}
             ahead -= load(pointer_int64(places), 0)
-            held = length * {span}
             for k in range(0, maps, {maps}):
                 own = min({maps}, maps - k)
                 wide = (own + {lanes} - 1) // {lanes} * {lanes}
-                for number in range(count):
-                    row = first + number
-                    place = (row // tall * maps + k) * area + row % tall * {size} * columns
-                    source = t + {bytes} * (place + start * {span})
-                    target = copied + {bytes} * number * {size} * held * wide
-                    if length == across:
-                        pack(source, area, 1, own, {size} * columns, target, wide)
-                    else:
-                        for r in range({size}):
-                            pack(source + {bytes} * r * columns, area, 1, own, held,
-                                 target + {bytes} * r * held * wide, wide)
                 for e in range(vectors * {pieces}):
-                    piece = min(e, pieces - 1)
-                    source = copied + {bytes} * (piece // length * {size} * held + piece % length * {span}) * wide
-                    spread(source, wide, held, e % {pieces}, e < pieces,
-                           spreads + {bytes} * (e // {pieces} * {lanes} * wide), step_w)
+                    spread(t + {bytes} * (load(pointer_int64(sources), e) + k * area), area, pitch_t, own,
+                           e % {pieces}, e < pieces, spreads + {bytes} * (e // {pieces} * {lanes} * wide), wide, step_w)
                 for c in range(begin_channel, end_channel, {channels}):
                     own = min({channels}, end_channel - c)
                     if k == 0 or end_channel - begin_channel > {channels}:
@@ -286,15 +272,13 @@ def emit_correlation_by_tiles(
     run, elements = vectors * lanes, (tile + 2) ** 2
     most = max(SUM_MAPS // (across * lanes), 1) * across * lanes
     seen = elements * size * (some * run + lanes) + size * rows * run
-    copied = size * (tile**2 * run + 2 * lanes) * most
     spreads = elements * size * (run * most + lanes)
     together = vectors * pieces
-    places = 8 * together
     parts = _CORRELATION_SHARDED if shard else _CORRELATION_SHARED.format(elements=elements)
     return _CORRELATION.format(
         dtype=dtype, lanes=lanes, pieces=pieces, vectors=vectors, rows=rows, columns=across, sizes=SIZES, round=ROUND,
-        size=tile, span=tile * lanes // pieces, parts=parts, seen=seen, copied=copied, places=places, together=together,
-        channels=some, maps=most, run=run, bytes=size, scratch=seen + copied + places + spreads,
+        size=tile, span=tile * lanes // pieces, parts=parts, seen=seen, spreads=spreads, together=together,
+        channels=some, maps=most, run=run, bytes=size, scratch=seen + spreads + 16 * together,
     )  # fmt: skip
 
 
