@@ -41,6 +41,8 @@ __all__ = ["Tiles", "tiles"]
 
 #: Tiles of 4 meet polynomials at 0, infinity, and plus and minus these: errors a fifth of those at 1 and 2 (measured).
 POINTS = 0.75, 1.5
+#: Channels between the one that is seen and the one whose lines are asked for (measured).
+_AHEAD = 2
 
 
 def _prefetch(builder: Any, address: Any) -> None:
@@ -55,19 +57,18 @@ def _prefetch(builder: Any, address: Any) -> None:
 class Tiles:
     """Operations on ``vectors`` vectors of tiles; addresses are whole numbers (bytes), strides elements.
 
-    ``see(x, channels, channel, pitch, places, ahead, v, row_v, step_v)`` transforms the tiles of one vector in each of
+    ``see(x, channels, channel, pitch, places, v, row_v, step_v)`` transforms the tiles of one vector in each of
     ``channels`` images, whose rows are ``pitch`` apart, and writes ``v[c*row_v + e*step_v + lane]`` for the
-    elements ``e``. ``places`` is the address of ``pieces`` int64: where the pieces begin in an image. What is seen next
-    lies ``ahead``: where memory is slow, waiting for it took a tenth of the time.
+    elements ``e``. ``places`` is the address of ``pieces`` int64: where the pieces begin in an image.
 
-    ``multiply(u, step_u, block_u, channels, v, step_v, maps, m, step_m, add)`` writes to ``m[k*vectors*lanes + e*step_m
-    + lane]`` the sums over ``c`` of ``u[(k // block)*block_u + e*step_u + c*block + k % block] * v[c*vectors*lanes +
-    e*step_v + lane]`` for all lanes of all vectors, or adds them where ``add`` is not 0, for ``maps`` rounded up to
-    whole blocks of ``block`` maps.
-
-    ``write(m, step_m, maps, y, area, columns, places, limits, partly)`` transforms the sums of one vector and writes
-    them to ``maps`` images of ``area`` elements in rows of ``columns``, the pieces at ``places``. Where ``partly`` is
-    not 0, of each piece only as many columns and rows as ``limits`` says, pairs of int64.
+    ``multiply(u, step_u, block_u, channels, v, step_v, maps, m, step_m, add, before)`` writes to
+    ``m[k*vectors*lanes + e*step_m + lane]`` the sums over ``c`` of ``u[(k // block)*block_u + e*step_u + c*block + k %
+    block] * v[c*vectors*lanes + e*step_v + lane]`` for all lanes of all vectors, or adds them where ``add`` is not 0,
+    for ``maps`` rounded up to whole blocks of ``block`` maps. In between it transforms and writes other sums, so that
+    products hide that these come from the second cache. ``before`` is the address of int64: how many vectors there
+    are, one map after the other, the address of the first, that of its image of the result, elements of an image and
+    of its rows, addresses of the places of all pieces and of their limits, and, where not 0, that of each piece only as
+    many columns and rows are written as the limits say, pairs of int64.
 
     ``spread(t, area, pitch, maps, piece, present, w, wide, step_w)`` transforms the result's gradient, for the tiles of
     one piece of all maps, ``area`` apart, in rows ``pitch`` apart. It writes ``w[lane*wide + e*step_w + k]`` for whole
@@ -102,12 +103,14 @@ class Tiles:
         self.lanes, self.pieces, self.vectors, self.block = lanes, pieces, vectors, block
         self.rows, self.columns = sums
         self.name = f"{dtype}_{lanes}_{pieces}_{size}_{vectors}_{block}"
-        self.see, self.multiply = self._see(), self._multiply()
-        self.write, self.filters = self._write(), self._filters()
+        self.see, self.multiply, self.filters = self._see(), self._multiply(), self._filters()
         self.spread, self.sums, self.gradient = self._spread(), self._tile_sums(), self._gradient()
 
     def _pointer(self, builder: Any, address: Any) -> Any:
         return builder.inttoptr(address, self.element.as_pointer())
+
+    def _element(self, builder: Any, step: Any, r: int, s: int) -> Any:
+        return builder.mul(step, _whole(self.reach * r + s))
 
     def _starts(self, builder: Any, base: Any, places: Any) -> list[Any]:
         places = builder.inttoptr(places, ir.IntType(64).as_pointer())
@@ -225,15 +228,14 @@ class Tiles:
 
     def _see(self) -> Any:
         def build(builder: Any, arguments: list[Any]) -> None:
-            x, channels, channel, pitch, places, ahead, v, row_v, step_v = arguments
+            x, channels, channel, pitch, places, v, row_v, step_v = arguments
             loop = _Loop(builder, channels, 1, [self._pointer(builder, v), self._pointer(builder, x)])
             to, image = loop.values
             starts = self._starts(builder, image, places)
             below = [builder.mul(pitch, _whole(r)) for r in range(self.reach)]
-            # the next tiles below share the other rows with these; short rows share lines
-            for start in starts:
-                for r in range(2, self.reach, 1 if self.pieces == self.size else 2):
-                    _prefetch(builder, builder.gep(start, [builder.add(ahead, below[r])]))
+            further = builder.mul(channel, _whole(_AHEAD))
+            for start, row in itertools.product(starts, below[::2]):  # lines of the others are often among these
+                _prefetch(builder, builder.gep(start, [builder.add(further, row)]))
             for r, row in enumerate(self._rows(builder, starts, below)):
                 for s, value in enumerate(self._differences(builder, row)):
                     _store_vector(builder, value, to, builder.mul(step_v, _whole(self.reach * r + s)))
@@ -247,7 +249,6 @@ class Tiles:
             channel: Any,
             pitch: Any,
             places: Any,
-            ahead: Any,
             v: Any,
             row_v: Any,
             step_v: Any,
@@ -256,58 +257,9 @@ class Tiles:
                 _routine(builder, f"see_{self.name}", list(arguments), build)
                 return context.get_dummy_value()
 
-            return types.none(*[types.int64] * 9), codegen
+            return types.none(*[types.int64] * 8), codegen
 
         return see
-
-    # ---- products --------------------------------------------------------------------------------------
-
-    def _multiply(self) -> Any:
-        def build(builder: Any, arguments: list[Any]) -> None:
-            u, step_u, block_u, channels, v, step_v, maps, m, step_m, add = arguments
-            more = builder.icmp_signed("!=", add, _whole(0))
-            wide = self.vectors * self.lanes
-            u, v, m = (self._pointer(builder, address) for address in (u, v, m))
-            elements = _Loop(builder, _whole(self.reach**2), 1, [u, v, m])
-            u, v, m = elements.values
-            blocks = _Loop(builder, maps, self.block, [u, m])
-            own, to = blocks.values
-            zeros = [ir.Constant(self.vector, None)] * (self.block * self.vectors)
-            loop = _Loop(builder, channels, 1, [own, v, *zeros])
-            at_u, at_v, *held = loop.values
-            seen = [_load(builder, self.vector, at_v, _whole(t * self.lanes)) for t in range(self.vectors)]
-            for k in range(self.block):
-                weight = _splat(builder, builder.load(builder.gep(at_u, [_whole(k)])), self.lanes)
-                for t in range(self.vectors):
-                    number = k * self.vectors + t
-                    held[number] = _multiply_add(builder, weight, seen[t], held[number])
-            held = loop.close([builder.gep(at_u, [_whole(self.block)]), builder.gep(at_v, [_whole(wide)]), *held])[2:]
-            places = [(value, _whole(number * self.lanes), None) for number, value in enumerate(held)]
-            _store_or_add(builder, places, to, more)
-            blocks.close([builder.gep(own, [block_u]), builder.gep(to, [_whole(self.block * wide)])])
-            elements.close([builder.gep(u, [step_u]), builder.gep(v, [step_v]), builder.gep(m, [step_m])])
-
-        @intrinsic
-        def multiply(
-            typingctx: Any,
-            u: Any,
-            step_u: Any,
-            block_u: Any,
-            channels: Any,
-            v: Any,
-            step_v: Any,
-            maps: Any,
-            m: Any,
-            step_m: Any,
-            add: Any,
-        ) -> Any:
-            def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-                _routine(builder, f"multiply_{self.name}", list(arguments), build)
-                return context.get_dummy_value()
-
-            return types.none(*[types.int64] * 10), codegen
-
-        return multiply
 
     # ---- to the result ---------------------------------------------------------------------------------
 
@@ -345,69 +297,104 @@ class Tiles:
             parts = [_shuffled(builder, part, part, half) for part in parts for half in halves]
         return parts
 
-    def _write(self) -> Any:
-        def turn(builder: Any, m: Any, step_m: Any, starts: list[Any], columns: Any, masks: list[list[Any]]) -> None:
-            rows = []
-            place = m
-            for _ in range(self.reach):
-                values = []
-                for _ in range(self.reach):
-                    values.append(_load(builder, self.vector, place, _whole(0)))
-                    place = builder.gep(place, [step_m])
-                rows.append(values)
-            summed = [self._sums(builder, [row[s] for row in rows]) for s in range(self.reach)]
+    def _write(
+        self, builder: Any, m: Any, step_m: Any, starts: list[Any], columns: Any, masks: list[list[Any]]
+    ) -> None:
+        """Transform the sums of one vector in one map, and write them."""
+        elements = itertools.product(range(self.reach), repeat=2)
+        held = {(r, s): _load(builder, self.vector, m, self._element(builder, step_m, r, s)) for r, s in elements}
+        summed = [self._sums(builder, [held[r, s] for r in range(self.reach)]) for s in range(self.reach)]
+        for r in range(self.size):
+            parts = self._joined(builder, self._sums(builder, [column[r] for column in summed]))
+            for part, start, mask in zip(parts, starts, masks[r], strict=True):
+                _store_vector(builder, part, start, builder.mul(columns, _whole(r)), mask)
+
+    def _masks(self, builder: Any, limits: Any) -> list[list[Any]]:
+        """Which elements of each row of the pieces' tiles are in the result."""
+        masks: list[list[Any]] = [[] for _ in range(self.size)]
+        for number in range(self.pieces):
+            columns, rows = (builder.load(builder.gep(limits, [_whole(2 * number + d)])) for d in range(2))
             for r in range(self.size):
-                parts = self._joined(builder, self._sums(builder, [column[r] for column in summed]))
-                for part, start, mask in zip(parts, starts, masks[r], strict=True):
-                    _store_vector(builder, part, start, builder.mul(columns, _whole(r)), mask)
+                count = builder.select(builder.icmp_signed(">", rows, _whole(r)), columns, _whole(0))
+                masks[r].append(_lanes_below(builder, count, self.piece.count))
+        return masks
+
+    # ---- products --------------------------------------------------------------------------------------
+
+    def _multiply(self) -> Any:
+        def products(builder: Any, channels: Any, maps: Any, u: Any, block_u: Any, v: Any, m: Any, more: Any) -> None:
+            wide = self.vectors * self.lanes
+            blocks = _Loop(builder, maps, self.block, [u, m])
+            own, to = blocks.values
+            zeros = [ir.Constant(self.vector, None)] * (self.block * self.vectors)
+            loop = _Loop(builder, channels, 1, [own, v, *zeros])
+            at_u, at_v, *held = loop.values
+            seen = [_load(builder, self.vector, at_v, _whole(t * self.lanes)) for t in range(self.vectors)]
+            for k in range(self.block):
+                weight = _splat(builder, builder.load(builder.gep(at_u, [_whole(k)])), self.lanes)
+                for t in range(self.vectors):
+                    number = k * self.vectors + t
+                    held[number] = _multiply_add(builder, weight, seen[t], held[number])
+            held = loop.close([builder.gep(at_u, [_whole(self.block)]), builder.gep(at_v, [_whole(wide)]), *held])[2:]
+            places = [(value, _whole(number * self.lanes), None) for number, value in enumerate(held)]
+            _store_or_add(builder, places, to, more)
+            blocks.close([builder.gep(own, [block_u]), builder.gep(to, [_whole(self.block * wide)])])
 
         def build(builder: Any, arguments: list[Any]) -> None:
-            m, step_m, maps, y, area, columns, places, limits, partly = arguments
-            m = self._pointer(builder, m)
-            starts = self._starts(builder, self._pointer(builder, y), places)
-            limits = builder.inttoptr(limits, ir.IntType(64).as_pointer())
-            partly = builder.icmp_signed("!=", partly, _whole(0))
-            wide = _whole(self.vectors * self.lanes)
+            u, step_u, block_u, channels, v, step_v, maps, m, step_m, add, before = arguments
+            before = builder.inttoptr(before, ir.IntType(64).as_pointer())
+            known = [builder.load(builder.gep(before, [_whole(number)])) for number in range(8)]
+            units, m_before, y, area, columns, places, limits, partly = known
+            more, partly = (builder.icmp_signed("!=", value, _whole(0)) for value in (add, partly))
+            u, v, m, m_before, y = (self._pointer(builder, address) for address in (u, v, m, m_before, y))
+            count = self.reach**2
+            share = builder.sdiv(builder.add(units, _whole(count - 1)), _whole(count))
 
-            def loop(masks: list[list[Any]]) -> None:
-                turns = _Loop(builder, maps, 1, [m, *starts])
-                at, *places = turns.values
-                turn(builder, at, step_m, places, columns, masks)
-                turns.close([builder.gep(at, [wide]), *(builder.gep(place, [area]) for place in places)])
+            def unit(number: Any) -> tuple[Any, list[Any], Any]:
+                image = builder.gep(y, [builder.mul(builder.sdiv(number, _whole(self.vectors)), area)])
+                table = builder.mul(builder.srem(number, _whole(self.vectors)), _whole(8 * self.pieces))
+                starts = self._starts(builder, image, builder.add(places, table))
+                inside = builder.add(limits, builder.mul(table, _whole(2)))
+                return builder.gep(m_before, [builder.mul(number, _whole(self.lanes))]), starts, inside
 
+            elements = _Loop(builder, _whole(count), 1, [u, v, m, _whole(0)])
+            at_u, at_v, at_m, first = elements.values
+            own = builder.sub(_smaller(builder, builder.add(first, share), units), first)
+            products(builder, channels, maps, at_u, block_u, at_v, at_m, more)
+            results = _Loop(builder, own, 1, [])
+            summed, starts, inside = unit(builder.add(first, results.counter))
             with builder.if_else(partly) as (some, whole):
                 with some:
-                    masks: list[list[Any]] = [[] for _ in range(self.size)]
-                    for number in range(self.pieces):
-                        count = [builder.load(builder.gep(limits, [_whole(2 * number + d)])) for d in range(2)]
-                        for r in range(self.size):
-                            inside = builder.icmp_signed(">", count[1], _whole(r))
-                            count[0] = builder.select(inside, count[0], _whole(0))
-                            masks[r].append(_lanes_below(builder, count[0], self.piece.count))
-                    loop(masks)
+                    masks = self._masks(builder, builder.inttoptr(inside, ir.IntType(64).as_pointer()))
+                    self._write(builder, summed, step_m, starts, columns, masks)
                 with whole:
-                    loop([[None] * self.pieces] * self.size)
+                    self._write(builder, summed, step_m, starts, columns, [[None] * self.pieces] * self.size)
+            results.close([])
+            following = [builder.gep(at, [step]) for at, step in ((at_u, step_u), (at_v, step_v), (at_m, step_m))]
+            elements.close([*following, builder.add(first, own)])
 
         @intrinsic
-        def write(
+        def multiply(
             typingctx: Any,
+            u: Any,
+            step_u: Any,
+            block_u: Any,
+            channels: Any,
+            v: Any,
+            step_v: Any,
+            maps: Any,
             m: Any,
             step_m: Any,
-            maps: Any,
-            y: Any,
-            area: Any,
-            columns: Any,
-            places: Any,
-            limits: Any,
-            partly: Any,
+            add: Any,
+            before: Any,
         ) -> Any:
             def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-                _routine(builder, f"write_{self.name}", list(arguments), build)
+                _routine(builder, f"multiply_{self.name}", list(arguments), build)
                 return context.get_dummy_value()
 
-            return types.none(*[types.int64] * 9), codegen
+            return types.none(*[types.int64] * 11), codegen
 
-        return write
+        return multiply
 
     # ---- of the filters --------------------------------------------------------------------------------
 

@@ -23,12 +23,12 @@ SUM_CHANNELS, SUM_MAPS, SUM_VECTORS = 64, 32, 4
 
 _KERNEL = '''"""y[n,k,i,j] = sum(x[n,c,i+r,j+s] * w[k,c,r,s]), 3 x 3, tiles of {size} x {size}; {dtype}"""
 
-from graphc.kernels.cpu.memory import load, pointer_int64, store
+from graphc.kernels.cpu.memory import pointer_int64, store
 from graphc.kernels.cpu.tiles import tiles
 from graphc.kernels.cpu.vector import stack
 
 operations = tiles("{dtype}", {lanes}, {pieces}, {size}, {vectors}, {block})
-see, multiply, write = operations.see, operations.multiply, operations.write
+see, multiply = operations.see, operations.multiply
 scratch = stack({scratch})
 
 
@@ -43,30 +43,39 @@ def kernel(arguments, thread, threads):
     partly = rows % {size} + columns % {size}
 {parts}
     seen = scratch()
-    summed = seen + {seen}
-    places = summed + {summed}
-    targets = places + 8 * {together}
-    limits = targets + 8 * {together}
+    sums = seen + {seen}
+    places = sums + 2 * {summed}
+    tables = places + 8 * {together}
+    # what results are left to write: while other products are computed, their sums come from the second cache
+    before = tables + 48 * {together}
+    for e in range(8):
+        store(pointer_int64(before), e, 0)
+    store(pointer_int64(before), 3, area)
+    store(pointer_int64(before), 4, columns)
+    store(pointer_int64(before), 7, partly)
+    summed, targets = sums, tables  # two of each: results of the block before are still to be written
     # elements lie apart by an odd number of vectors: they do not meet in one set of the first cache; where these
     # distances are known beforehand, addresses take no additions
     step_u = channels * {block} + {apart}
     step_v = {channels} * {wide} + {lanes}
     most = {few} if channels <= {channels} else {maps}
     step_m = {maps} * {wide} + {lanes}
+    n, i, p = begin // tall, begin % tall * {size}, 0  # image, row, piece of it
     for first in range(begin * across, end * across, {together}):
+        targets = 2 * tables + 24 * {together} - targets
+        limits = targets + 8 * {together}
         for e in range({together}):
-            piece = min(first + e, end * across - 1)
-            j = min(piece % across * {span}, whole - {span})  # the last piece overlaps the one before
-            row = piece // across
-            n, i = row // tall, row % tall * {size}
+            j = min(p * {span}, whole - {span})  # the last piece overlaps the one before
             store(pointer_int64(places), e, n * channels * channel + i * pitch + j)
             store(pointer_int64(targets), e, n * maps * area + i * columns + j)
             store(pointer_int64(limits), 2 * e, columns - j)
             store(pointer_int64(limits), 2 * e + 1, rows - i)
-        piece = min(first + {together}, end * across - 1)
-        row = piece // across
-        ahead = row // tall * channels * channel + row % tall * {size} * pitch + piece % across * {span}
-        ahead -= load(pointer_int64(places), 0)
+            if first + e + 1 < end * across:
+                p += 1
+                if p == across:
+                    p, i = 0, i + {size}
+                    if i >= rows:
+                        i, n = 0, n + 1
         for k in range(0, maps, most):
             count = min(most, maps - k)
             for c in range(0, channels, {channels}):
@@ -74,12 +83,17 @@ def kernel(arguments, thread, threads):
                 if k == 0 or channels > {channels}:
                     for t in range({vectors}):
                         see(x + {bytes} * c * channel, some, channel, pitch, places + 8 * {pieces} * t,
-                            ahead, seen + {bytes} * {lanes} * t, {wide}, step_v)
+                            seen + {bytes} * {lanes} * t, {wide}, step_v)
                 multiply(u + {bytes} * (k // {block} * {elements} * step_u + c * {block}), step_u,
-                         {elements} * step_u, some, seen, step_v, count, summed, step_m, c)
-            for t in range({vectors}):
-                write(summed + {bytes} * {lanes} * t, step_m, count, y + {bytes} * k * area, area, columns,
-                      targets + 8 * {pieces} * t, limits + 16 * {pieces} * t, partly)
+                         {elements} * step_u, some, seen, step_v, count, summed, step_m, c, before)
+                store(pointer_int64(before), 0, 0)
+            store(pointer_int64(before), 0, count * {vectors})
+            store(pointer_int64(before), 1, summed)
+            store(pointer_int64(before), 2, y + {bytes} * k * area)
+            store(pointer_int64(before), 5, targets)
+            store(pointer_int64(before), 6, limits)
+            summed = 2 * sums + {summed} - summed
+    multiply(u, step_u, 0, 0, seen, step_v, 0, summed, step_m, 0, before)
 '''
 
 _SHARED = """\
@@ -134,7 +148,7 @@ def emit_convolution_by_tiles(dtype: str, lanes: int, columns: int, maps: int, t
         dtype=dtype, lanes=lanes, pieces=pieces, vectors=vectors, block=block, sizes=SIZES, elements=elements,
         apart=APART, size=tile, span=tile * lanes // pieces, parts=_SHARDED if shard else _SHARED, seen=seen,
         summed=summed, together=together, channels=channels, few=few, maps=most, wide=wide, bytes=size,
-        scratch=seen + summed + 32 * together,
+        scratch=seen + 2 * summed + 56 * together + 64,
     )  # fmt: skip
 
 
@@ -203,15 +217,16 @@ def kernel(arguments, thread, threads):
             length = min(most, across - start)  # pieces of each row
             pieces = count * length
             vectors = (pieces + {pieces} - 1) // {pieces}
+            n, i, p = first // tall, first % tall * {size}, start  # image, row, piece of it
             for e in range(vectors * {pieces}):
-                piece = min(e, pieces - 1)
-                row = first + piece // length
-                n, i, j = row // tall, row % tall * {size}, (start + piece % length) * {span}
-                store(pointer_int64(places), e, n * channels * channel + i * pitch + j)
-                store(pointer_int64(sources), e, n * maps * area + margin + i * pitch_t + j)
-            row = min(first + some, end - 1)
-            ahead = row // tall * channels * channel + row % tall * {size} * pitch + start * {span}
-            ahead -= load(pointer_int64(places), 0)
+                store(pointer_int64(places), e, n * channels * channel + i * pitch + p * {span})
+                store(pointer_int64(sources), e, n * maps * area + margin + i * pitch_t + p * {span})
+                if e + 1 < pieces:
+                    p += 1
+                    if p == start + length:
+                        p, i = start, i + {size}
+                        if i == rows:
+                            i, n = 0, n + 1
             for k in range(0, maps, {maps}):
                 own = min({maps}, maps - k)
                 wide = (own + {lanes} - 1) // {lanes} * {lanes}
@@ -223,7 +238,7 @@ def kernel(arguments, thread, threads):
                     if k == 0 or end_channel - begin_channel > {channels}:
                         for v in range(vectors):
                             see(x + {bytes} * c * channel, own, channel, pitch, places + 8 * {pieces} * v,
-                                ahead, seen + {bytes} * {lanes} * v, {run}, step_v)
+                                seen + {bytes} * {lanes} * v, {run}, step_v)
                     sums(seen, step_v, spreads, wide, step_w, vectors * {lanes}, own,
                          d + {bytes} * (c * row_d + k), row_d, channels * row_d)
 '''
