@@ -15,7 +15,7 @@ __all__ = [
 
 #: Channels whose transforms a block of tiles of 2x2 keeps, half as many of 4x4; maps whose sums it keeps: few, which
 #: stay in the first cache, but where channels must be transformed again for each of these blocks of maps.
-CHANNELS, FEW_MAPS, MAPS = 128, 16, 64
+CHANNELS, FEW_MAPS, MAPS = 128, 8, 64
 #: Numbers between the elements of transformed filters, so that these do not meet in one set of the first cache.
 APART = 16
 #: Of the gradient of filters: channels and maps, and vectors of tiles of 2x2, half as many of 4x4.
