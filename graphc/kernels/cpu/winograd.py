@@ -44,7 +44,7 @@ def kernel(arguments, thread, threads):
 {parts}
     seen = scratch()
     sums = seen + {seen}
-    places = sums + 2 * {summed}
+    places = sums + {summed}
     tables = places + 8 * {together}
     # what results are left to write: while other products are computed, their sums come from the second cache
     before = tables + 48 * {together}
@@ -53,7 +53,9 @@ def kernel(arguments, thread, threads):
     store(pointer_int64(before), 3, area)
     store(pointer_int64(before), 4, columns)
     store(pointer_int64(before), 7, partly)
-    summed, targets = sums, tables  # two of each: results of the block before are still to be written
+    # two of each: results of the block before are still to be written, but where sums of channels fill the room
+    summed, targets = sums, tables
+    aside = {bytes} * {few} * {wide} if channels <= {channels} else 0
     # elements lie apart by an odd number of vectors: they do not meet in one set of the first cache; where these
     # distances are known beforehand, addresses take no additions
     step_u = channels * {block} + {apart}
@@ -92,7 +94,10 @@ def kernel(arguments, thread, threads):
             store(pointer_int64(before), 2, y + {bytes} * k * area)
             store(pointer_int64(before), 5, targets)
             store(pointer_int64(before), 6, limits)
-            summed = 2 * sums + {summed} - summed
+            summed = 2 * sums + aside - summed
+            if channels > {channels}:
+                multiply(u, step_u, 0, 0, seen, step_v, 0, summed, step_m, 0, before)
+                store(pointer_int64(before), 0, 0)
     multiply(u, step_u, 0, 0, seen, step_v, 0, summed, step_m, 0, before)
 '''
 
@@ -148,7 +153,7 @@ def emit_convolution_by_tiles(dtype: str, lanes: int, columns: int, maps: int, t
         dtype=dtype, lanes=lanes, pieces=pieces, vectors=vectors, block=block, sizes=SIZES, elements=elements,
         apart=APART, size=tile, span=tile * lanes // pieces, parts=_SHARDED if shard else _SHARED, seen=seen,
         summed=summed, together=together, channels=channels, few=few, maps=most, wide=wide, bytes=size,
-        scratch=seen + 2 * summed + 56 * together + 64,
+        scratch=seen + summed + 56 * together + 64,
     )  # fmt: skip
 
 
