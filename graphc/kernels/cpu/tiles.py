@@ -43,15 +43,17 @@ __all__ = ["Tiles", "tiles"]
 POINTS = 0.75, 1.5
 #: Channels between the one that is seen and the one whose lines are asked for (measured).
 _AHEAD = 2
+#: Vectors of results whose lines are asked for before they are written: stores that wait hold products up (measured).
+_EARLY = 2
 
 
-def _prefetch(builder: Any, address: Any) -> None:
-    """Ask for a line of memory that is read soon; it need not exist."""
+def _prefetch(builder: Any, address: Any, *, written: bool = False) -> None:
+    """Ask for a line of memory that is read or written soon; it need not exist."""
     small = ir.IntType(32)
     place = builder.bitcast(address, ir.IntType(8).as_pointer())
     kind = ir.FunctionType(ir.VoidType(), [place.type, small, small, small])
     function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    builder.call(function, [place, small(0), small(3), small(1)])  # to read, into the second cache, of data
+    builder.call(function, [place, small(int(written)), small(3), small(1)])  # into the first cache, of data
 
 
 class Tiles:
@@ -347,8 +349,7 @@ class Tiles:
             units, m_before, y, area, columns, places, limits, partly = known
             more, partly = (builder.icmp_signed("!=", value, _whole(0)) for value in (add, partly))
             u, v, m, m_before, y = (self._pointer(builder, address) for address in (u, v, m, m_before, y))
-            count = self.reach**2
-            share = builder.sdiv(builder.add(units, _whole(count - 1)), _whole(count))
+            count = _whole(self.reach**2)
 
             def unit(number: Any) -> tuple[Any, list[Any], Any]:
                 image = builder.gep(y, [builder.mul(builder.sdiv(number, _whole(self.vectors)), area)])
@@ -357,11 +358,17 @@ class Tiles:
                 inside = builder.add(limits, builder.mul(table, _whole(2)))
                 return builder.gep(m_before, [builder.mul(number, _whole(self.lanes))]), starts, inside
 
-            elements = _Loop(builder, _whole(count), 1, [u, v, m, _whole(0)])
-            at_u, at_v, at_m, first = elements.values
-            own = builder.sub(_smaller(builder, builder.add(first, share), units), first)
+            elements = _Loop(builder, count, 1, [u, v, m, _whole(0), _whole(0)])
+            at_u, at_v, at_m, first, asked = elements.values
+            until = builder.sdiv(builder.mul(units, builder.add(elements.counter, _whole(1))), count)
+            asking = _smaller(builder, builder.add(until, _whole(_EARLY)), units)
+            ahead = _Loop(builder, builder.sub(asking, asked), 1, [])
+            _, starts, _ = unit(builder.add(asked, ahead.counter))
+            for start, r in itertools.product(starts, range(self.size)):
+                _prefetch(builder, builder.gep(start, [builder.mul(columns, _whole(r))]), written=True)
+            ahead.close([])
             products(builder, channels, maps, at_u, block_u, at_v, at_m, more)
-            results = _Loop(builder, own, 1, [])
+            results = _Loop(builder, builder.sub(until, first), 1, [])
             summed, starts, inside = unit(builder.add(first, results.counter))
             with builder.if_else(partly) as (some, whole):
                 with some:
@@ -371,7 +378,7 @@ class Tiles:
                     self._write(builder, summed, step_m, starts, columns, [[None] * self.pieces] * self.size)
             results.close([])
             following = [builder.gep(at, [step]) for at, step in ((at_u, step_u), (at_v, step_v), (at_m, step_m))]
-            elements.close([*following, builder.add(first, own)])
+            elements.close([*following, until, asking])
 
         @intrinsic
         def multiply(
