@@ -77,9 +77,11 @@ class Tiles:
     vectors ``k < wide``, where lanes are those of ``see``; zeros where ``present`` is 0. Maps become neighbours a few
     vectors at a time, which stay in the first cache.
 
-    ``sums(v, step_v, w, wide, step_w, tiles, channels, d, row_d, step_d)`` adds to ``d[c*row_d + e*step_d + k]`` the
-    products ``v[c*vectors*lanes + e*step_v + lane] * w[lane*wide + e*step_w + k]`` over ``lane < tiles``, for ``k <
-    wide``, whole blocks of ``columns`` vectors. It reads ``v`` for ``channels`` rounded up to whole blocks of ``rows``.
+    ``sums(v, step_v, w, wide, step_w, tiles, channels, d, row_d, step_d, t, area, pitch, places, units)`` adds to
+    ``d[c*row_d + e*step_d + k]`` the products ``v[c*vectors*lanes + e*step_v + lane] * w[lane*wide + e*step_w + k]``
+    over ``lane < tiles``, for ``k < wide``, whole blocks of ``columns`` vectors. It reads ``v`` for ``channels``
+    rounded up to whole blocks of ``rows``. In between it asks for lines of ``t``, which are spread next: of ``units``
+    pieces, those at the address ``places`` of one map after the other, which are ``area`` apart, their rows ``pitch``.
 
     ``gradient(d, step_d, maps, y)`` transforms the sums of one channel and writes ``y[(3*r + s)*maps + k]``.
 
@@ -527,12 +529,23 @@ class Tiles:
 
     def _tile_sums(self) -> Any:
         def build(builder: Any, arguments: list[Any]) -> None:
-            v, step_v, w, wide, step_w, count, channels, d, row_d, step_d = arguments
-            v, w, d = (self._pointer(builder, address) for address in (v, w, d))
+            v, step_v, w, wide, step_w, count, channels, d, row_d, step_d, t, area, pitch, places, units = arguments
+            v, w, d, t = (self._pointer(builder, address) for address in (v, w, d, t))
+            table = builder.inttoptr(places, ir.IntType(64).as_pointer())
+            pieces = _whole(self.vectors * self.pieces)
+            every = _whole(self.reach**2)
             run = _whole(self.vectors * self.lanes)
             block_v = builder.mul(run, _whole(self.rows))
-            elements = _Loop(builder, _whole(self.reach**2), 1, [v, w, d])
-            v, w, d = elements.values
+            elements = _Loop(builder, every, 1, [v, w, d, _whole(0)])
+            v, w, d, asked = elements.values
+            asking = builder.sdiv(builder.mul(units, builder.add(elements.counter, _whole(1))), every)
+            ahead = _Loop(builder, builder.sub(asking, asked), 1, [])
+            unit = builder.add(asked, ahead.counter)
+            place = builder.load(builder.gep(table, [builder.srem(unit, pieces)]))
+            start = builder.gep(t, [builder.add(place, builder.mul(builder.sdiv(unit, pieces), area))])
+            for r in range(self.size):
+                _prefetch(builder, builder.gep(start, [builder.mul(pitch, _whole(r))]))
+            ahead.close([])
             maps = _Loop(builder, wide, self.columns * self.lanes, [w, d])
             own_w, own_d = maps.values
             blocks = _Loop(builder, channels, self.rows, [v, own_d])
@@ -559,7 +572,7 @@ class Tiles:
             blocks.close([builder.gep(own_v, [block_v]), builder.gep(to, [builder.mul(row_d, _whole(self.rows))])])
             whole = _whole(self.columns * self.lanes)
             maps.close([builder.gep(own_w, [whole]), builder.gep(own_d, [whole])])
-            elements.close([builder.gep(v, [step_v]), builder.gep(w, [step_w]), builder.gep(d, [step_d])])
+            elements.close([builder.gep(v, [step_v]), builder.gep(w, [step_w]), builder.gep(d, [step_d]), asking])
 
         @intrinsic
         def sums(
@@ -574,12 +587,17 @@ class Tiles:
             d: Any,
             row_d: Any,
             step_d: Any,
+            t: Any,
+            area: Any,
+            pitch: Any,
+            places: Any,
+            units: Any,
         ) -> Any:
             def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
                 _routine(builder, f"sums_{self.name}_{self.rows}_{self.columns}", list(arguments), build)
                 return context.get_dummy_value()
 
-            return types.none(*[types.int64] * 10), codegen
+            return types.none(*[types.int64] * 15), codegen
 
         return sums
 

@@ -232,6 +232,9 @@ def kernel(arguments, thread, threads):
                         p, i = start, i + {size}
                         if i == rows:
                             i, n = 0, n + 1
+            row = min(first + some, end - 1)
+            n, i = row // tall, row % tall * {size}
+            further = n * maps * area + margin + i * pitch_t + start * {span} - load(pointer_int64(sources), 0)
             for k in range(0, maps, {maps}):
                 own = min({maps}, maps - k)
                 wide = (own + {lanes} - 1) // {lanes} * {lanes}
@@ -245,7 +248,9 @@ def kernel(arguments, thread, threads):
                             see(x + {bytes} * c * channel, own, channel, pitch, places + 8 * {pieces} * v,
                                 seen + {bytes} * {lanes} * v, {run}, step_v)
                     sums(seen, step_v, spreads, wide, step_w, vectors * {lanes}, own,
-                         d + {bytes} * (c * row_d + k), row_d, channels * row_d)
+                         d + {bytes} * (c * row_d + k), row_d, channels * row_d,
+                         t + {bytes} * (further + k * area), area, pitch_t, sources,
+                         {together} * min({maps}, maps - k) if c == begin_channel else 0)
 '''
 
 _CORRELATION_SHARED = """\
