@@ -19,14 +19,15 @@ p^2)`` over the value of the former at ``p``, and ``(0, 0, 1)``, columns of ``A^
 The gradient of a filter is F(3x3, 4x4) or F(3x3, 2x2): the same ``v`` for tiles of the image, and tiles ``t`` of the
 result's gradient::
 
-    d[e,c,k] = sum over images and tiles of v[e,c] * (H t[k] H^T)[e]      dg[c,k] = S d[c,k] S^T
+    d[e,c,k] = sum over images and tiles of v[e,c] * (H t[k] H^T)[e]      dg[c,k] = S (f f^T * d[c,k]) S^T
 
-    of 2x2:  1   0             1  1  1  0
-        H = 1/2 1/2        S = 0  1 -1  0
-            1/2 -1/2           0  1  1 -1
-             0   1
+    of 2x2:  1  0            1  1  1  0
+        H =  1  1        S = 0  1 -1  0        f = 1  1/2  1/2  1
+             1 -1            0  1  1 -1
+             0  1
 
-and of 4x4 with rows ``(1, p, p^2, p^3)`` of ``H``, columns ``(1, p, p^2)`` of ``S``.
+and of 4x4 with rows ``(1, p, p^2, p^3)`` of ``H``, columns ``(1, p, p^2)`` of ``S``, and ``f`` the factors of the rows
+of ``G``.
 
 Steps and dilation are 1, there is one group. The kernels, arguments int64::
 

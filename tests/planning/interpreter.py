@@ -429,10 +429,10 @@ class Interpreter:
         x, t, d = arrays
         if examples is not None:
             x, t, arguments = x[slice(*examples)], t[slice(*examples)], [examples[1] - examples[0], *arguments[1:]]
-        n, channels, k, rows, columns, height, pitch, *window = arguments
+        n, channels, k, rows, columns, height, pitch, *window, _, _, _ = arguments
         *known, size = kernel.literals
         assert known == [columns, k, channels]
-        assert window[:7] == [3, 3, 1, 1, 1, 1, 1]
+        assert window == [3, 3, 1, 1, 1, 1, 1]
         assert rows % size == columns % size == 0
         turn, mix, _ = transforms(3, size)
         x, t = x.reshape(n, channels, height * pitch), self.placed(t, n, k, arguments)

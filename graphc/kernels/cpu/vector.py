@@ -303,6 +303,7 @@ def _routine(builder: Any, name: str, arguments: list[Any], build: Any) -> Any:
         function.attributes.add("noinline")
         function.attributes.add("nounwind")
         function.attributes.add("optsize")
+        function.attributes.alignstack = 64  # vectors that registers have no room for lie in one line each
         inner = ir.IRBuilder(function.append_basic_block("entry"))
         build(inner, list(function.args))
         inner.ret_void()

@@ -15,7 +15,7 @@ __all__ = [
 
 #: Channels whose transforms a block of tiles of 2x2 keeps, half as many of 4x4; maps whose sums it keeps: few, which
 #: stay in the first cache, but where channels must be transformed again for each of these blocks of maps.
-CHANNELS, FEW_MAPS, MAPS = 128, 16, 64
+CHANNELS, FEW_MAPS, MAPS = 128, 8, 64
 #: Numbers between the elements of transformed filters, so that these do not meet in one set of the first cache.
 APART = 16
 #: Of the gradient of filters: channels and maps, and vectors of tiles of 2x2, half as many of 4x4.
@@ -23,12 +23,12 @@ SUM_CHANNELS, SUM_MAPS, SUM_VECTORS = 64, 32, 4
 
 _KERNEL = '''"""y[n,k,i,j] = sum(x[n,c,i+r,j+s] * w[k,c,r,s]), 3 x 3, tiles of {size} x {size}; {dtype}"""
 
-from graphc.kernels.cpu.memory import load, pointer_int64, store
+from graphc.kernels.cpu.memory import pointer_int64, store
 from graphc.kernels.cpu.tiles import tiles
 from graphc.kernels.cpu.vector import stack
 
 operations = tiles("{dtype}", {lanes}, {pieces}, {size}, {vectors}, {block})
-see, multiply, write = operations.see, operations.multiply, operations.write
+see, multiply = operations.see, operations.multiply
 scratch = stack({scratch})
 
 
@@ -43,29 +43,41 @@ def kernel(arguments, thread, threads):
     partly = rows % {size} + columns % {size}
 {parts}
     seen = scratch()
-    summed = seen + {seen}
-    places = summed + {summed}
-    targets = places + 8 * {together}
-    limits = targets + 8 * {together}
-    # elements lie apart by an odd number of vectors: they do not meet in one set of the first cache
+    sums = seen + {seen}
+    places = sums + {summed}
+    tables = places + 8 * {together}
+    # what results are left to write: while other products are computed, their sums come from the second cache
+    before = tables + 48 * {together}
+    for e in range(8):
+        store(pointer_int64(before), e, 0)
+    store(pointer_int64(before), 3, area)
+    store(pointer_int64(before), 4, columns)
+    store(pointer_int64(before), 7, partly)
+    # two of each: results of the block before are still to be written, but where sums of channels fill the room
+    summed, targets = sums, tables
+    aside = {bytes} * {few} * {wide} if channels <= {channels} else 0
+    # elements lie apart by an odd number of vectors: they do not meet in one set of the first cache; where these
+    # distances are known beforehand, addresses take no additions
     step_u = channels * {block} + {apart}
-    step_v = min(channels, {channels}) * {wide} + {lanes}
+    step_v = {channels} * {wide} + {lanes}
     most = {few} if channels <= {channels} else {maps}
-    step_m = most * {wide} + {lanes}
+    step_m = {maps} * {wide} + {lanes}
+    n, i, p = begin // tall, begin % tall * {size}, 0  # image, row, piece of it
     for first in range(begin * across, end * across, {together}):
+        targets = 2 * tables + 24 * {together} - targets
+        limits = targets + 8 * {together}
         for e in range({together}):
-            piece = min(first + e, end * across - 1)
-            j = min(piece % across * {span}, whole - {span})  # the last piece overlaps the one before
-            row = piece // across
-            n, i = row // tall, row % tall * {size}
+            j = min(p * {span}, whole - {span})  # the last piece overlaps the one before
             store(pointer_int64(places), e, n * channels * channel + i * pitch + j)
             store(pointer_int64(targets), e, n * maps * area + i * columns + j)
             store(pointer_int64(limits), 2 * e, columns - j)
             store(pointer_int64(limits), 2 * e + 1, rows - i)
-        piece = min(first + {together}, end * across - 1)
-        row = piece // across
-        ahead = row // tall * channels * channel + row % tall * {size} * pitch + piece % across * {span}
-        ahead -= load(pointer_int64(places), 0)
+            if first + e + 1 < end * across:
+                p += 1
+                if p == across:
+                    p, i = 0, i + {size}
+                    if i >= rows:
+                        i, n = 0, n + 1
         for k in range(0, maps, most):
             count = min(most, maps - k)
             for c in range(0, channels, {channels}):
@@ -73,12 +85,20 @@ def kernel(arguments, thread, threads):
                 if k == 0 or channels > {channels}:
                     for t in range({vectors}):
                         see(x + {bytes} * c * channel, some, channel, pitch, places + 8 * {pieces} * t,
-                            ahead, seen + {bytes} * {lanes} * t, {wide}, step_v)
+                            seen + {bytes} * {lanes} * t, {wide}, step_v)
                 multiply(u + {bytes} * (k // {block} * {elements} * step_u + c * {block}), step_u,
-                         {elements} * step_u, some, seen, step_v, count, summed, step_m, c)
-            for t in range({vectors}):
-                write(summed + {bytes} * {lanes} * t, step_m, count, y + {bytes} * k * area, area, columns,
-                      targets + 8 * {pieces} * t, limits + 16 * {pieces} * t, partly)
+                         {elements} * step_u, some, seen, step_v, count, summed, step_m, c, before)
+                store(pointer_int64(before), 0, 0)
+            store(pointer_int64(before), 0, count * {vectors})
+            store(pointer_int64(before), 1, summed)
+            store(pointer_int64(before), 2, y + {bytes} * k * area)
+            store(pointer_int64(before), 5, targets)
+            store(pointer_int64(before), 6, limits)
+            summed = 2 * sums + aside - summed
+            if channels > {channels}:
+                multiply(u, step_u, 0, 0, seen, step_v, 0, summed, step_m, 0, before)
+                store(pointer_int64(before), 0, 0)
+    multiply(u, step_u, 0, 0, seen, step_v, 0, summed, step_m, 0, before)
 '''
 
 _SHARED = """\
@@ -133,7 +153,7 @@ def emit_convolution_by_tiles(dtype: str, lanes: int, columns: int, maps: int, t
         dtype=dtype, lanes=lanes, pieces=pieces, vectors=vectors, block=block, sizes=SIZES, elements=elements,
         apart=APART, size=tile, span=tile * lanes // pieces, parts=_SHARDED if shard else _SHARED, seen=seen,
         summed=summed, together=together, channels=channels, few=few, maps=most, wide=wide, bytes=size,
-        scratch=seen + summed + 32 * together,
+        scratch=seen + summed + 56 * together + 64,
     )  # fmt: skip
 
 
@@ -171,11 +191,10 @@ import numpy as np
 
 from graphc.kernels.cpu.memory import load, pointer_int64, pointer_{dtype} as pointer, store
 from graphc.kernels.cpu.tiles import tiles
-from graphc.kernels.cpu.vector import packing, stack
+from graphc.kernels.cpu.vector import stack
 
 operations = tiles("{dtype}", {lanes}, {pieces}, {size}, {vectors}, 1, ({rows}, {columns}))
 see, spread, sums = operations.see, operations.spread, operations.sums
-pack = packing("{dtype}", {lanes}).pack
 scratch = stack({scratch})
 zero = np.{dtype}(0.0)
 
@@ -183,17 +202,17 @@ zero = np.{dtype}(0.0)
 def kernel(arguments, thread, threads):
     x, t, d = arguments[0], arguments[1], arguments[2]
 {sizes}\
+    area, margin, pitch_t = arguments[17], arguments[18], arguments[19]
     channel = height * pitch
-    plane, origin, line = arguments[17], arguments[18], arguments[19]  # where the result's gradient lies
     row_d = (maps + {round} - 1) // {round} * {round}
     tall = rows // {size}  # rows of tiles
     across = columns // {span}  # pieces of a row of tiles
 {parts}
     seen = scratch()
-    copied = seen + {seen}
-    places = copied + {copied}
-    spreads = places + {places}
-    step_v = min(channels, {channels}) * {run} + {lanes}
+    spreads = seen + {seen}
+    places = spreads + {spreads}
+    sources = places + 8 * {together}
+    step_v = {channels} * {run} + {lanes}
     step_w = {run} * {maps} + {lanes}
     some = max(1, {together} // across)
     most = min({together}, across)
@@ -203,42 +222,35 @@ def kernel(arguments, thread, threads):
             length = min(most, across - start)  # pieces of each row
             pieces = count * length
             vectors = (pieces + {pieces} - 1) // {pieces}
+            n, i, p = first // tall, first % tall * {size}, start  # image, row, piece of it
             for e in range(vectors * {pieces}):
-                piece = min(e, pieces - 1)
-                row = first + piece // length
-                n, i = row // tall, row % tall * {size}
-                store(pointer_int64(places), e, n * channels * channel + i * pitch + (start + piece % length) * {span})
+                store(pointer_int64(places), e, n * channels * channel + i * pitch + p * {span})
+                store(pointer_int64(sources), e, n * maps * area + margin + i * pitch_t + p * {span})
+                if e + 1 < pieces:
+                    p += 1
+                    if p == start + length:
+                        p, i = start, i + {size}
+                        if i == rows:
+                            i, n = 0, n + 1
             row = min(first + some, end - 1)
-            ahead = row // tall * channels * channel + row % tall * {size} * pitch + start * {span}
-            ahead -= load(pointer_int64(places), 0)
-            held = length * {span}
+            n, i = row // tall, row % tall * {size}
+            further = n * maps * area + margin + i * pitch_t + start * {span} - load(pointer_int64(sources), 0)
             for k in range(0, maps, {maps}):
                 own = min({maps}, maps - k)
                 wide = (own + {lanes} - 1) // {lanes} * {lanes}
-                for number in range(count):
-                    row = first + number
-                    place = (row // tall * maps + k) * plane + origin + row % tall * {size} * line
-                    source = t + {bytes} * (place + start * {span})
-                    target = copied + {bytes} * number * {size} * held * wide
-                    if held == line:  # rows follow each other
-                        pack(source, plane, 1, own, {size} * columns, target, wide)
-                    else:
-                        for r in range({size}):
-                            pack(source + {bytes} * r * line, plane, 1, own, held,
-                                 target + {bytes} * r * held * wide, wide)
                 for e in range(vectors * {pieces}):
-                    piece = min(e, pieces - 1)
-                    source = copied + {bytes} * (piece // length * {size} * held + piece % length * {span}) * wide
-                    spread(source, wide, held, e % {pieces}, e < pieces,
-                           spreads + {bytes} * (e // {pieces} * {lanes} * wide), step_w)
+                    spread(t + {bytes} * (load(pointer_int64(sources), e) + k * area), area, pitch_t, own,
+                           e % {pieces}, e < pieces, spreads + {bytes} * (e // {pieces} * {lanes} * wide), wide, step_w)
                 for c in range(begin_channel, end_channel, {channels}):
                     own = min({channels}, end_channel - c)
                     if k == 0 or end_channel - begin_channel > {channels}:
                         for v in range(vectors):
                             see(x + {bytes} * c * channel, own, channel, pitch, places + 8 * {pieces} * v,
-                                ahead, seen + {bytes} * {lanes} * v, {run}, step_v)
+                                seen + {bytes} * {lanes} * v, {run}, step_v)
                     sums(seen, step_v, spreads, wide, step_w, vectors * {lanes}, own,
-                         d + {bytes} * (c * row_d + k), row_d, channels * row_d)
+                         d + {bytes} * (c * row_d + k), row_d, channels * row_d,
+                         t + {bytes} * (further + k * area), area, pitch_t, sources,
+                         {together} * min({maps}, maps - k) if c == begin_channel else 0)
 '''
 
 _CORRELATION_SHARED = """\
@@ -285,15 +297,13 @@ def emit_correlation_by_tiles(
     run, elements = vectors * lanes, (tile + 2) ** 2
     most = max(SUM_MAPS // (across * lanes), 1) * across * lanes
     seen = elements * size * (some * run + lanes) + size * rows * run
-    copied = size * (tile**2 * run + 2 * lanes) * most
     spreads = elements * size * (run * most + lanes)
     together = vectors * pieces
-    places = 8 * together
     parts = _CORRELATION_SHARDED if shard else _CORRELATION_SHARED.format(elements=elements)
     return _CORRELATION.format(
         dtype=dtype, lanes=lanes, pieces=pieces, vectors=vectors, rows=rows, columns=across, sizes=SIZES, round=ROUND,
-        size=tile, span=tile * lanes // pieces, parts=parts, seen=seen, copied=copied, places=places, together=together,
-        channels=some, maps=most, run=run, bytes=size, scratch=seen + copied + places + spreads,
+        size=tile, span=tile * lanes // pieces, parts=parts, seen=seen, spreads=spreads, together=together,
+        channels=some, maps=most, run=run, bytes=size, scratch=seen + spreads + 16 * together,
     )  # fmt: skip
 
 
