@@ -643,7 +643,6 @@ def _correlation_of_maps(p: _Problem, prefix: str) -> Convolution:
         kind="correlation_by_tiles",
         tensors={**found.tensors, last.read: last.extents},
         literals=(p.columns, p.k, p.c, size),
-        arguments=(*found.arguments, p.rows * p.columns, 0, p.columns),
         work=work_of_tiles(p, size),
         finished=last,
     )
