@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import textwrap
 
 import numpy
@@ -41,7 +42,7 @@ def both(body):
     written = translate.translated(full, vars(module), "own" + digest[:32])
     numba = cache._by_numba(module.kernel, digest)
     engine = cache._engine()
-    own = loaded(engine.optimised(str(written)), "own" + digest[:32])
+    own = loaded(engine.optimised(translate.text_of(written)), "own" + digest[:32])
     return own, loaded(engine.llvm.parse_assembly(numba), cache._symbol(digest))
 
 
@@ -257,3 +258,12 @@ def test_all_kernels_of_a_gate_and_its_gradient_are_understood(name, understood)
         nodes += [back.grad(node) for node in case.floats]
     graphc.compile(nodes)
     assert understood
+
+
+def test_each_loop_has_a_node_of_its_own_that_names_itself():
+    text = text_of("for j in range(a):\n    for k in range(b):\n        store(out, 0, j + k)\n")
+    names = vars(cache._module(cache.module_text(text), "0" * 64, cache.path_of(text)))
+    written = translate.text_of(translate.translated(text, names, "kernel"))
+    nodes = re.findall(r"^(!\d+) = distinct !{ (!\d+), (!\d+) }$", written, flags=re.MULTILINE)
+    assert len({own for own, _, _ in nodes}) == 2
+    assert all(own == first and own != disable for own, first, disable in nodes)

@@ -287,7 +287,7 @@ def _llvm(full: str, digest: str, path: Path) -> Any:
     except translate.NotUnderstoodError:
         return _engine().llvm.parse_assembly(_by_numba(module.kernel, digest))
     rewrite_module(written, SimpleNamespace(flags=FASTMATH))
-    return _engine().optimised(str(written))
+    return _engine().optimised(translate.text_of(written))
 
 
 def _module(full: str, digest: str, path: Path) -> ModuleType:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.core.datamodel.registry import default_manager
 
-__all__ = ["NotUnderstoodError", "translated"]
+__all__ = ["NotUnderstoodError", "text_of", "translated"]
 
 _WHOLE, _TRUTH = ir.IntType(64), ir.IntType(1)
 _FLOATS = types.float32, types.float64
@@ -30,6 +31,8 @@ _COMPARISONS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: 
 _FLOAT_OPERATORS = {ast.Add: "fadd", ast.Sub: "fsub", ast.Mult: "fmul", ast.Div: "fdiv"}
 _NUMBERS = {ast.Add: int.__add__, ast.Sub: int.__sub__, ast.Mult: int.__mul__}  # of two literals
 _WHOLE_OPERATORS = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.BitAnd: "and_", ast.BitOr: "or_"}
+#: A node of a loop as llvmlite writes it.
+_NODE = re.compile(r'(!\d+) = !{ !"loop \d+",')
 
 
 class NotUnderstoodError(Exception):
@@ -74,6 +77,7 @@ class _Walk:
         self.context = _Context()
         self.variables: dict[str, tuple[Any, Any]] = {}  # place and type
         self.loops: list[_Loop] = []
+        self.count = 0
         self.changed: set[str] = set()  # names that were given another type in this branch or loop
 
     # ---- statements ----------------------------------------------------------------------------
@@ -219,8 +223,18 @@ class _Walk:
             self.block(statement.body)
         builder.position_at_end(following)
         builder.store(builder.add(builder.load(counter), step, flags=("nsw",)), counter)
-        builder.branch(test)
+        self.once(builder.branch(test))
         builder.position_at_end(behind)
+
+    def once(self, back: Any) -> None:
+        """Say that a loop is not to be copied for several turns: vectors and tiles are as wide as registers allow.
+
+        LLVM wants a node of its own for each loop, which names itself: `_NODE` makes it of what llvmlite can write.
+        """
+        module = self.builder.module
+        disable = module.add_metadata(["llvm.loop.unroll.runtime.disable"])
+        self.count += 1
+        back.set_metadata("llvm.loop", module.add_metadata([f"loop {self.count}", disable]))
 
     def remaining(self, value: Any, end: Any, step: Any) -> Any:
         """Whether a range goes on."""
@@ -474,3 +488,8 @@ def translated(text: str, names: Mapping[str, Any], symbol: str) -> Any:
     if not walk.builder.block.is_terminated:
         walk.visit_return(ast.Return())
     return module
+
+
+def text_of(module: Any) -> str:
+    """Return the text of a module that `translated` wrote."""
+    return _NODE.sub(r"\1 = distinct !{ \1,", str(module))
