@@ -3,10 +3,11 @@
 from graphc.planning.count import Count, Layer, count
 from graphc.planning.lower import plan
 from graphc.planning.plan import Buffer, Kernel, Launch, Plan
-from graphc.planning.target import SCHEDULES, Target
+from graphc.planning.target import LAYOUTS, SCHEDULES, Target
 from graphc.planning.views import Patches, Toeplitz, patches, toeplitz
 
 __all__ = [
+    "LAYOUTS",
     "SCHEDULES",
     "Buffer",
     "Count",

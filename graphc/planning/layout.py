@@ -4,9 +4,9 @@ A frame is planned as a copy of a tensor (`graphc.planning.convolution`). Where 
 the frame, it does, at shifted indices; then the copy alone reads the tensor, and fusion (`graphc.planning.fusion`)
 computes the tensor where it is copied to: what makes it writes into the frame.
 
-What reads a tensor: derived loops at any index, and the gradients of filters, which are told where a result's gradient
-lies. What a caller reads, or what is seen in another shape, is not moved. The kernel of windows
-(`graphc.planning.pooling`) is told where the frame begins; the gradient of windows is copied.
+What reads a tensor: derived loops at any index, and kernels of the target that are told where a result's gradient lies
+(`graphc.planning.Target.layouts`). What a caller reads, or what is seen in another shape, is not moved. The kernel of
+windows (`graphc.planning.pooling`) is told where the frame begins; the gradient of windows is copied.
 
 A ReLU's gradient may ask its result instead of its operand: ``0 >= max(0, x)`` where ``0 >= x``. It does where the
 result is kept in any case and the operand would be kept for nothing else.
@@ -44,9 +44,8 @@ __all__ = ["lay_out"]
 
 #: Literals of a kernel of windows that writes a whole tensor; into a frame, the first row and column follow.
 _WHOLE = 2
-#: Kernels that are told where the gradient of a result lies, their second operand.
-_TOLD = ("correlation_of_maps", "correlation_by_tiles", "correlation_of_runs")
-#: Where in their arguments it stands: elements of a map, the first of them, the pitch of its rows.
+#: Where in the arguments of a gradient of a filter it stands how its second operand, the gradient of a result, lies:
+#: elements of a map, the first of them, the pitch of its rows.
 _PLACE = 14
 
 
@@ -161,6 +160,8 @@ class _Layout(Launches):
         statement = kernel.statement
         if kernel.kind != "pooling" or statement is None or len(kernel.literals) > _WHOLE:
             return None
+        if kernel.kind not in self.builder.target.layouts:
+            return None
         # gradients of windows are four times as large, and their rows stream faster as they are (measured)
         if statement.operator == "set" or len(first) < 3 or any(first[:-2]):
             return None
@@ -188,7 +189,7 @@ class _Layout(Launches):
         if any(self.same(number) != base for number in numbers):
             return None  # it sees the tensor in another shape
         kernel = self.kernel(launch)
-        if kernel.kind in _TOLD:
+        if kernel.kind.startswith("correlation") and kernel.kind in self.builder.target.layouts:
             return self.told(launch, base, framed, first)
         if kernel.kind != "loops" or kernel.statement is None:
             return None

@@ -86,6 +86,23 @@ def test_networks_compute_the_same_in_frames(network, lanes):
     judged(graphc.mean(network(IMAGE) ** 2), target=Target(lanes=lanes))
 
 
+@pytest.mark.parametrize("layouts", [(), ("pooling",), ("correlation_of_maps", "correlation_by_tiles")])
+def test_kernels_that_know_no_frames_see_whole_tensors(layouts):
+    network = graphc.max_pool2d(graphc.relu(convolution(IMAGE, "a", 8)), 2)
+    network = convolution(graphc.relu(convolution(network, "b", 16)), "c", 8)
+    _, planned = judged(graphc.mean(network**2), target=Target(layouts=frozenset(layouts)))
+    framed = [buffer.name.count("framed") for buffer in planned.buffers]
+    for launch in planned.launches:
+        kind = planned.kernels[launch.kernel].kind
+        if kind.startswith("correlation_"):
+            assert not framed[launch.buffers[1]] or kind in layouts
+        elif kind == "pooling":
+            assert not framed[launch.buffers[-1]] or kind in layouts
+    assert any(framed[launch.buffers[-1]] for launch in planned.launches if "max_pool" in launch.label) == (
+        "pooling" in layouts
+    )
+
+
 def training(network: Callable[[graphc.Node], graphc.Node]) -> Plan:
     loss = graphc.mean(network(IMAGE) ** 2)
     back = graphc.backward(loss)
