@@ -82,6 +82,10 @@ BODIES = {
         store(out, 4, p | q)
         store(out, 5, 1 if p else 2)
         store(out, 6, not a)
+        store(out, 14, a < b + 1 <= c)
+        d = e = a < c
+        store(out, 13, d + e)
+        store(out, 15, 0 <= a < b < 100)
         d = 5
         d = a > b
         store(out, 7, d)
@@ -186,7 +190,7 @@ def test_a_text_means_what_numba_means(name):
 @pytest.mark.parametrize(
     "body",
     [
-        "store(out, 0, 1 if 0 < a < 5 else 0)\n",
+        "store(out, 0, 1 if 0 < min(a, b) < 5 else 0)\n",
         "for k in (3, 4):\n    store(out, 0, k + a - a)\n",
         "store(out, 0, abs(a) ** 2)\n",
         "d = a\nfor k in range(2):\n    store(out, k, d)\n    e = d + k\nstore(out, 2, e / 1 > 0)\n",

@@ -107,7 +107,12 @@ class _Walk:
     def visit_assign(self, statement: ast.Assign) -> None:
         value, target = statement.value, statement.targets[0]
         if len(statement.targets) > 1:
-            raise NotUnderstoodError("several targets")
+            if any(isinstance(name, ast.Tuple) for name in statement.targets):
+                raise NotUnderstoodError("several tuples")
+            typed = self.typed(value)
+            for name in statement.targets:
+                self.assign(name, typed)
+            return
         if not isinstance(target, ast.Tuple):
             self.assign(target, self.typed(value))
             return
@@ -349,8 +354,12 @@ class _Walk:
         return quotient, rest
 
     def typed_compare(self, expression: ast.Compare) -> _Typed:
-        if len(expression.ops) != 1:
-            raise NotUnderstoodError("comparisons in a row")
+        if len(expression.ops) > 1:  # pairs, of which the second only counts where the first holds
+            operands = [expression.left, *expression.comparators]
+            if any(isinstance(part, ast.Call) for operand in operands[1:-1] for part in ast.walk(operand)):
+                raise NotUnderstoodError("a call between two comparisons")
+            rows = zip(operands, expression.ops, operands[1:], strict=False)
+            return self.typed_boolop(ast.BoolOp(ast.And(), [ast.Compare(x, [sign], [y]) for x, sign, y in rows]))
         left, right = self.typed(expression.left), self.typed(expression.comparators[0])
         sign = _COMPARISONS.get(type(expression.ops[0]))
         if sign is None:
