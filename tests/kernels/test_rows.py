@@ -6,7 +6,7 @@ import pytest
 import graphc
 from graphc.formula.expression import Call, Number, Symbol, call
 from graphc.formula.statement import NEUTRAL
-from graphc.graph.reference import run_statement
+from graphc.graph.reference import evaluate, run_statement
 from graphc.kernels.cpu import cache
 from graphc.kernels.cpu.convolution import vector_lanes
 from graphc.kernels.cpu.rows import accepts, emit_rows
@@ -180,3 +180,28 @@ def test_a_classifier_uses_rows_and_reports_them(dtype):
     numpy.testing.assert_allclose(value, back.value(loss), rtol=bound)
     numpy.testing.assert_allclose(gradients["scores"], back.grad("scores"), rtol=10 * bound, atol=bound)
     assert sum(" rows " in line for line in str(step.report()).splitlines()) >= 2
+
+
+def test_rows_of_a_longer_tensor_are_refused():
+    """What the statement does not reach becomes zeros, which derived loops write."""
+    axes = {"n": "t0.0", "c": "t1.1"}
+    s = statement(at("t0", "n", "c"), "set", axes, {"x": at("t1", "n", "c")}, Call("tanh", (x,)))
+    made = Kernel("loops", s, (("t0", "float32"), ("t1", "float32")))
+    assert not accepts(made, HINTS | {"t1.1": 5, "t0.1": 7})
+    whole = statement(at("t0", "n", "c"), "set", axes | {"c": "t0.1"}, {"x": at("t1", "n", "c")}, Call("tanh", (x,)))
+    assert accepts(Kernel("loops", whole, made.dtypes), HINTS | {"t1.1": 5, "t0.1": 5})
+
+
+def test_zeros_beside_rows_stay_zeros_in_a_network():
+    """The gradient of a filter reads rows with zeros between them, of which a gradient of tanh fills a part."""
+    image = graphc.input("image", ("N", 2, 8, 9))
+    weight = graphc.parameter("weight", (4, 2, 5, 5))
+    loss = graphc.mean(graphc.tanh(graphc.conv2d(image, weight, stride=2, padding=2)))
+    values = {image: filled((20, 2, 8, 9), "float64"), weight: filled((4, 2, 5, 5), "float64", 1)}
+    step = graphc.compile([loss], gradients=True, dtype="float64", parameters={"weight": values[weight]})
+    gradient = graphc.backward(loss).grad(weight)
+    for byte in (0, 255):  # no numbers where nothing is written
+        step(image=values[image])
+        step.program._arena[...] = byte
+        _, gradients = step(image=values[image])
+        numpy.testing.assert_allclose(gradients["weight"], evaluate([gradient], values)[0], rtol=1e-9, atol=1e-14)

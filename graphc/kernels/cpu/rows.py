@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from graphc.formula.expression import Call, Expression, symbols
-from graphc.formula.statement import Access, Affine, neutral
+from graphc.formula.statement import Access, Affine, affine, neutral
 from graphc.kernels.cpu.body import Body
 from graphc.kernels.cpu.convolution import vector_lanes
 from graphc.kernels.cpu.normal import Normal
@@ -85,6 +85,9 @@ def _rows(kernel: Kernel, hints: Mapping[str, int]) -> _Rows | None:
         return None
     if len(written) < 2 - reduces:
         return None
+    whole = [affine(f"{normal.write.tensor}.{d}") for d in range(len(written))]
+    if not s.accumulate and [normal.extents[axis] for axis in written] != whole:
+        return None  # the rest of the tensor becomes zeros, as in frames
     column = normal.reduced[0] if reduces else written[-1]
     choices = written if reduces else written[:-1]
     # the longest axis fills blocks best; of equal ones the last, whose results are neighbours
