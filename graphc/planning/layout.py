@@ -282,9 +282,13 @@ class _Layout(Launches):
     def roots(self, base: int) -> set[int]:
         """Whole tensors that a tensor is computed from, element by element."""
         found: set[int] = set()
+        seen: set[int] = set()
         waiting = [base]
         while waiting:
             number = waiting.pop()
+            if number in seen:
+                continue
+            seen.add(number)
             writer = self.writer(number)
             launch = self.launches[writer] if writer is not None else None
             producer = elementwise(self.kernel(launch)) if launch is not None else None
@@ -297,18 +301,21 @@ class _Layout(Launches):
 
     def kept_anyway(self, root: int, base: int) -> bool:
         """Whether somebody else reads a tensor than what leads from it to another one."""
-        if self.builder.buffers[root].role != "arena" or root in self.kept:
-            return True
-        if root == base:
-            return False
-        for reader in self.readers[root]:
-            launch = self.launches[reader]
-            if launch is None or elementwise(self.kernel(launch)) is None:
+        seen = {base}
+        waiting = [root]
+        while waiting:
+            number = waiting.pop()
+            if number in seen:
+                continue
+            seen.add(number)
+            if self.builder.buffers[number].role != "arena" or number in self.kept:
                 return True
-            written = self.builder.base(self.written(launch))
-            if written != base and self.kept_anyway(written, base):
+            readers = [self.launches[reader] for reader in self.readers.get(number, ())]
+            elements = [launch for launch in readers if launch is not None and elementwise(self.kernel(launch))]
+            if not readers or len(elements) < len(readers):
                 return True
-        return not self.readers[root]
+            waiting += [self.builder.base(self.written(launch)) for launch in elements]
+        return False
 
 
 # ---- statements ------------------------------------------------------------------------------------

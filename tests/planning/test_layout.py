@@ -137,6 +137,18 @@ def test_masks_ask_results_where_operands_would_be_kept_for_nothing_else():
     assert any("relu.dx" in launch.label and first in launch.buffers for launch in planned.launches)
 
 
+def test_sums_of_what_is_read_twice_are_planned_in_linear_time():
+    """Sixty times ``h + tanh(h)`` before a ReLU are 2**60 paths, and sixty tensors."""
+    h = convolution(IMAGE, "a", 4)
+    for _ in range(60):
+        h = h + graphc.tanh(h)
+    planned, _ = plan([graphc.mean(convolution(graphc.relu(h), "b", 4) ** 2)])
+    assert planned.launches
+    loss = graphc.mean(convolution(graphc.relu(h), "b", 4) ** 2)
+    back = graphc.backward(loss)
+    assert plan([loss], {node.label: back.grad(node) for node in back.wrt})[0].launches
+
+
 def test_a_mask_finds_no_number_where_its_operand_is_none():
     loss = graphc.sum(plain(IMAGE))
     back = graphc.backward(loss)
