@@ -107,7 +107,7 @@ def drop_kernels(builder: _Builder) -> None:
     used = sorted({launch.kernel for launch in builder.launches})
     number = {old: new for new, old in enumerate(used)}
     builder.kernel_list[:] = [builder.kernel_list[old] for old in used]
-    builder.kernels = {kernel.key(): new for new, kernel in enumerate(builder.kernel_list)}
+    builder.kernels = {key: number[old] for key, old in builder.kernels.items() if old in number}
     builder.numbers.clear()
     builder.launches = [replace(launch, kernel=number[launch.kernel]) for launch in builder.launches]
 

@@ -701,7 +701,8 @@ def _finish(
             fuse_elementwise(builder, needed)
         if "pooling" in builder.target.schedules:
             fuse_pooling(builder, needed)
-            lay_out(builder, needed)
+            if any(kernel.kind == "pooling" for kernel in builder.kernel_list):
+                lay_out(builder, needed)
         _drop_unused(builder, needed)
         update_in_place(builder, updates, [*outputs, *gradients.values()])
         collapse_axes(builder)
