@@ -52,7 +52,7 @@ def browsed(page: str, driver: str, folder: Path) -> Any:
         "const report = (found) => { const e = document.createElement('pre'); e.id = 'report';"
         "e.textContent = JSON.stringify(found); document.body.append(e); };"
         # a window that is not in front moves the focus, but tells nobody
-        "const focus = (element) => { let told = false; element.addEventListener('focus', () => { told = true; });"
+        "const moveFocus = (element) => { let told = false; element.addEventListener('focus', () => { told = true; });"
         "element.focus(); if (!told) element.dispatchEvent(new FocusEvent('focus')); };"
     )
     file = folder / "driven.html"
@@ -345,7 +345,7 @@ def test_a_gate_in_focus_explains_itself_in_a_live_region(tmp_path: Path) -> Non
     const gates = [...document.querySelectorAll("figure [tabindex]")];
     const said = () => [...document.querySelectorAll("#explanation p")].map((p) => p.textContent);
     const gate = gates.find((g) => g.getAttribute("aria-label").startsWith("gate ×:"));
-    focus(gate);
+    moveFocus(gate);
     const found = {{ focus: said(), reached: gates.length, focused: document.activeElement === gate }};
     enter(1, "5"); found.edited = said();
     document.getElementById("c-wire-0").dispatchEvent(new PointerEvent("pointerenter"));
@@ -375,7 +375,7 @@ def test_a_gate_in_focus_explains_itself_in_a_live_region(tmp_path: Path) -> Non
 
 def test_a_gradient_of_several_readers_is_explained_as_their_sum(tmp_path: Path) -> None:
     said = "[...document.querySelectorAll('#explanation p')].map((p) => p.textContent)"
-    driver = f"focus(document.getElementById('c-wire-0')); report({said});"
+    driver = f"moveFocus(document.getElementById('c-wire-0')); report({said});"
     assert browsed(page_text(CORPUS["square_by_itself"]()), driver, tmp_path) == ["input x = 3", "gradient 3 + 3 = 6"]
 
 
@@ -497,8 +497,8 @@ def test_a_graph_with_arrays_shows_its_numbers_and_says_that_they_stay(tmp_path:
     assert "has arrays" in page
     driver = """
     const said = () => [...document.querySelectorAll("#explanation p")].map((p) => p.textContent);
-    focus(document.getElementById("c-gate-1")); const gate = said();
-    focus(document.getElementById("c-wire-0")); const input = said();
+    moveFocus(document.getElementById("c-gate-1")); const gate = said();
+    moveFocus(document.getElementById("c-wire-0")); const input = said();
     go(0); report([document.getElementById("step").textContent, gate, input]);
     """
     step, gate, leaf = browsed(page, driver, tmp_path)
