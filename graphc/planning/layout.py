@@ -47,6 +47,7 @@ _WHOLE = 2
 #: Where in the arguments of a gradient of a filter it stands how its second operand, the gradient of a result, lies:
 #: elements of a map, the first of them, the pitch of its rows.
 _PLACE = 14
+_COLUMNS = 4  # of the result
 
 
 def lay_out(builder: _Builder, kept: Iterable[int]) -> bool:
@@ -223,7 +224,7 @@ class _Layout(Launches):
             return None
         assert isinstance(height, int)
         assert isinstance(pitch, int)
-        columns = launch.arguments[_PLACE - 10]
+        columns = launch.arguments[_COLUMNS]
         if not isinstance(columns, int) or pitch > 2 * columns:
             return None  # more than the kernel of runs copies
         place = height * pitch, first[2] * pitch + first[3], pitch

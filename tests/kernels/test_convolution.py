@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy
 import pytest
@@ -19,6 +16,7 @@ from graphc.kernels.cpu.direct import emit_direct
 from graphc.kernels.cpu.maps import emit_correlation_of_maps
 from graphc.planning import convolution as planning
 from graphc.planning import plan
+from tests.kernels.guarded import stays_whole
 from tests.planning.interpreter import Interpreter
 
 #: Both, where double precision takes as long and shares all of the code.
@@ -391,23 +389,13 @@ def test_what_does_not_pay_is_left_to_matrix_products(monkeypatch):
 
 #: Tensors that end where a page begins that nobody may touch: reading beyond them ends the process.
 _GUARDED = """
-import ctypes, itertools, mmap
-import numpy
+import itertools
 from graphc.kernels.cpu.convolution import emit_convolution, emit_correlation
 from graphc.kernels.cpu.maps import emit_convolution_of_maps, emit_convolution_of_phases
 from graphc.kernels.cpu.maps import emit_correlation_of_maps, forward_tile
+from tests.kernels.guarded import guarded
 from tests.kernels.test_convolution import NINE, call
 
-library, page = ctypes.CDLL(None, use_errno=True), mmap.PAGESIZE
-kept = []
-
-def guarded(size):
-    whole = -(-4 * size // page) * page
-    memory = mmap.mmap(-1, whole + page)
-    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    kept.append(memory)
-    assert library.mprotect(ctypes.c_void_p(start + whole), ctypes.c_size_t(page), 0) == 0
-    return numpy.frombuffer(memory, "float32", size, whole - 4 * size)
 
 for lanes, (rows, columns), maps in itertools.product((4, 16), ((1, 1), (3, 5), (4, 17)), (1, 5)):
     height, pitch = rows + 2, columns + 2
@@ -436,9 +424,4 @@ print("whole")
 
 @pytest.mark.skipif(sys.platform != "linux", reason="guards a page with mprotect")
 def test_memory_beyond_the_tensors_is_never_touched():
-    root = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    done = subprocess.run(
-        [sys.executable, "-c", _GUARDED], cwd=root, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.stdout == "whole\n", (done.returncode, done.stderr[-2000:])
+    stays_whole(_GUARDED)

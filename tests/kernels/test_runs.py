@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy
 import pytest
@@ -15,6 +12,7 @@ from graphc.kernels.cpu import cache
 from graphc.kernels.cpu.direct import emit_direct
 from graphc.planning import convolution as planning
 from graphc.planning import plan
+from tests.kernels.guarded import stays_whole
 from tests.kernels.test_convolution import ONE_AND_SLOW, TOLERANCE, call, check, nodes
 
 #: (N, groups, C, K), (height, width), (R, S), steps, dilation, (top, left), (rows, columns), rows of a piece.
@@ -184,22 +182,11 @@ def test_accumulators_stay_in_registers():
 
 #: Tensors that end where a page begins that nobody may touch, or begin where one ends.
 _GUARDED = """
-import ctypes, itertools, mmap
-import numpy
+import itertools
+from tests.kernels.guarded import guarded
 from tests.kernels.test_runs import SHAPES, arguments_of, forward_text, sums_text
 from tests.kernels.test_convolution import call
 
-library, page = ctypes.CDLL(None, use_errno=True), mmap.PAGESIZE
-kept = []
-
-def guarded(size, behind):
-    whole = -(-4 * size // page) * page
-    memory = mmap.mmap(-1, whole + 2 * page)
-    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    kept.append(memory)
-    for place in (start, start + page + whole):
-        assert library.mprotect(ctypes.c_void_p(place), ctypes.c_size_t(page), 0) == 0
-    return numpy.frombuffer(memory, "float32", size, page + (whole - 4 * size if behind else 0))
 
 for shape, behind in itertools.product(SHAPES, (True, False)):
     (n, groups, c, k), (height, width), (r, s), _, _, _, (rows, columns), _ = shape
@@ -216,9 +203,4 @@ print("whole")
 
 @pytest.mark.skipif(sys.platform != "linux", reason="guards a page with mprotect")
 def test_memory_beyond_the_tensors_is_never_touched():
-    root = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    done = subprocess.run(
-        [sys.executable, "-c", _GUARDED], cwd=root, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.stdout == "whole\n", (done.returncode, done.stderr[-2000:])
+    stays_whole(_GUARDED)

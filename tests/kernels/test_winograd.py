@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy
 import pytest
@@ -26,6 +23,7 @@ from graphc.kernels.cpu.winograd import (
 from graphc.planning import convolution as planning
 from graphc.planning import plan
 from graphc.planning import winograd as rule
+from tests.kernels.guarded import stays_whole
 from tests.kernels.test_convolution import Machine, call, nodes
 from tests.planning.interpreter import Interpreter
 
@@ -334,22 +332,11 @@ def test_compiled_steps(dtype, threads):
 
 #: Tensors that end where a page begins that nobody may touch: reading beyond them ends the process.
 _GUARDED = """
-import ctypes, mmap
-import numpy
 from graphc.kernels.cpu.winograd import emit_convolution_by_tiles, emit_filters_by_tiles
 from graphc.kernels.cpu.winograd import emit_correlation_by_tiles, emit_gradient_by_tiles
+from tests.kernels.guarded import guarded
 from tests.kernels.test_convolution import call
 
-library, page = ctypes.CDLL(None, use_errno=True), mmap.PAGESIZE
-kept = []
-
-def guarded(size):
-    whole = -(-4 * size // page) * page
-    memory = mmap.mmap(-1, whole + page)
-    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    kept.append(memory)
-    assert library.mprotect(ctypes.c_void_p(start + whole), ctypes.c_size_t(page), 0) == 0
-    return numpy.frombuffer(memory, "float32", size, whole - 4 * size)
 
 cases = (4, 3, 5, 5, 4), (4, 6, 8, 17, 2), (16, 3, 5, 5, 2), (16, 3, 5, 17, 4), (16, 8, 12, 5, 4), (16, 6, 8, 5, 2)
 for lanes, rows, columns, maps, tile in cases:
@@ -375,9 +362,4 @@ print("whole")
 
 @pytest.mark.skipif(sys.platform != "linux", reason="guards a page with mprotect")
 def test_memory_beyond_the_tensors_is_never_touched():
-    root = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    done = subprocess.run(
-        [sys.executable, "-c", _GUARDED], cwd=root, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.stdout == "whole\n", (done.returncode, done.stderr[-2000:])
+    stays_whole(_GUARDED)
