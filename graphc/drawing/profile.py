@@ -26,16 +26,18 @@ _ROW, _BAR = 19.0, 12.0  # heights
 _TITLE, _TEXT, _SMALL = 13.0, 10.5, 9.5  # font sizes
 #: Groups with a bar of their own; what is left is one bar.
 _SHOWN = 24
-#: Colours of kinds of kernel by the first word of the kind, in the order of the legend; a second kind of a family is
-#: paler. Other kinds take spare ones.
+#: Colours of kinds of kernel by the first words of the kinds of a family, in the order of the legend: the first kind has
+#: the first colour, the last one the second, those between shades between. Other kinds are a family together.
 _COLOURS = {
-    "convolution": ("005A9C", "6FA8D6"),
-    "correlation": ("B34700", "E9A06B"),
-    "contraction": ("1B7A3D", "7DBB93"),
-    "pooling": ("C79A00", "E6C65C"),
-    "loops": ("9A9A94",),
+    ("convolution",): ("005A9C", "9CC8EA"),
+    ("correlation",): ("B34700", "F0B88C"),
+    ("contraction",): ("1B7A3D", "7DBB93"),
+    ("pooling",): ("C79A00", "E6C65C"),
+    ("sums", "moments"): ("6B2E80", "D3A8E0"),
+    ("rows", "strided"): ("1F7A7A", "8FCFCF"),
+    ("loops",): ("9A9A94", "C4C4BE"),
 }
-_SPARE = ("7A3D8C", "2E8C8C", "8C2E4F")
+_OTHERS = ("8C2E4F", "DB9DB4")
 
 
 @dataclass(frozen=True)
@@ -122,12 +124,20 @@ def _bars(parts: Sequence[Part]) -> list[_Bar]:
 def _colours(parts: Sequence[Part]) -> dict[str, str]:
     """Colour of each kind that occurs, in the order of the legend."""
     left = sorted({part.kind for part in parts})
+    words = {kind: kind.partition("_")[0] for kind in left}
+    known = {word for family in _COLOURS for word in family}
+    families = [*_COLOURS.items(), (tuple(set(words.values()) - known), _OTHERS)]
     found: dict[str, str] = {}
-    for family, shades in _COLOURS.items():
-        members = [kind for kind in left if kind.partition("_")[0] == family]
-        found |= dict(zip(members, shades, strict=False))
-    others = [kind for kind in left if kind not in found]
-    return found | {kind: _SPARE[k % len(_SPARE)] for k, kind in enumerate(others)}
+    for family, ends in families:
+        members = [kind for kind in left if words[kind] in family]
+        found |= {kind: _shade(*ends, k / max(len(members) - 1, 1)) for k, kind in enumerate(members)}
+    return found
+
+
+def _shade(first: str, last: str, part: float) -> str:
+    """A colour between two others."""
+    pairs = zip(bytes.fromhex(first), bytes.fromhex(last), strict=True)
+    return "".join(f"{round(a + (b - a) * part):02X}" for a, b in pairs)
 
 
 def _kind(kind: str) -> str:

@@ -162,3 +162,17 @@ def test_what_cannot_be_profiled_or_written_is_refused_before_any_work(tmp_path,
     monkeypatch.setattr("graphc.kernels.cpu.report.measured", lambda _: pytest.fail("timed"))
     with pytest.raises(DrawingError, match="cannot write the suffix '.jpg'"):
         graphc.profile(step, tmp_path / "step.jpg")
+
+
+def test_no_two_kinds_share_a_colour():
+    kinds = [
+        "convolution",
+        "convolution_by_tiles",
+        "convolution_of_runs",
+        "correlation",
+        "correlation_of_maps",
+        "loops",
+    ]
+    kinds += ["correlation_of_runs", "moments", "moments_of_all", "sums", "rows", "strided", "chain", "product_chain"]
+    parts = [Part(f"gate {k}", kind, 1e-3, 1e6) for k, kind in enumerate(kinds)]
+    assert len({group.items[0].fill for group in bars(made(parts))}) == len(kinds)
