@@ -26,8 +26,8 @@ _ROW, _BAR = 19.0, 12.0  # heights
 _TITLE, _TEXT, _SMALL = 13.0, 10.5, 9.5  # font sizes
 #: Groups with a bar of their own; what is left is one bar.
 _SHOWN = 24
-#: Colours of kinds of kernel by the first words of the kinds of a family, in the order of the legend: the first kind has
-#: the first colour, the last one the second, those between shades between. Other kinds are a family together.
+#: Colours of kinds of kernel by the first words of the kinds of a family, in the order of the legend: the first kind
+#: has the first colour, the last one the second, those between shades between. Other kinds are a family together.
 _COLOURS = {
     ("convolution",): ("005A9C", "9CC8EA"),
     ("correlation",): ("B34700", "F0B88C"),
@@ -126,7 +126,8 @@ def _colours(parts: Sequence[Part]) -> dict[str, str]:
     left = sorted({part.kind for part in parts})
     words = {kind: kind.partition("_")[0] for kind in left}
     known = {word for family in _COLOURS for word in family}
-    families = [*_COLOURS.items(), (tuple(set(words.values()) - known), _OTHERS)]
+    families: list[tuple[tuple[str, ...], tuple[str, str]]] = [*_COLOURS.items()]
+    families.append((tuple(set(words.values()) - known), _OTHERS))
     found: dict[str, str] = {}
     for family, ends in families:
         members = [kind for kind in left if words[kind] in family]
@@ -137,7 +138,7 @@ def _colours(parts: Sequence[Part]) -> dict[str, str]:
 def _shade(first: str, last: str, part: float) -> str:
     """A colour between two others."""
     pairs = zip(bytes.fromhex(first), bytes.fromhex(last), strict=True)
-    return "".join(f"{round(a + (b - a) * part):02X}" for a, b in pairs)
+    return "".join(format(round(a + (b - a) * part), "02X") for a, b in pairs)
 
 
 def _kind(kind: str) -> str:
